@@ -1,0 +1,1 @@
+"""Mooring: more than one network for Kubernetes pods, safe to run."""

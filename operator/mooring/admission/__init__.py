@@ -1,0 +1,1 @@
+"""Ring 3: the webhook server and its thin kopf handlers."""

@@ -1,0 +1,1 @@
+"""Ring 3: the node process; one small reconciler per concern."""

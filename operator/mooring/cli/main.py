@@ -1,0 +1,66 @@
+"""The entry point `mooring`: owns the sub-commands and their options, and nothing that they do.
+
+Each sub-command imports its own part when it is chosen, so that the agent never pays for kopf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import os
+import sys
+from pathlib import Path
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(prog="mooring", description="More than one network for Kubernetes pods.")
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("mooring"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    operator = commands.add_parser("operator", help="run the operator (in its Deployment)")
+    operator.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", "mooring-system"))
+    operator.add_argument("--pod-name", default=os.environ.get("POD_NAME", ""))
+    operator.add_argument("--webhook-port", type=int, default=9443)
+    operator.add_argument("--health-port", type=int, default=8080)
+
+    agent = commands.add_parser("agent", help="run the agent of one node (in the managed DaemonSet)")
+    agent.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="the name of this node")
+    agent.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", "mooring-system"))
+    agent.add_argument(
+        "--host-root", type=Path, default=Path("/host"), help="where the node's folders are mounted"
+    )
+    agent.add_argument(
+        "--plugin", type=Path, default=Path("/usr/libexec/mooring/mooring"), help="the binary to install"
+    )
+    agent.add_argument("--health-port", type=int, default=9454)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command and return the exit status of the process."""
+    options = build_parser().parse_args(arguments)
+    if options.command == "operator":
+        from mooring.controller import process as operator_process
+
+        return operator_process.run(
+            namespace=options.namespace,
+            pod_name=options.pod_name,
+            webhook_port=options.webhook_port,
+            health_port=options.health_port,
+        )
+    if not options.node:
+        print("mooring agent: --node or NODE_NAME must name this node", file=sys.stderr)
+        return 2
+    from mooring.agent import process as agent_process
+
+    return asyncio.run(
+        agent_process.run(
+            node=options.node,
+            namespace=options.namespace,
+            host_root=options.host_root,
+            plugin=options.plugin,
+            health_port=options.health_port,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Ring 3: the operator process; kopf handlers that only enqueue, reconcilers that only the leader runs."""

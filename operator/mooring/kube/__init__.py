@@ -1,0 +1,1 @@
+"""Ring 2: all traffic with the API server."""

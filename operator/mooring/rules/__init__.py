@@ -1,0 +1,1 @@
+"""Ring 1, pure: findings; one module per rule family."""
