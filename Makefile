@@ -1,0 +1,104 @@
+# What a person does with this repository. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/
+STAMP := $(VENV)/.installed
+export CGO_ENABLED := 0
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##  ---- a machine that can build ----
+
+.PHONY: bootstrap
+bootstrap: packages $(STAMP) ## Install what everything here needs (announced before it does)
+
+.PHONY: packages
+packages:
+	@testbed/bootstrap packages
+
+$(STAMP): locks/dev.txt pyproject.toml
+	@PYTHON=$(PYTHON) testbed/bootstrap venv $(VENV)
+	@touch $@
+
+.PHONY: bootstrap-check
+bootstrap-check: packages $(STAMP) ## Prove the list: bootstrap, lint and unit tests in a fresh Debian root
+	@$(RUN)python -m testbed.freshroot
+
+.PHONY: locks
+locks: ## Resolve the Python dependencies anew (needs uv)
+	uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o locks/runtime.txt
+	uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --group dev -o locks/dev.txt
+
+##  ---- the code ----
+
+.PHONY: generate
+generate: $(STAMP) ## Write what is generated from code: CRDs, the reference of rules
+	$(RUN)python -m mooring.installing.crds
+	$(RUN)python -m mooring.rules.reference
+
+.PHONY: format
+format: $(STAMP) ## Format Python and Go
+	$(RUN)ruff format .
+	$(RUN)ruff check --fix .
+	gofmt -w plugin testbed/binaries
+
+.PHONY: lint
+lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
+	$(RUN)ruff format --check .
+	$(RUN)ruff check .
+	$(RUN)mypy operator/mooring testbed tests
+	$(RUN)lint-imports --no-logo
+	@test -z "$$(gofmt -l plugin testbed/binaries)" || { echo "gofmt would change:"; gofmt -l plugin testbed/binaries; exit 1; }
+	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
+	shellcheck testbed/bootstrap .ci/run
+
+##  ---- tests ----
+
+.PHONY: test
+test: packages $(STAMP) test-go ## All tests: unit, conformance, integration, end to end
+	$(RUN)python -m testbed binaries >/dev/null
+	$(RUN)pytest tests/unit tests/conformance tests/integration tests/e2e
+
+.PHONY: test-unit
+test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
+	$(RUN)pytest tests/unit
+
+.PHONY: test-go
+test-go:
+	cd plugin && go test ./...
+
+.PHONY: test-conformance
+test-conformance: packages $(STAMP) ## The plugin as a black box in real network namespaces
+	$(RUN)pytest tests/conformance
+
+.PHONY: test-integration
+test-integration: packages $(STAMP) ## Against a real API server
+	$(RUN)pytest tests/integration
+
+.PHONY: test-e2e
+test-e2e: packages $(STAMP) ## On a real cluster of two nodes
+	$(RUN)pytest tests/e2e
+
+##  ---- see it ----
+
+.PHONY: demo
+demo: packages $(STAMP) ## A real cluster, and pods on real extra networks
+	@$(RUN)python -m testbed.demo up
+
+.PHONY: demo-down
+demo-down: $(STAMP) ## End the demo; nothing of it stays
+	@$(RUN)python -m testbed.demo down
+
+.PHONY: demo-check-clean
+demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the demo
+	@$(RUN)python -m testbed.demo check-clean
+
+.PHONY: clean
+clean: ## Remove what was built in this checkout (not the cache of binaries)
+	rm -rf $(VENV) build dist plugin/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis

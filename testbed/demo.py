@@ -1,0 +1,211 @@
+"""`make demo`: a newcomer's first look; owns what is shown and in which order.
+
+Brings up a real cluster, installs Mooring as its documentation says, applies the examples and shows what came of
+it. Running it again applies the same things to the same cluster. Refuses to hide a failure: the first command that
+fails ends the demo with what it printed and where to look.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NAME = "demo"
+SNAPSHOT = Path("/run") / "mooring-demo.before"
+NODES = 2
+_STARTED = time.monotonic()
+
+
+class Failed(Exception):
+    """A step of the demo did not do what it should; the text is for the person at the terminal."""
+
+
+def step(text: str) -> None:
+    """Print one line of progress with the seconds since the start."""
+    print(f"\n[{time.monotonic() - _STARTED:5.0f}s] {text}", flush=True)
+
+
+def show(text: str) -> None:
+    """Print what a command answered, indented below its step."""
+    print("\n".join(f"         {line}" for line in text.rstrip().splitlines()), flush=True)
+
+
+def testbed(*arguments: str, quiet: bool = False) -> str:
+    """Run a command of the testbed; its progress goes to the terminal, what it prints is returned."""
+    command = [sys.executable, "-m", "testbed", *arguments]
+    errors = subprocess.DEVNULL if quiet else None
+    done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"`{' '.join(command[1:])}` failed:\n{done.stdout}")
+    return done.stdout.strip()
+
+
+class Cluster:
+    """kubectl on the demo's cluster."""
+
+    def __init__(self) -> None:
+        self.kubectl_path = Path(testbed("binaries").splitlines()[-1]) / "kubectl"
+        self.kubeconfig = testbed("kubeconfig", "--name", NAME).splitlines()[-1]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run kubectl and return what happened, failed or not."""
+        command = [str(self.kubectl_path), "--kubeconfig", self.kubeconfig, *arguments]
+        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl and return what it printed.
+
+        Raises:
+            Failed: with what kubectl said.
+        """
+        done = self.run(*arguments)
+        if done.returncode:
+            raise Failed(f"`kubectl {' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def wait(self, what: str, *arguments: str, seconds: int = 120) -> None:
+        """Wait for an object's condition; where it does not come, say what the cluster says about it."""
+        done = self.run("wait", what, *arguments, f"--timeout={seconds}s")
+        if done.returncode:
+            described = self.run("describe", what, *(a for a in arguments if a.startswith("--namespace"))).stdout
+            raise Failed(f"{what} did not get ready in {seconds} s:\n{done.stderr}{described[-3000:]}")
+
+
+def install(cluster: Cluster) -> None:
+    """Install operator and agent as the README says."""
+    step("the operator:  kubectl apply -k manifests/default")
+    show(cluster.kubectl("apply", "-k", "manifests/default"))
+    cluster.wait("deployment/mooring-operator", "--namespace=mooring-system", "--for=condition=Available")
+    step("its order:  kubectl apply -f examples/installation.yaml")
+    cluster.kubectl("apply", "-f", "examples/installation.yaml")
+    cluster.wait("installation/default", "--for=condition=Available")
+    show(cluster.kubectl("get", "installations,nodestates"))
+
+
+def status_of(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
+    """Return a pod's network-status, waiting up to ten seconds for the agent to write it."""
+    for _ in range(50):
+        annotations = json.loads(cluster.kubectl("get", "pod", pod, "-o", "json"))["metadata"]["annotations"]
+        if status := annotations.get("k8s.v1.cni.cncf.io/network-status"):
+            written: list[dict[str, Any]] = json.loads(status)
+            return written
+        time.sleep(0.2)
+    raise Failed(f"pod {pod} has no network-status after 10 s; look at: kubectl logs -n mooring-system ds/mooring-agent")
+
+
+def counters(cluster: Cluster, pod: str) -> dict[str, int]:
+    """Return the packets that each interface of a pod has received."""
+    printed = cluster.kubectl(
+        "exec", pod, "--", "sh", "-c", "for i in /sys/class/net/*; do echo ${i##*/} $(cat $i/statistics/rx_packets); done"
+    )
+    return {name: int(count) for name, count in (line.split() for line in printed.splitlines())}
+
+
+def show_networks(cluster: Cluster) -> None:
+    """Show a pod's networks from outside and from inside, and a ping over one of them."""
+    step("two networks, a pod on one and a pod on both:  kubectl apply -f examples/bridge-networks.yaml")
+    cluster.kubectl("apply", "-f", "examples/bridge-networks.yaml")
+    cluster.wait("pod/one-network", "--for=condition=Ready")
+    cluster.wait("pod/two-networks", "--for=condition=Ready")
+    show(cluster.kubectl("get", "pods", "-o", "wide"))
+    step("what the agent says of pod two-networks (its network-status):")
+    status = status_of(cluster, "two-networks")
+    show(json.dumps(status, indent=2))
+    step("what the pod sees:  kubectl exec two-networks -- ip addr")
+    inside = cluster.kubectl("exec", "two-networks", "--", "ip", "addr")
+    show(inside)
+    absent = [ip for entry in status for ip in entry.get("ips", []) if f" {ip}/" not in inside]
+    if absent or len(status) != 3:
+        raise Failed(f"status and pod disagree: {len(status)} networks, addresses not in the pod: {absent}")
+    address = next(entry["ips"][0] for entry in status_of(cluster, "one-network") if entry["name"] == "default/storage")
+    step(f"a ping over the extra network:  kubectl exec two-networks -- ping -c 3 {address}")
+    before = counters(cluster, "two-networks")
+    show(cluster.kubectl("exec", "two-networks", "--", "ping", "-c", "3", address))
+    after = counters(cluster, "two-networks")
+    show("received packets:  " + ", ".join(f"{name} +{after[name] - before[name]}" for name in sorted(after)))
+    if after["net1"] - before["net1"] < 3 or after["eth0"] - before["eth0"] >= 3:
+        raise Failed("the packets did not use net1")
+
+
+def show_refusal(cluster: Cluster) -> None:
+    """Show a broken NAD being refused with its reasons."""
+    step("a network with three mistakes:  kubectl apply -f examples/broken-network.yaml")
+    done = cluster.run("apply", "-f", "examples/broken-network.yaml")
+    show(done.stdout + done.stderr)
+    if done.returncode == 0:
+        raise Failed("the broken network was accepted")
+
+
+def up() -> None:
+    """Show the whole of it."""
+    step(f"a real cluster of {NODES} nodes")
+    status = subprocess.run(
+        [sys.executable, "-m", "testbed", "status", "--name", NAME], cwd=CHECKOUT, capture_output=True, check=False
+    )
+    if status.returncode and not SNAPSHOT.exists():
+        testbed("snapshot", str(SNAPSHOT))
+    testbed("up", "--name", NAME, "--nodes", str(NODES))
+    step("the image, built from the Dockerfile and loaded into the nodes")
+    testbed("load-image", testbed("image").splitlines()[-1], "--name", NAME)
+    cluster = Cluster()
+    show(cluster.kubectl("get", "nodes", "-o", "wide"))
+    install(cluster)
+    show_networks(cluster)
+    show_refusal(cluster)
+    step("done: pods on real extra networks. What to try next:")
+    show(
+        f"export KUBECONFIG={cluster.kubeconfig} PATH={cluster.kubectl_path.parent}:$PATH\n"
+        "kubectl get installation,nodestates\n"
+        "kubectl delete -n mooring-system ds mooring-agent     # the operator makes it again\n"
+        "kubectl exec two-networks -- ip route\n"
+        "make demo-down                                        # and nothing of it stays"
+    )
+
+
+def down() -> None:
+    """End the demo."""
+    testbed("down", "--name", NAME)
+    print("the demo is gone; `make demo-check-clean` compares the machine with what was noted before it")
+
+
+def check_clean() -> int:
+    """Compare the machine with what was noted before the demo; 0 where nothing was left."""
+    if not SNAPSHOT.exists():
+        print(f"nothing was noted before a demo ({SNAPSHOT} is absent): run `make demo` first")
+        return 1
+    done = subprocess.run([sys.executable, "-m", "testbed", "check-clean", str(SNAPSHOT)], cwd=CHECKOUT, check=False)
+    if done.returncode == 0:
+        SNAPSHOT.unlink()
+    return done.returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of up, down, check-clean."""
+    if os.geteuid() != 0:
+        print("the demo makes network namespaces and nodes: it needs root", file=sys.stderr)
+        return 1
+    try:
+        match arguments:
+            case ["up"]:
+                up()
+            case ["down"]:
+                down()
+            case ["check-clean"]:
+                return check_clean()
+            case _:
+                print("usage: python -m testbed.demo up|down|check-clean", file=sys.stderr)
+                return 2
+    except Failed as failure:
+        print(f"\nThe demo stopped: {failure}\nThe cluster is still there to look at; `make demo-down` ends it.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
