@@ -15,15 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from testbed.kubectl import CHECKOUT, Cluster, Failed, eventually, is_up, testbed
+
 NAME = "demo"
 SNAPSHOT = Path("/run") / "mooring-demo.before"
 NODES = 2
 _STARTED = time.monotonic()
-
-
-class Failed(Exception):
-    """A step of the demo did not do what it should; the text is for the person at the terminal."""
 
 
 def step(text: str) -> None:
@@ -34,47 +31,6 @@ def step(text: str) -> None:
 def show(text: str) -> None:
     """Print what a command answered, indented below its step."""
     print("\n".join(f"         {line}" for line in text.rstrip().splitlines()), flush=True)
-
-
-def testbed(*arguments: str, quiet: bool = False) -> str:
-    """Run a command of the testbed; its progress goes to the terminal, what it prints is returned."""
-    command = [sys.executable, "-m", "testbed", *arguments]
-    errors = subprocess.DEVNULL if quiet else None
-    done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
-    if done.returncode:
-        raise Failed(f"`{' '.join(command[1:])}` failed:\n{done.stdout}")
-    return done.stdout.strip()
-
-
-class Cluster:
-    """kubectl on the demo's cluster."""
-
-    def __init__(self) -> None:
-        self.kubectl_path = Path(testbed("binaries").splitlines()[-1]) / "kubectl"
-        self.kubeconfig = testbed("kubeconfig", "--name", NAME).splitlines()[-1]
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run kubectl and return what happened, failed or not."""
-        command = [str(self.kubectl_path), "--kubeconfig", self.kubeconfig, *arguments]
-        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-
-    def kubectl(self, *arguments: str) -> str:
-        """Run kubectl and return what it printed.
-
-        Raises:
-            Failed: with what kubectl said.
-        """
-        done = self.run(*arguments)
-        if done.returncode:
-            raise Failed(f"`kubectl {' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def wait(self, what: str, *arguments: str, seconds: int = 120) -> None:
-        """Wait for an object's condition; where it does not come, say what the cluster says about it."""
-        done = self.run("wait", what, *arguments, f"--timeout={seconds}s")
-        if done.returncode:
-            described = self.run("describe", what, *(a for a in arguments if a.startswith("--namespace"))).stdout
-            raise Failed(f"{what} did not get ready in {seconds} s:\n{done.stderr}{described[-3000:]}")
 
 
 def install(cluster: Cluster) -> None:
@@ -90,19 +46,18 @@ def install(cluster: Cluster) -> None:
 
 def status_of(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
     """Return a pod's network-status, waiting up to ten seconds for the agent to write it."""
-    for _ in range(50):
-        annotations = json.loads(cluster.kubectl("get", "pod", pod, "-o", "json"))["metadata"]["annotations"]
-        if status := annotations.get("k8s.v1.cni.cncf.io/network-status"):
-            written: list[dict[str, Any]] = json.loads(status)
-            return written
-        time.sleep(0.2)
-    raise Failed(f"pod {pod} has no network-status after 10 s; look at: kubectl logs -n mooring-system ds/mooring-agent")
+    return eventually(lambda: cluster.network_status(pod), seconds=10, what=f"the network-status of pod {pod}")
 
 
 def counters(cluster: Cluster, pod: str) -> dict[str, int]:
     """Return the packets that each interface of a pod has received."""
     printed = cluster.kubectl(
-        "exec", pod, "--", "sh", "-c", "for i in /sys/class/net/*; do echo ${i##*/} $(cat $i/statistics/rx_packets); done"
+        "exec",
+        pod,
+        "--",
+        "sh",
+        "-c",
+        "for i in /sys/class/net/*; do echo ${i##*/} $(cat $i/statistics/rx_packets); done",
     )
     return {name: int(count) for name, count in (line.split() for line in printed.splitlines())}
 
@@ -145,15 +100,12 @@ def show_refusal(cluster: Cluster) -> None:
 def up() -> None:
     """Show the whole of it."""
     step(f"a real cluster of {NODES} nodes")
-    status = subprocess.run(
-        [sys.executable, "-m", "testbed", "status", "--name", NAME], cwd=CHECKOUT, capture_output=True, check=False
-    )
-    if status.returncode and not SNAPSHOT.exists():
+    if not is_up(NAME) and not SNAPSHOT.exists():
         testbed("snapshot", str(SNAPSHOT))
     testbed("up", "--name", NAME, "--nodes", str(NODES))
     step("the image, built from the Dockerfile and loaded into the nodes")
     testbed("load-image", testbed("image").splitlines()[-1], "--name", NAME)
-    cluster = Cluster()
+    cluster = Cluster(NAME)
     show(cluster.kubectl("get", "nodes", "-o", "wide"))
     install(cluster)
     show_networks(cluster)
@@ -202,7 +154,10 @@ def main(arguments: list[str]) -> int:
                 print("usage: python -m testbed.demo up|down|check-clean", file=sys.stderr)
                 return 2
     except Failed as failure:
-        print(f"\nThe demo stopped: {failure}\nThe cluster is still there to look at; `make demo-down` ends it.", file=sys.stderr)
+        print(
+            f"\nThe demo stopped: {failure}\nThe cluster is still there to look at; `make demo-down` ends it.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

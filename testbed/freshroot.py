@@ -27,7 +27,9 @@ CACHE = Path(
 SUITE = "bookworm"
 STEPS = ("make bootstrap", "make lint", "make test-unit")
 # What tells programs how to leave this machine; never a credential.
-PASSED_ON = re.compile(r"^(https?_proxy|no_proxy|GOPROXY|GOFLAGS|GONOSUMDB|GOSUMDB|PIP_(?!CERT|CACHE).*)$", re.IGNORECASE)
+PASSED_ON = re.compile(
+    r"^(https?_proxy|no_proxy|GOPROXY|GOFLAGS|GONOSUMDB|GOSUMDB|PIP_(?!CERT|CACHE).*)$", re.IGNORECASE
+)
 
 
 def say(started: float, text: str) -> None:
@@ -58,9 +60,7 @@ def python_libraries(prefix: Path, root: Path) -> list[Path]:
     binaries = [prefix / "bin" / "python3", *prefix.glob("lib/python3*/lib-dynload/*.so")]
     listed = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
     found = {Path(path) for path in re.findall(r"=> (/\S+)", listed)}
-    return sorted(
-        path for path in found if prefix not in path.parents and not (root / path.relative_to("/")).exists()
-    )
+    return sorted(path for path in found if prefix not in path.parents and not (root / path.relative_to("/")).exists())
 
 
 def copy_checkout(target: Path) -> None:
@@ -78,7 +78,10 @@ def copy_checkout(target: Path) -> None:
 
 def script(root: Path, work: Path, mounts: list[tuple[Path, Path, str]], environment: dict[str, str]) -> str:
     """Return the shell script that mounts the root and runs the steps in it."""
-    lines = ["set -eu", f"mount -t overlay overlay -o lowerdir={root},upperdir={work}/upper,workdir={work}/work {work}/root"]
+    lines = [
+        "set -eu",
+        f"mount -t overlay overlay -o lowerdir={root},upperdir={work}/upper,workdir={work}/work {work}/root",
+    ]
     lines += [f"mount -t proc proc {work}/root/proc", f"mount --rbind /dev {work}/root/dev"]
     for source, target, mode in mounts:
         inside = f"{work}/root{target}"
@@ -117,7 +120,7 @@ def main() -> int:
             (Path("/etc/resolv.conf"), Path("/etc/resolv.conf"), "ro"),
         ]
         environment = {
-            "HOME": "/tmp",  # noqa: S108  # of the fresh root
+            "HOME": "/tmp",  # of the fresh root
             "PATH": f"{go['GOROOT']}/bin:{prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "GOMODCACHE": "/caches/gomod",
             "GOCACHE": "/caches/go-build",
@@ -138,7 +141,17 @@ def main() -> int:
         if links.startswith("/") and Path(links).is_dir():
             environment.pop("PIP_FIND_LINKS")  # a folder of this machine: the fresh root has to do without
         say(started, f"steps: {', '.join(STEPS)}")
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c"]
+        command = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+        ]
         done = subprocess.run([*command, script(root, work, mounts, environment)], check=False)
         say(started, "the list is complete" if done.returncode == 0 else "FAILED: see the step above")
         return done.returncode

@@ -36,7 +36,7 @@ func command(build func() *cobra.Command) part {
 }
 
 var parts = map[string]part{
-	"etcd": func() int { etcdmain.Main(os.Args); return 0 },
+	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
 	"kube-apiserver":          command(apiserver.NewAPIServerCommand),
 	"kube-controller-manager": command(controllermanager.NewControllerManagerCommand),
 	"kube-scheduler":          command(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
