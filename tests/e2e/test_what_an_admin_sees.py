@@ -1,0 +1,57 @@
+"""What an administrator finds after the installation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from testbed.kubectl import Cluster
+
+SYSTEM = ("-n", "mooring-system")
+
+
+def test_installation_and_nodestates_have_readable_columns(cluster: Cluster, nodes: list[str]) -> None:
+    installation = cluster.kubectl("get", "installation").splitlines()
+    assert installation[0].split()[0] == "NAME"
+    assert {"AVAILABLE", "REVISION", "NODES"} <= set(installation[0].split()), installation[0]
+    states = cluster.kubectl("get", "nodestates").splitlines()
+    assert {"READY", "REVISION"} <= set(states[0].split()), states[0]
+    assert sorted(line.split()[0] for line in states[1:]) == nodes
+    assert all("True" in line and "mooring-revision-" in line for line in states[1:]), states
+
+
+def test_the_operator_runs_non_root_with_a_read_only_root_and_no_capabilities(cluster: Cluster) -> None:
+    pod = cluster.get("pods", *SYSTEM, "-l", "app.kubernetes.io/component=operator")["items"][0]
+    security = pod["spec"]["containers"][0]["securityContext"]
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["allowPrivilegeEscalation"] is False
+    identity = cluster.kubectl("exec", pod["metadata"]["name"], *SYSTEM, "--", "id", "-u").strip()
+    assert identity not in ("", "0")
+
+
+def test_no_role_of_ours_has_a_wildcard(cluster: Cluster) -> None:
+    roles = [
+        role
+        for kind in ("clusterroles", "roles")
+        for role in cluster.get(kind, "-A")["items"]
+        if role["metadata"]["name"].startswith("mooring")
+    ]
+    assert roles
+    for role in roles:
+        rules: list[dict[str, Any]] = role["rules"] or []
+        for rule in rules:
+            assert not any("*" in str(entry) for values in rule.values() for entry in values), role["metadata"]["name"]
+
+
+def test_the_agents_daemonset_is_made_by_the_operator(cluster: Cluster) -> None:
+    daemonset = cluster.get("daemonset", "mooring-agent", *SYSTEM)
+    managers = {entry["manager"] for entry in daemonset["metadata"]["managedFields"]}
+    assert "mooring-operator" in managers
+    assert daemonset["metadata"]["ownerReferences"][0]["kind"] == "Installation"
+
+
+def test_the_agents_log_holds_no_error_and_no_trace(cluster: Cluster) -> None:
+    for pod in cluster.get("pods", *SYSTEM)["items"]:
+        log = cluster.kubectl("logs", pod["metadata"]["name"], *SYSTEM)
+        assert "Traceback" not in log, log[-3000:]
