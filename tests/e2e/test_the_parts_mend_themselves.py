@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 from testbed.kubectl import eventually
@@ -48,7 +47,7 @@ def test_a_drifted_daemonset_is_corrected(cluster: Cluster) -> None:
 
     def corrected() -> bool:
         spec = cluster.get("daemonset", "mooring-agent", *SYSTEM)["spec"]["template"]["spec"]
-        return spec.get("priorityClassName") == "system-node-critical"
+        return bool(spec.get("priorityClassName") == "system-node-critical")
 
     eventually(corrected, seconds=10, what="the correction of the DaemonSet")
     cluster.wait("installation/default", "--for=condition=Available")
@@ -82,9 +81,7 @@ def test_without_its_agent_a_node_gives_pods_their_networks_and_the_status_follo
     finally:
         cluster.kubectl("scale", "deployment", "mooring-operator", *SYSTEM, "--replicas=1")
     eventually(lambda: agent_ready(cluster, node), seconds=90, what="the agent's return")
-    ready = time.monotonic()
     status = eventually(lambda: cluster.network_status("lonely", namespace), seconds=5, what="the status of the pod")
-    assert time.monotonic() - ready <= 5
     assert [entry["interface"] for entry in status] == ["eth0", "net1"]
     cluster.wait("deployment/mooring-operator", *SYSTEM, "--for=condition=Available")
 
