@@ -28,9 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     agent = commands.add_parser("agent", help="run the agent of one node (in the managed DaemonSet)")
     agent.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="the name of this node")
     agent.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", "mooring-system"))
-    agent.add_argument(
-        "--host-root", type=Path, default=Path("/host"), help="where the node's folders are mounted"
-    )
+    agent.add_argument("--host-root", type=Path, default=Path("/host"), help="where the node's folders are mounted")
     agent.add_argument(
         "--plugin", type=Path, default=Path("/usr/libexec/mooring/mooring"), help="the binary to install"
     )
