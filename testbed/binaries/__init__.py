@@ -1,0 +1,144 @@
+"""The programs of a cluster, built from pinned Go modules and cached.
+
+Owns which programs there are and how they are built. Refuses to download binaries: sources come
+through the Go module proxy, checked by each module's go.sum. A build takes minutes once (six on
+two cores) and nothing later: entries are keyed by the module files, Go's version and the flags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from testbed import cache, commands, machine, progress
+
+_HERE = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """One Go module here: the folder, what to build of it, and the names to call it by."""
+
+    module: str
+    target: str
+    pinned: str
+    variables: tuple[str, ...]
+    tags: str = ""
+    names: tuple[str, ...] = ()
+
+
+KUBERNETES = Part(
+    module="kubernetes",
+    target=".",
+    pinned="k8s.io/kubernetes",
+    variables=(
+        "k8s.io/component-base/version.gitVersion=v{version}",
+        "k8s.io/component-base/version.gitMajor={major}",
+        "k8s.io/component-base/version.gitMinor={minor}",
+    ),
+    names=(
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kube-proxy",
+        "kubelet",
+        "kubectl",
+    ),
+)
+CONTAINERD = Part(
+    module="containerd",
+    target="tool",
+    pinned="github.com/containerd/containerd/v2",
+    variables=("github.com/containerd/containerd/v2/version.Version=v{version}",),
+    tags="no_btrfs,no_devmapper,no_zfs",
+)
+CNI_PLUGINS = Part(
+    module="cniplugins",
+    target="tool",
+    pinned="github.com/containernetworking/plugins",
+    variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v{version}",),
+)
+
+
+def ensure() -> Path:
+    """Build what is missing and return the folder of all programs; reference CNI plugins in its `cni`.
+
+    Raises Failure where Go is missing or a build fails.
+    """
+    folders = {part.module: build(part) for part in (KUBERNETES, CONTAINERD, CNI_PLUGINS)}
+    entry = cache.key(*(f"{module}={folder.name}" for module, folder in folders.items()))
+
+    def link(folder: Path) -> None:
+        for module in ("kubernetes", "containerd"):
+            for program in folders[module].iterdir():
+                (folder / program.name).symlink_to(program)
+        (folder / "cni").symlink_to(folders["cniplugins"])
+
+    return cache.published("bin", entry, link)
+
+
+def kubernetes() -> Path:
+    """Return the folder with etcd, kube-apiserver, kubectl and the other parts, building if needed."""
+    return build(KUBERNETES)
+
+
+def cni_plugins() -> Path:
+    """Return the folder of the reference CNI plugins, building them if needed."""
+    return build(CNI_PLUGINS)
+
+
+def build(part: Part) -> Path:
+    """Return the folder of one part's programs, building them if they are not cached."""
+    machine.require_go()
+    module = _HERE / part.module
+    version = pinned_version((module / "go.mod").read_text(), part.pinned)
+    major, minor, _ = version.split(".", 2)
+    variables = [variable.format(version=version, major=major, minor=minor) for variable in part.variables]
+    flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in variables)])
+    sources = [Path(file.name) for file in module.iterdir() if file.name.endswith((".go", ".mod", ".sum"))]
+    entry = cache.key(
+        cache.files_key(module, sources),
+        commands.run(["go", "env", "GOVERSION", "GOARCH"], cwd=module),
+        flags,
+        part.tags,
+        " ".join(part.names),
+    )
+
+    def make(folder: Path) -> None:
+        progress.say(f"building {part.module} {version}: minutes at first, seconds where Go's build cache is warm")
+        output = folder / part.module if part.target == "." else f"{folder}/"
+        commands.run_logged(
+            [
+                "go",
+                "build",
+                "-trimpath",
+                "-buildvcs=false",
+                f"-tags={part.tags}",
+                f"-ldflags={flags}",
+                "-o",
+                output,
+                part.target,
+            ],
+            what=f"building {part.module}",
+            log=cache.root() / "logs" / f"build-{part.module}.log",
+            cwd=module,
+            environment={"CGO_ENABLED": "0"},
+        )
+        for name in part.names:
+            (folder / name).symlink_to(part.module)
+        progress.say(f"built {part.module} {version}")
+
+    return cache.published(part.module, entry, make)
+
+
+def pinned_version(go_mod: str, module: str) -> str:
+    """Return the version (no leading v) that a go.mod requires of a module.
+
+    Raises ValueError where it does not require it.
+    """
+    found = re.search(rf"^\s*(?:require )?{re.escape(module)} v(\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"go.mod does not require {module}")
+    return found.group(1)
