@@ -1,0 +1,184 @@
+"""A local copy of a set of objects that follows the API server: owns listing, watching and recovering.
+
+List, then watch with bookmarks; after 410 list anew and tell what went missing meanwhile as deletions. Refuses to
+die of anything the API server or the network does: it backs off and tries again, for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from mooring.kube import errors, resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mooring.kube.client import Client
+    from mooring.kube.resources import Resource
+
+_LOG = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+# A kind that is not known yet (its CRD is being made): asking costs next to nothing.
+_LONGEST_PAUSE_UNKNOWN_KIND = 5.0
+_WATCH_SECONDS = 300
+
+
+def identity(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep an object as it is."""
+    return item
+
+
+class Informer:
+    """Follows the objects of one kind, optionally of one namespace and by selectors.
+
+    `transform` makes of an object what is to be kept; it must keep `metadata.name` and `metadata.namespace`.
+    `on_change(key, old, new)` is called in the event loop after `store` was changed: old is None for a new object,
+    new is None for one that is gone. It only notes what is to be done: while it runs, nothing is watched.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        transform: Callable[[dict[str, Any]], dict[str, Any]] = identity,
+        on_change: Callable[[str, dict[str, Any] | None, dict[str, Any] | None], None],
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._transform = transform
+        self._on_change = on_change
+        self._store: dict[str, dict[str, Any]] = {}
+        self._version: str | None = None
+        self._open = False
+        self.store: Mapping[str, dict[str, Any]] = MappingProxyType(self._store)
+        self.synced = asyncio.Event()
+        """Set from the first complete list on."""
+        self.last_contact: float | None = None
+        """When the API server last sent anything, by the event loop's monotonic clock."""
+        self.last_error: errors.ApiError | None = None
+        """Why there is no contact; None while there is."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the watch is established now, so that `store` is as fresh as it can be."""
+        return self._open
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        failures = 0
+        while True:
+            began = self._now()
+            try:
+                if self._version is None:
+                    await self._relist()
+                await self._watch(self._version or "")
+                # A proxy that ends every watch at once must not make us ask in a tight loop.
+                failures = 0 if self._now() - began > 1 else failures + 1
+            except errors.Gone:
+                _LOG.info("%s: the watch fell too far behind, listing anew", self._resource.plural)
+                self._version = None
+                failures += 1
+            except errors.ApiError as error:
+                failures = 1 if self._now() - began > _LONGEST_PAUSE else failures + 1
+                self._note(error, failures)
+            if failures:
+                await asyncio.sleep(self._pause(failures))
+
+    async def _relist(self) -> None:
+        fresh: dict[str, dict[str, Any]] = {}
+        version = ""
+        async for page in self._client.pages(
+            self._resource,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        ):
+            version = version or page["metadata"]["resourceVersion"]
+            for item in page["items"]:
+                fresh[resources.key(item)] = self._transform(item)
+        self._hear()
+        gone = [name for name in self._store if name not in fresh]
+        for name in gone:
+            self._put(name, None)
+        for name, item in fresh.items():
+            if self._store.get(name) != item:
+                self._put(name, item)
+        self._version = version
+        self.synced.set()
+
+    async def _watch(self, version: str) -> None:
+        try:
+            async for event in self._client.watch(
+                self._resource,
+                namespace=self._namespace,
+                resource_version=version,
+                label_selector=self._label_selector,
+                field_selector=self._field_selector,
+                # Spread, so that the watches of many agents do not end in the same second.
+                timeout_seconds=int(_WATCH_SECONDS * random.uniform(1, 2)),  # noqa: S311  no secret
+                on_open=self._opened,
+            ):
+                self._hear()
+                item = event["object"]
+                self._version = item["metadata"]["resourceVersion"]
+                if event["type"] == "BOOKMARK":
+                    continue
+                name = resources.key(item)
+                if event["type"] == "DELETED":
+                    if name in self._store:
+                        self._put(name, None)
+                else:
+                    self._put(name, self._transform(item))
+        finally:
+            self._open = False
+
+    def _opened(self) -> None:
+        self._open = True
+        self._hear()
+
+    def _put(self, name: str, item: dict[str, Any] | None) -> None:
+        old = self._store.get(name)
+        if item is None:
+            del self._store[name]
+        else:
+            self._store[name] = item
+        try:
+            self._on_change(name, old, item)
+        except Exception:
+            # A fault in a listener is a fault of ours; it must not stop the others from seeing what follows.
+            _LOG.exception("%s %s: the listener failed", self._resource.kind, name)
+
+    def _hear(self) -> None:
+        if self.last_error is not None:
+            _LOG.info("%s: the API server is back", self._resource.plural)
+        self.last_contact = self._now()
+        self.last_error = None
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _note(self, error: errors.ApiError, failures: int) -> None:
+        # Once when it begins; what repeats is the same sentence.
+        level = logging.WARNING if self.last_error is None else logging.DEBUG
+        _LOG.log(level, "%s: %s; trying again (%d)", self._resource.plural, error, failures)
+        self.last_error = error
+
+    def _pause(self, failures: int) -> float:
+        longest = _LONGEST_PAUSE_UNKNOWN_KIND if isinstance(self.last_error, errors.NotFound) else _LONGEST_PAUSE
+        pause: float = min(longest, _FIRST_PAUSE * 2 ** min(failures - 1, 10))
+        if self.last_error is not None and self.last_error.retry_after:
+            pause = max(pause, self.last_error.retry_after)
+        return pause * random.uniform(0.5, 1)  # noqa: S311  no secret
