@@ -1,0 +1,195 @@
+"""CustomResourceDefinitions from the pydantic models: owns `crds/*.yaml` of our own kinds.
+
+`python -m mooring.installing.crds` writes them; a test compares what is there with what it would write. Structural
+schemas as the API server wants them: no `$ref`, no `title`, no `additionalProperties: false`, `nullable` left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mooring.installing.installations import GROUP, VERSION, InstallationSpec, InstallationStatus
+from mooring.installing.nodestates import NodeStateSpec, NodeStateStatus
+
+if TYPE_CHECKING:
+    from mooring.installing.models import Model
+
+_HEADER = "# Generated from the models in operator/mooring/installing by `make generate`.\n"
+_DROPPED = frozenset({"title", "$defs", "discriminator"})
+_METADATA: dict[str, Any] = {"type": "object"}
+
+Column = tuple[str, str, str]  # name, type, JSON path
+
+
+def _condition(type_name: str) -> str:
+    return f'.status.conditions[?(@.type=="{type_name}")].status'
+
+
+def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return one node of a JSON Schema of pydantic's as a node of a structural schema.
+
+    Raises:
+        ValueError: a union that a structural schema cannot express.
+    """
+    if "$ref" in schema:
+        referred = definitions[schema["$ref"].rpartition("/")[2]]
+        return structural({**referred, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
+    if "anyOf" in schema:
+        options = [option for option in schema["anyOf"] if option.get("type") != "null"]
+        rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default") or value is False}
+        if "default" in schema and schema["default"] is not None:
+            rest["default"] = schema["default"]
+        if len(options) == 1:
+            return structural({**options[0], **rest}, definitions)
+        if {option.get("type") for option in options} == {"integer", "string"}:
+            return structural({**rest, "x-kubernetes-int-or-string": True}, definitions)
+        raise ValueError(f"a structural schema cannot say {schema['anyOf']}")
+    result: dict[str, Any] = {}
+    for key, value in schema.items():
+        if (
+            key in _DROPPED
+            or (key == "additionalProperties" and value is False)
+            or (key == "default" and value is None)
+        ):
+            continue
+        if key == "properties":
+            result[key] = {name: structural(each, definitions) for name, each in value.items()}
+        elif key in ("items", "additionalProperties") and isinstance(value, dict):
+            result[key] = structural(value, definitions)
+        elif key == "const":
+            result["enum"] = [value]
+        else:
+            result[key] = value
+    return result
+
+
+def schema_of(model: type[Model]) -> dict[str, Any]:
+    """Return the structural schema of a model."""
+    schema = model.model_json_schema(by_alias=True)
+    return structural(schema, schema.get("$defs", {}))
+
+
+def definition(
+    *,
+    kind: str,
+    plural: str,
+    short_names: list[str],
+    spec: type[Model],
+    status: type[Model],
+    columns: list[Column],
+    validations: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of one cluster-scoped kind."""
+    root: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": _METADATA,
+            "spec": {**schema_of(spec), "default": {}},
+            "status": schema_of(status),
+        },
+    }
+    conditions = root["properties"]["status"]["properties"]["conditions"]
+    conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    conditions.pop("default", None)
+    if validations:
+        root["x-kubernetes-validations"] = validations
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}", "labels": {"app.kubernetes.io/name": "mooring"}},
+        "spec": {
+            "group": GROUP,
+            "scope": "Cluster",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": short_names,
+                "categories": ["mooring"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": type_name, "jsonPath": path} for name, type_name, path in columns
+                    ],
+                    "schema": {"openAPIV3Schema": root},
+                }
+            ],
+        },
+    }
+
+
+def definitions() -> dict[str, dict[str, Any]]:
+    """Return our CustomResourceDefinitions by the name of their file."""
+    age: Column = ("Age", "date", ".metadata.creationTimestamp")
+    return {
+        "installations.yaml": definition(
+            kind="Installation",
+            plural="installations",
+            short_names=[],
+            spec=InstallationSpec,
+            status=InstallationStatus,
+            columns=[
+                ("Available", "string", _condition("Available")),
+                ("Progressing", "string", _condition("Progressing")),
+                ("Degraded", "string", _condition("Degraded")),
+                ("Revision", "string", ".status.revision"),
+                ("Nodes", "integer", ".status.nodes.desired"),
+                ("Ready", "integer", ".status.nodes.ready"),
+                age,
+            ],
+            validations=[
+                {
+                    "rule": "self.metadata.name == 'default'",
+                    "message": "there is one Installation in a cluster, and its name is default",
+                }
+            ],
+        ),
+        "nodestates.yaml": definition(
+            kind="NodeState",
+            plural="nodestates",
+            short_names=[],
+            spec=NodeStateSpec,
+            status=NodeStateStatus,
+            columns=[
+                ("Ready", "string", _condition("Ready")),
+                ("Revision", "string", ".status.revision"),
+                ("Primary", "string", ".status.primaryNetwork.name"),
+                ("Failed-Adds", "integer", ".status.failedAdds"),
+                ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+                age,
+            ],
+            validations=[],
+        ),
+    }
+
+
+def rendered(document: dict[str, Any]) -> str:
+    """Return the text of one file."""
+    return _HEADER + str(yaml.safe_dump(document, sort_keys=False, width=120))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m mooring.installing.crds", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("crds"))
+    folder: Path = parser.parse_args(arguments).folder
+    for name, document in definitions().items():
+        (folder / name).write_text(rendered(document))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The agent's DaemonSet: owns how an Installation becomes pods on nodes.
+
+The agent needs nothing of the networks that it looks after: host network, no cluster DNS, tolerates everything. It
+is not on the pod path, so replacing its pods disturbs nobody. Every folder of the node is mounted under `/host`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mooring.installing.installations import InstallationSpec
+
+NAME = "mooring-agent"
+HEALTH_PORT = 9454
+LABELS = {"app.kubernetes.io/name": "mooring", "app.kubernetes.io/component": "agent"}
+DEFAULT_RESOURCES = {"requests": {"cpu": "20m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}}
+
+
+def _host_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the volume of a folder of the node, and where the agent sees it."""
+    name = f"host-{index}"
+    volume = {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+    # What somebody mounts below it on the node later is seen too.
+    mount = {"name": name, "mountPath": f"/host{path}", "mountPropagation": "HostToContainer"}
+    return volume, mount
+
+
+def _probe(path: str, **more: int) -> dict[str, Any]:
+    return {"httpGet": {"host": "127.0.0.1", "port": HEALTH_PORT, "path": path}, **more}
+
+
+def daemon_set(spec: InstallationSpec, *, namespace: str, image: str, owner: dict[str, Any]) -> dict[str, Any]:
+    """Return the DaemonSet, to be applied with the operator's field manager.
+
+    Args:
+        spec: the Installation's.
+        namespace: the operator's own.
+        image: the operator's own, so that both are one version.
+        owner: the ownerReference to the Installation.
+    """
+    paths = spec.paths.resolved()
+    mounted = [_host_path(index, path) for index, path in enumerate(sorted(set(paths.values())))]
+    resources = spec.agent.resources.to_wire() if spec.agent.resources else DEFAULT_RESOURCES
+    container = {
+        "name": "agent",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["agent", "--host-root=/host", f"--health-port={HEALTH_PORT}"],
+        "env": [
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}},
+            {
+                "name": "POD_NAMESPACE",
+                "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+            },
+        ],
+        # Installing binaries and confs on the node is its work: root, and privileged because nodes with SELinux or
+        # AppArmor keep anything less away from these folders.
+        "securityContext": {"privileged": True, "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": False},
+        "resources": resources,
+        "startupProbe": _probe("/healthz", periodSeconds=2, failureThreshold=60),
+        "livenessProbe": _probe("/healthz", periodSeconds=20, timeoutSeconds=5, failureThreshold=3),
+        "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
+        "volumeMounts": [mount for _, mount in mounted],
+    }
+    pod = {
+        "serviceAccountName": NAME,
+        "hostNetwork": True,
+        "hostPID": True,
+        "dnsPolicy": "Default",
+        "priorityClassName": "system-node-critical",
+        "terminationGracePeriodSeconds": 10,
+        "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
+        "tolerations": [{"operator": "Exists"}, *(toleration.to_wire() for toleration in spec.tolerations)],
+        "containers": [container],
+        "volumes": [volume for volume, _ in mounted],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {
+            "name": NAME,
+            "namespace": namespace,
+            "labels": {**LABELS, "app.kubernetes.io/managed-by": "mooring-operator"},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "selector": {"matchLabels": dict(LABELS)},
+            "minReadySeconds": 2,
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}},
+            "template": {"metadata": {"labels": dict(LABELS)}, "spec": pod},
+        },
+    }

@@ -1,0 +1,216 @@
+"""The `Installation`: owns what an administrator can say, with every default, and its status.
+
+One object, cluster-scoped, named `default`. The CRD is generated from these models (`crds.py`), and so are its
+descriptions: a field's text here is what `kubectl explain` prints.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from mooring.installing.conditions import Condition
+from mooring.installing.models import Model
+
+GROUP = "mooring.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+AbsolutePath = Annotated[str, pydantic.Field(pattern=r"^/[^\s]*$", max_length=255)]
+Severity = Literal["Enforce", "Warn", "Audit"]
+
+PRESETS: dict[str, dict[str, str]] = {
+    "k3s": {"cniBinDir": "/var/lib/rancher/k3s/data/cni", "cniConfDir": "/var/lib/rancher/k3s/agent/etc/cni/net.d"},
+    "rke2": {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"},
+    "talos": {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"},
+    "openshift": {"cniBinDir": "/var/lib/cni/bin", "cniConfDir": "/etc/kubernetes/cni/net.d"},
+    "microk8s": {
+        "cniBinDir": "/var/snap/microk8s/current/opt/cni/bin",
+        "cniConfDir": "/var/snap/microk8s/current/args/cni-network",
+    },
+}
+DEFAULT_PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"}
+
+
+class Paths(Model):
+    """Where a node keeps its CNI files."""
+
+    preset: Literal["k3s", "rke2", "talos", "openshift", "microk8s"] | None = pydantic.Field(
+        None, description="The folders of a known distribution; the other fields win over it."
+    )
+    cni_bin_dir: AbsolutePath | None = pydantic.Field(
+        None, description="Folder of the CNI plugins on the nodes; /opt/cni/bin unless the preset says otherwise."
+    )
+    cni_conf_dir: AbsolutePath | None = pydantic.Field(
+        None, description="Folder of the runtime's CNI confs; /etc/cni/net.d unless the preset says otherwise."
+    )
+    state_dir: AbsolutePath = pydantic.Field(
+        "/var/lib/mooring", description="Folder of the cache, the journal and the results on the nodes."
+    )
+
+    def resolved(self) -> dict[str, str]:
+        """Return the three folders as they are: `cniBinDir`, `cniConfDir`, `stateDir`."""
+        known = PRESETS.get(self.preset or "", DEFAULT_PATHS)
+        return {
+            "cniBinDir": self.cni_bin_dir or known["cniBinDir"],
+            "cniConfDir": self.cni_conf_dir or known["cniConfDir"],
+            "stateDir": self.state_dir,
+        }
+
+
+class LogOptions(Model):
+    """How the plugin's log file is rotated."""
+
+    max_age: int = pydantic.Field(5, ge=0, description="Days after which a rotated file goes.")
+    max_size: int = pydantic.Field(100, ge=1, description="Megabytes at which the file is rotated.")
+    max_backups: int = pydantic.Field(5, ge=0, description="Rotated files that are kept.")
+    compress: bool = pydantic.Field(True, description="Whether rotated files are compressed.")
+
+
+class Plugin(Model):
+    """Keys of 00-multus.conf, as the meta-plugin reads them."""
+
+    log_level: Literal["debug", "verbose", "error", "panic"] = pydantic.Field(
+        "error", description="How much the meta-plugin logs."
+    )
+    log_file: AbsolutePath | None = pydantic.Field(None, description="A file of the node to log to.")
+    log_to_stderr: bool | None = pydantic.Field(None, description="Whether the log also goes to the runtime's own.")
+    log_options: LogOptions | None = pydantic.Field(None, description="Rotation of the log file.")
+    namespace_isolation: bool = pydantic.Field(
+        False, description="Whether pods may use only networks of their own and the global namespaces."
+    )
+    global_namespaces: list[str] | None = pydantic.Field(
+        None, max_length=64, description="Namespaces whose networks every pod may use under isolation."
+    )
+    system_namespaces: list[str] | None = pydantic.Field(
+        None, max_length=64, description="Namespaces whose pods do not get the default networks."
+    )
+    default_networks: list[str] | None = pydantic.Field(
+        None, max_length=32, description="Further networks for every pod outside of the system namespaces."
+    )
+    multus_namespace: str | None = pydantic.Field(
+        None, description="Namespace in which default networks are looked up; kube-system where absent."
+    )
+    readiness_indicator_file: AbsolutePath | None = pydantic.Field(
+        None, description="A file of the node that exists once the default network is ready."
+    )
+
+    def conf_keys(self) -> dict[str, Any]:
+        """Return the keys as they stand in 00-multus.conf, which differ from ours in case and form."""
+        keys = self.to_wire()
+        if "globalNamespaces" in keys:
+            keys["globalNamespaces"] = ",".join(self.global_namespaces or [])
+        if "readinessIndicatorFile" in keys:
+            keys["readinessindicatorfile"] = keys.pop("readinessIndicatorFile")
+        return keys
+
+
+class PluginBinary(Model):
+    """One binary of an image."""
+
+    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Its name on the node.")
+    path: AbsolutePath = pydantic.Field(description="Its path in the image.")
+    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$", description="Its checksum.")
+
+
+class PluginSet(Model):
+    """Further CNI plugins to distribute."""
+
+    name: str = pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="A name for messages.")
+    image: str = pydantic.Field(min_length=1, description="The image that holds them.")
+    binaries: list[PluginBinary] = pydantic.Field(min_length=1, max_length=64, description="What to take from it.")
+
+
+class Toleration(Model):
+    """A toleration of the agent's pods, as in a pod's spec."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class Canary(Model):
+    """The nodes that go first."""
+
+    nodes: int = pydantic.Field(1, ge=0, description="How many.")
+    soak_seconds: int = pydantic.Field(60, ge=0, description="How long they are watched before the others follow.")
+
+
+class Rollout(Model):
+    """How a revision reaches the nodes."""
+
+    max_unavailable: int | str = pydantic.Field(
+        "10%", description="Nodes that change at the same time: a number or a percentage."
+    )
+    canary: Canary = pydantic.Field(default_factory=Canary, description="The nodes that go first.")
+    paused: bool = pydantic.Field(False, description="Whether no further node gets the new revision.")
+
+
+class Resources(Model):
+    """Requests and limits of a container, as in a pod's spec."""
+
+    requests: dict[str, str] | None = None
+    limits: dict[str, str] | None = None
+
+
+class Component(Model):
+    """What can be said of one of our own parts."""
+
+    resources: Resources | None = pydantic.Field(None, description="Its requests and limits.")
+
+
+class Admission(Model):
+    """What the admission of networks refuses."""
+
+    failure_policy: Literal["Fail", "Ignore"] = pydantic.Field(
+        "Fail", description="What the API server does while the operator cannot be asked."
+    )
+    severities: dict[str, Severity] = pydantic.Field(
+        default_factory=dict, description="Severity by rule code, where it differs from the default."
+    )
+
+
+class InstallationSpec(Model):
+    """What should be on the nodes. Every field has a default."""
+
+    paths: Paths = pydantic.Field(default_factory=Paths, description="Where a node keeps its CNI files.")
+    default_network: str = pydantic.Field(
+        "auto",
+        min_length=1,
+        description="The pods' default network: auto (the first conf of the node that is not ours), or a file's name.",
+    )
+    plugin: Plugin = pydantic.Field(default_factory=Plugin, description="Keys of 00-multus.conf.")
+    node_selector: dict[str, str] = pydantic.Field(
+        default_factory=dict, description="Labels of the nodes that are served; all nodes where empty."
+    )
+    tolerations: list[Toleration] = pydantic.Field(
+        default_factory=list, description="Further tolerations of the agent, which tolerates everything already."
+    )
+    plugin_sets: list[PluginSet] = pydantic.Field(
+        default_factory=list, max_length=16, description="Further CNI plugins to distribute."
+    )
+    dhcp_daemon: bool = pydantic.Field(False, description="Whether the dhcp IPAM plugin's daemon runs on the nodes.")
+    rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
+    agent: Component = pydantic.Field(default_factory=Component, description="The agent's pods.")
+    operator: Component = pydantic.Field(default_factory=Component, description="The operator's pods.")
+    admission: Admission = pydantic.Field(default_factory=Admission, description="The admission of networks.")
+
+
+class NodeCounts(Model):
+    """How many nodes are where."""
+
+    desired: int = 0
+    updated: int = 0
+    ready: int = 0
+
+
+class InstallationStatus(Model):
+    """What is so, as the operator sees it."""
+
+    observed_generation: int | None = None
+    revision: str | None = pydantic.Field(None, description="The name of the revision that should be on the nodes.")
+    nodes: NodeCounts | None = None
+    conditions: list[Condition] = pydantic.Field(default_factory=list)

@@ -1,0 +1,94 @@
+"""The `NodeState`: owns the object through which operator and agent talk about one node.
+
+The leader writes its spec, the agent of the node its status. One per selected node, named after it and owned by
+the Node, so that it goes with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+
+from mooring.installing.conditions import Condition
+from mooring.installing.installations import API_VERSION
+from mooring.installing.models import Model
+
+KIND = "NodeState"
+
+
+class NodeStateSpec(Model):
+    """What the node should be."""
+
+    revision: str = pydantic.Field(
+        "", max_length=253, description="The name of the ConfigMap of the revision to apply; none where empty."
+    )
+    drain: bool = pydantic.Field(False, description="Whether the agent takes itself off the node.")
+
+
+class PrimaryNetwork(Model):
+    """The default network that is pinned in the node's conf."""
+
+    name: str
+    file: str = pydantic.Field(description="The file of the node's conf folder that it was read from.")
+
+
+class Binary(Model):
+    """A binary that the agent installed."""
+
+    name: str
+    sha256: str
+
+
+class AttachedNetwork(Model):
+    """A network that pods of this node are attached to."""
+
+    namespace: str = ""
+    name: str
+    attachments: int = pydantic.Field(ge=0)
+    pods: list[str] = pydantic.Field(default_factory=list, max_length=20, description="namespace/name, the first 20.")
+
+
+class NodeError(Model):
+    """Something that went wrong on this node."""
+
+    time: str = pydantic.Field(json_schema_extra={"format": "date-time"})
+    reason: str
+    message: str
+
+
+class NodeStateStatus(Model):
+    """What the node is."""
+
+    observed_generation: int | None = None
+    revision: str | None = pydantic.Field(None, description="The revision that is applied.")
+    primary_network: PrimaryNetwork | None = None
+    conf_hash: str | None = pydantic.Field(None, description="sha256: and the checksum of 00-multus.conf.")
+    binaries: list[Binary] = pydantic.Field(default_factory=list)
+    networks: list[AttachedNetwork] = pydantic.Field(default_factory=list)
+    failed_adds: int = pydantic.Field(0, ge=0, description="Failed ADDs that the node's failure log still holds.")
+    last_errors: list[NodeError] = pydantic.Field(default_factory=list, max_length=10)
+    conditions: list[Condition] = pydantic.Field(default_factory=list)
+
+
+def selected(node: dict[str, Any], *, node_selector: dict[str, str]) -> bool:
+    """Say whether a Node has all the labels of the selector."""
+    labels = node["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in node_selector.items())
+
+
+def desired(node: dict[str, Any], *, revision: str) -> dict[str, Any]:
+    """Return the NodeState of a Node, to be applied with the operator's field manager."""
+    metadata = node["metadata"]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": metadata["name"],
+            "labels": {"app.kubernetes.io/name": "mooring", "app.kubernetes.io/managed-by": "mooring-operator"},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]},
+            ],
+        },
+        "spec": NodeStateSpec(revision=revision).to_wire(),
+    }

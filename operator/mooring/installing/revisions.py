@@ -1,0 +1,69 @@
+"""Revisions: owns how an Installation becomes the content-addressed document that changes a node.
+
+Pure: the same Installation and image give the same bytes and the same name, whoever computes them. The format is
+in docs/contracts.md; its version is `VERSION`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mooring.installing.installations import InstallationSpec
+
+VERSION = 1
+KEY = "revision.json"
+PREFIX = "mooring-revision-"
+LABELS = {
+    "app.kubernetes.io/name": "mooring",
+    "app.kubernetes.io/component": "revision",
+    "app.kubernetes.io/managed-by": "mooring-operator",
+}
+
+
+def document(spec: InstallationSpec, *, image: str) -> str:
+    """Return the canonical JSON of the revision: sorted keys, no blanks."""
+    content = {
+        "version": VERSION,
+        "image": image,
+        "paths": spec.paths.resolved(),
+        "defaultNetwork": spec.default_network,
+        "plugin": spec.plugin.conf_keys(),
+    }
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def name(content: str) -> str:
+    """Return the name of the ConfigMap that holds this document."""
+    return PREFIX + hashlib.sha256(content.encode()).hexdigest()[:10]
+
+
+def config_map(content: str, *, namespace: str, owner: dict[str, Any]) -> dict[str, Any]:
+    """Return the immutable ConfigMap of a revision, owned by the Installation."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name(content),
+            "namespace": namespace,
+            "labels": dict(LABELS),
+            "ownerReferences": [owner],
+        },
+        "immutable": True,
+        "data": {KEY: content},
+    }
+
+
+def superfluous(names: list[str], *, wanted: set[str], newest_first: list[str], keep: int = 3) -> list[str]:
+    """Return the revisions to delete: neither wanted by anybody nor among the newest.
+
+    Args:
+        names: all revisions that exist.
+        wanted: those that the Installation or a NodeState names.
+        newest_first: the names by age.
+        keep: how many of the newest stay for going back.
+    """
+    kept = wanted | set(newest_first[:keep])
+    return [each for each in names if each not in kept]
