@@ -112,7 +112,7 @@ def definition(
                 "listKind": f"{kind}List",
                 "plural": plural,
                 "singular": kind.lower(),
-                "shortNames": short_names,
+                **({"shortNames": short_names} if short_names else {}),
                 "categories": ["mooring"],
             },
             "versions": [
