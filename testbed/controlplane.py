@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 READY_SECONDS = 60.0
+PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 # One line for each request, at its end: who, what, when, and the answer's status. No bodies: no secrets.
 AUDIT_POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
 
@@ -182,31 +183,37 @@ def apiserver_arguments(layout: Layout) -> list[str]:
     return arguments
 
 
-def ready(layout: Layout) -> bool:
-    """Ask the API server whether it is ready, as administrator."""
+def fetch(layout: Layout, path: str) -> tuple[int, bytes]:
+    """GET a path from the API server as administrator; return status and body, (0, b"") where nobody answers."""
     context = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
     context.load_cert_chain(layout.pki / "admin.crt", layout.pki / "admin.key")
     connection = http.client.HTTPSConnection(layout.address, layout.port, timeout=5, context=context)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, b""
     finally:
         connection.close()
 
 
-def wait_ready(layout: Layout, running_parts: Callable[[], str | None]) -> None:
+def ready(layout: Layout) -> bool:
+    """Ask the API server whether it is ready, as administrator."""
+    return fetch(layout, "/readyz")[0] == 200
+
+
+def wait_ready(layout: Layout, ended: Callable[[], Path | None]) -> None:
     """Wait until the API server is ready.
 
-    `running_parts` returns the name of a part that has ended, None while all run; each part's log
-    is `<folder>/<name>.log`. Raises Failure with the end of the log of the part at fault.
+    `ended` returns the log of a part that has ended, None while all run. Raises Failure with the
+    end of the log of the part at fault.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready(layout):
-        ended = running_parts()
-        if ended is not None:
-            raise failures.with_log(f"{ended} ended before the API server was ready", layout.folder / f"{ended}.log")
+        log = ended()
+        if log is not None:
+            raise failures.with_log(f"{log.stem} ended before the API server was ready", log)
         if time.monotonic() > deadline:
             raise failures.with_log(
                 f"kube-apiserver is not ready at {layout.url} after {READY_SECONDS:.0f} s",
@@ -238,7 +245,10 @@ def running(*, controllers: bool = False, extra_arguments: Sequence[str] = ()) -
         if controllers:
             arguments = controller_manager_arguments(layout, pod_network="10.244.0.0/16", port=_free_ports(1)[0])
             started["kube-controller-manager"] = _start(layout, programs, "kube-controller-manager", arguments)
-        wait_ready(layout, lambda: next((name for name, part in started.items() if part.poll() is not None), None))
+        wait_ready(
+            layout,
+            lambda: next((folder / f"{name}.log" for name, part in started.items() if part.poll() is not None), None),
+        )
         yield ControlPlane(layout, programs)
     finally:
         for process in reversed(started.values()):
@@ -263,6 +273,17 @@ def controller_manager_arguments(layout: Layout, *, pod_network: str, port: int 
         "--leader-elect=false",
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
+    ]
+
+
+def scheduler_arguments(layout: Layout) -> list[str]:
+    """Return kube-scheduler's arguments."""
+    return [
+        f"--kubeconfig={layout.kubeconfig}",
+        f"--authentication-kubeconfig={layout.kubeconfig}",
+        f"--authorization-kubeconfig={layout.kubeconfig}",
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
     ]
 
 
