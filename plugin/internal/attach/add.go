@@ -1,0 +1,219 @@
+package attach
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/delegate"
+	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/netconf"
+	"mooring.dev/mooring/plugin/internal/networks"
+	"mooring.dev/mooring/plugin/internal/podinfo"
+	"mooring.dev/mooring/plugin/internal/sandbox"
+)
+
+// Add attaches the pod to its default network and to every network that it asks for, one
+// after another, or to none of them.
+func (s *Session) Add(ctx context.Context) error {
+	identity, err := podinfo.Parse(s.Call.Args, s.Call.ContainerID)
+	if err != nil {
+		return err
+	}
+	s.pod = identity.Pod
+	s.Log.About("ADD %s %s", identity.Pod, s.Call.ContainerID)
+	inside, err := sandbox.Open(s.Call.Netns)
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	plans, err := s.plan(ctx, &identity)
+	if err != nil {
+		return cnierror.Prefix(err, "pod %s", identity.Pod)
+	}
+	s.pod = identity.Pod
+	if err := inside.Free(plans[0].ifName); err != nil {
+		return cnierror.Prefix(err, "pod %s", identity.Pod)
+	}
+	work, err := s.begin(plans)
+	if err != nil {
+		return cnierror.Prefix(err, "pod %s", identity.Pod)
+	}
+	work.inside = inside
+	result, err := work.attachAll(ctx, plans)
+	if err == nil {
+		err = s.Call.Print(result)
+	}
+	if err != nil {
+		work.rollBack(ctx)
+		return cnierror.Prefix(err, "pod %s", identity.Pod)
+	}
+	return work.close()
+}
+
+// work is an ADD under way.
+type work struct {
+	*Session
+	journal *journal.File // nil where none could be made and none is needed
+	states  []journal.State
+	inside  *sandbox.Sandbox
+	synced  chan error
+}
+
+// begin writes down what is about to happen.
+func (s *Session) begin(plans []planned) (*work, error) {
+	w := &work{Session: s, synced: make(chan error, 1)}
+	attachments := make([]journal.Attachment, 0, len(plans))
+	for i := range plans {
+		attachments = append(attachments, plans[i].attachment(i))
+		w.states = append(w.states, journal.State{Attachment: attachments[i]})
+	}
+	file, err := journal.Create(s.Conf.CNIDir, journal.Header{
+		BootID: networks.BootID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
+		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
+	}, attachments, s.Now)
+	switch {
+	case errors.Is(err, journal.ErrExists):
+		return nil, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID %s, CNI_IFNAME %s: %v; DEL must come before another ADD", s.Call.ContainerID, s.Call.IfName, err)
+	case err != nil && len(plans) == 1:
+		// A pod without further networks can be undone from the configuration alone.
+		s.Log.Errorf("the journal cannot be written: %v", err)
+	case err != nil:
+		return nil, cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it further networks could not be undone: %v", journal.Dir(s.Conf.CNIDir), err)
+	}
+	w.journal = file
+	return w, nil
+}
+
+// attachAll runs the delegates in order and returns the default network's result in the
+// runtime's version. The journal reaches the disk while the default network's delegate works;
+// nothing that another node could see happens before.
+func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage, error) {
+	if len(plans) > 1 {
+		go func() { w.synced <- w.journal.Sync() }()
+	}
+	for i := range plans {
+		if i == 1 {
+			if err := <-w.synced; err != nil {
+				return nil, cnierror.New(types.ErrIOFailure, "the journal cannot be brought to disk: %v", err)
+			}
+		}
+		if err := w.attach(ctx, i, &plans[i]); err != nil {
+			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
+		}
+	}
+	w.failed = ""
+	return delegate.Convert(w.states[0].Result, w.Call.CNIVersion)
+}
+
+func (w *work) attach(ctx context.Context, index int, plan *planned) error {
+	w.failed = plan.network
+	if index > 0 {
+		if err := w.inside.Free(plan.ifName); err != nil {
+			return err
+		}
+	}
+	state := &w.states[index]
+	if err := w.note(func(j *journal.File) error { return j.Begin("ADD", index) }); err != nil {
+		return err
+	}
+	state.Begun = true
+	started := w.Now()
+	call := w.callOf(state, w.Call.Netns)
+	result, err := w.Runner.Add(ctx, plan.conf, call)
+	var failed *types.Error
+	if err != nil {
+		failed = cnierror.From(err)
+	} else {
+		state.Result = result
+	}
+	noteErr := w.note(func(j *journal.File) error {
+		return j.End("ADD", index, w.Now().Sub(started), oneLine(result), failed)
+	})
+	if failed != nil {
+		return failed
+	}
+	if noteErr != nil {
+		return noteErr
+	}
+	state.Attached = true
+	if err := delegate.Remember(w.Conf.CNIDir, plan.conf, call, result); err != nil {
+		w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
+	}
+	w.Log.Verbosef("attached %s as %s in %s: %s", plan.network, plan.ifName, w.Now().Sub(started).Round(time.Millisecond), oneLine(result))
+	return nil
+}
+
+// note writes to the journal where there is one; what cannot be written down must not be done.
+func (w *work) note(write func(*journal.File) error) error {
+	if w.journal == nil {
+		return nil
+	}
+	if err := write(w.journal); err != nil {
+		return cnierror.New(types.ErrIOFailure, "the journal cannot be written: %v", err)
+	}
+	return nil
+}
+
+// rollBack undoes every attachment that was begun, in reverse. The runtime sees the error
+// that led here; what could not be undone stays in the journal for DEL.
+func (w *work) rollBack(ctx context.Context) {
+	failed := w.failed
+	begun := w.states[:0:0]
+	for _, state := range w.states {
+		if state.Begun {
+			begun = append(begun, state)
+		}
+	}
+	problems := w.undo(ctx, w.journal, begun, w.Call.Netns, rollingBack)
+	w.failed = failed
+	for _, problem := range problems {
+		w.Log.Errorf("rolling back: %v", problem)
+	}
+	if w.journal == nil {
+		return
+	}
+	var err error
+	if len(problems) == 0 {
+		err = w.journal.Remove()
+	} else {
+		err = w.journal.Close()
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.Log.Errorf("the journal: %v", err)
+	}
+}
+
+func (w *work) close() error {
+	if w.journal == nil {
+		return nil
+	}
+	if err := w.journal.Close(); err != nil {
+		w.Log.Errorf("the journal: %v", err)
+	}
+	return nil
+}
+
+// callOf is what the delegates of an attachment are called with.
+func (s *Session) callOf(state *journal.State, netns string) delegate.Call {
+	return delegate.Call{
+		ContainerID: s.Call.ContainerID, Netns: netns, IfName: state.IfName, Args: state.Args,
+		CapabilityArgs: state.CapabilityArgs, PrevResult: state.Result,
+	}
+}
+
+func confOf(state *journal.State) (*netconf.Conf, error) {
+	conf, err := netconf.Parse(state.Conf, "conf of "+state.Network)
+	if err != nil {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s", networks.OneLine(err))
+	}
+	return conf, nil
+}

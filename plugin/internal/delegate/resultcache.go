@@ -1,0 +1,69 @@
+package delegate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mooring.dev/mooring/plugin/internal/atomicfile"
+	"mooring.dev/mooring/plugin/internal/netconf"
+	"mooring.dev/mooring/plugin/internal/object"
+)
+
+// RuntimeCache is where libcni keeps results for a runtime that names no folder.
+const RuntimeCache = "/var/lib/cni"
+
+// cached is an entry of libcni's cache (kind cniCacheV1).
+type cached struct {
+	Kind           string          `json:"kind"`
+	ContainerID    string          `json:"containerId"`
+	Config         []byte          `json:"config"`
+	IfName         string          `json:"ifName"`
+	NetworkName    string          `json:"networkName"`
+	Netns          string          `json:"netns,omitempty"`
+	Args           [][2]string     `json:"cniArgs,omitempty"`
+	CapabilityArgs object.Object   `json:"capabilityArgs,omitempty"`
+	Result         json.RawMessage `json:"result,omitempty"`
+}
+
+const cacheKind = "cniCacheV1"
+
+func cachePath(root, network, containerID, ifName string) string {
+	return filepath.Join(root, "results", fmt.Sprintf("%s-%s-%s", network, containerID, ifName))
+}
+
+// Remember writes libcni's cache entry of an attachment.
+func Remember(root string, conf *netconf.Conf, call Call, result json.RawMessage) error {
+	if err := os.MkdirAll(filepath.Join(root, "results"), 0o700); err != nil {
+		return err
+	}
+	entry := cached{cacheKind, call.ContainerID, conf.Bytes(), call.IfName, conf.Name, call.Netns, call.Args, call.CapabilityArgs, result}
+	return atomicfile.Write(cachePath(root, conf.Name, call.ContainerID, call.IfName), object.Encode(entry), 0o600)
+}
+
+// Forget removes the entry; that there is none is no error.
+func Forget(root, network, containerID, ifName string) error {
+	if err := os.Remove(cachePath(root, network, containerID, ifName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Recall finds the result that libcni cached for an attachment, nil where it did not.
+// Entries from before cniCacheV1 are the bare result.
+func Recall(root, network, containerID, ifName string) json.RawMessage {
+	data, err := os.ReadFile(cachePath(root, network, containerID, ifName))
+	if err != nil {
+		return nil
+	}
+	var entry cached
+	if json.Unmarshal(data, &entry) == nil && entry.Kind == cacheKind {
+		return entry.Result
+	}
+	if _, err := complete(data, "0.1.0"); err == nil {
+		return data
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+// Package netconf reads the configuration of one network: a conf or a conflist.
+//
+// It keeps every byte that is the plugins' own and changes only what the caller asks for:
+// name, version, args, device. It refuses plugin types that could name another file than
+// one in the plugin folders. It does no I/O.
+package netconf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/version"
+
+	"mooring.dev/mooring/plugin/internal/object"
+)
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`)
+
+// Conf is one network: its plugins in order, and the object that they came in.
+type Conf struct {
+	Name         string
+	CNIVersion   string
+	DisableCheck bool
+	DisableGC    bool
+	Plugins      []Plugin
+	list         bool
+	raw          object.Object
+}
+
+// Plugin is one entry of a network.
+type Plugin struct {
+	Type         string
+	Capabilities map[string]bool
+	raw          object.Object
+}
+
+// Problem is something wrong at a place in a configuration.
+type Problem struct {
+	Path string
+	Text string
+}
+
+// Error is the path and what is wrong there.
+func (p Problem) Error() string { return p.Path + ": " + p.Text }
+
+// Parse reads a conf or a conflist. The error joins one Problem for each thing that is wrong;
+// path is where data stands in the document that a person wrote.
+func Parse(data []byte, path string) (*Conf, error) {
+	raw, err := object.Parse(data)
+	if err != nil {
+		return nil, Problem{path, err.Error()}
+	}
+	return FromObject(raw, path)
+}
+
+// FromObject is Parse for an object that is already read.
+func FromObject(raw object.Object, path string) (*Conf, error) {
+	conf := &Conf{raw: raw}
+	var problems []error
+	report := func(key string, err error) {
+		if err != nil {
+			problems = append(problems, Problem{path + key, err.Error()})
+		}
+	}
+	var err error
+	conf.Name, err = raw.String("name")
+	report(".name", err)
+	if err == nil && conf.Name != "" && !validName.MatchString(conf.Name) {
+		report(".name", fmt.Errorf("%q may hold only letters, digits, '.', '_' and '-', a letter or digit first", conf.Name))
+	}
+	conf.CNIVersion, err = highestVersion(raw)
+	report(".cniVersion", err)
+	conf.DisableCheck, err = flag(raw, "disableCheck")
+	report(".disableCheck", err)
+	conf.DisableGC, err = flag(raw, "disableGC")
+	report(".disableGC", err)
+
+	entries, listed := raw["plugins"]
+	_, typed := raw["type"]
+	switch {
+	case typed:
+		conf.Plugins = []Plugin{parsePlugin(raw, path, report, "")}
+	case listed:
+		conf.list = true
+		conf.parseList(entries, path, report)
+	default:
+		report("", errors.New("neither type nor plugins: this names no plugin to run"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return conf, nil
+}
+
+func (c *Conf) parseList(entries json.RawMessage, path string, report func(string, error)) {
+	var elements []json.RawMessage
+	if json.Unmarshal(entries, &elements) != nil {
+		report(".plugins", fmt.Errorf("expected an array, found %s", object.Kind(entries)))
+		return
+	}
+	if len(elements) == 0 {
+		report(".plugins", errors.New("the list is empty: there is no plugin to run"))
+	}
+	for i, element := range elements {
+		at := fmt.Sprintf(".plugins[%d]", i)
+		raw, err := object.Parse(element)
+		if err != nil {
+			report(at, err)
+			continue
+		}
+		c.Plugins = append(c.Plugins, parsePlugin(raw, path, report, at))
+		if inner, err := raw.String("cniVersion"); err == nil && c.CNIVersion == "" {
+			c.CNIVersion = inner
+		}
+	}
+}
+
+func parsePlugin(raw object.Object, path string, report func(string, error), at string) Plugin {
+	plugin := Plugin{raw: raw}
+	var err error
+	plugin.Type, err = raw.String("type")
+	switch {
+	case err != nil:
+		report(at+".type", err)
+	case plugin.Type == "":
+		report(at+".type", errors.New("missing: it names the plugin to run"))
+	default:
+		report(at+".type", CheckType(plugin.Type))
+	}
+	if value, present := raw["capabilities"]; present {
+		if json.Unmarshal(value, &plugin.Capabilities) != nil {
+			report(at+".capabilities", errors.New("expected an object of booleans"))
+		}
+	}
+	if value, present := raw["ipam"]; present && object.Kind(value) == "an object" {
+		ipam, err := object.Parse(value)
+		if err == nil {
+			if kind, err := ipam.String("type"); err == nil && kind != "" {
+				report(at+".ipam.type", CheckType(kind))
+			}
+		}
+	}
+	return plugin
+}
+
+// CheckType refuses plugin types that are not the plain name of a file in a plugin folder.
+func CheckType(kind string) error {
+	if strings.ContainsAny(kind, "/\\\x00\n") || strings.Contains(kind, "..") || kind == "." {
+		return fmt.Errorf("%q is a path; a plugin is named by its file name alone", kind)
+	}
+	return nil
+}
+
+func highestVersion(raw object.Object) (string, error) {
+	chosen, err := raw.String("cniVersion")
+	if err != nil {
+		return "", err
+	}
+	value, present := raw["cniVersions"]
+	if !present {
+		return chosen, nil
+	}
+	var offered []string
+	if json.Unmarshal(value, &offered) != nil {
+		return "", errors.New("cniVersions: expected an array of strings")
+	}
+	for _, candidate := range offered {
+		known, err := version.GreaterThanOrEqualTo(version.Current(), candidate)
+		if err != nil {
+			return "", fmt.Errorf("cniVersions: %w", err)
+		}
+		if higher, err := version.GreaterThan(candidate, chosen); known && (chosen == "" || (err == nil && higher)) {
+			chosen = candidate
+		}
+	}
+	return chosen, nil
+}
+
+// flag reads a boolean that the specification also lets be a string.
+func flag(raw object.Object, key string) (bool, error) {
+	value, present := raw[key]
+	if !present {
+		return false, nil
+	}
+	switch strings.ToLower(strings.Trim(string(value), `"`)) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("expected true or false, found %s", value)
+}
+
+// Bytes is the configuration as it is executed and journalled.
+func (c *Conf) Bytes() json.RawMessage { return c.raw.Bytes() }
+
+// IsList says whether this is a conflist.
+func (c *Conf) IsList() bool { return c.list }
+
+// Offers says whether some plugin of the network declares this capability.
+func (c *Conf) Offers(capability string) bool {
+	for _, plugin := range c.Plugins {
+		if plugin.Capabilities[capability] {
+			return true
+		}
+	}
+	return false
+}

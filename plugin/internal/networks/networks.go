@@ -1,0 +1,186 @@
+// Package networks finds the definition of a network: in the node's cache, at the API
+// server, or in a file of the node.
+//
+// A fresh cache is enough and costs no request. The API server is asked for what a fresh
+// cache lacks, and instead of a stale one; when it does not answer, the stale copy serves.
+package networks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+	"golang.org/x/sys/unix"
+
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/netconf"
+)
+
+// Definition is what a NetworkAttachmentDefinition says.
+type Definition struct {
+	Namespace    string
+	Name         string
+	ResourceName string
+	Config       string // spec.config, empty where absent
+}
+
+// ErrAbsent says that the API server has no such NetworkAttachmentDefinition.
+var ErrAbsent = errors.New("there is no such NetworkAttachmentDefinition")
+
+// Remote asks the API server for one definition.
+type Remote interface {
+	Definition(ctx context.Context, namespace, name string) (*Definition, error)
+}
+
+// Finder looks networks up. Remote is nil where the conf names no kubeconfig.
+type Finder struct {
+	CNIDir  string
+	ConfDir string
+	Remote  Remote
+	Warn    func(format string, args ...any)
+	fresh   *bool
+}
+
+// Definition returns the definition of namespace/name.
+func (f *Finder) Definition(ctx context.Context, namespace, name string) (*Definition, error) {
+	copied, cacheErr := f.cached(namespace, name)
+	if copied != nil && f.Fresh() {
+		return copied, nil
+	}
+	if f.Remote == nil {
+		if copied != nil {
+			f.Warn("network %s/%s: the node's cache is stale and no kubeconfig is set; using the copy", namespace, name)
+			return copied, nil
+		}
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "network %s/%s: not in the node's cache%s, and the conf names no kubeconfig to ask the API server with", namespace, name, because(cacheErr))
+	}
+	found, err := f.Remote.Definition(ctx, namespace, name)
+	switch {
+	case err == nil:
+		return found, nil
+	case errors.Is(err, ErrAbsent):
+		return nil, err
+	case copied != nil:
+		f.Warn("network %s/%s: the node's cache is stale and the API server does not answer (%v); using the copy", namespace, name, err)
+		return copied, nil
+	}
+	return nil, cnierror.New(types.ErrTryAgainLater, "network %s/%s: not in the node's cache%s, and the API server does not answer: %v", namespace, name, because(cacheErr), err)
+}
+
+func because(err error) string {
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf(" (its copy is unreadable: %v)", err)
+}
+
+type cacheEntry struct {
+	Version      int    `json:"version"`
+	Namespace    string `json:"namespace"`
+	Name         string `json:"name"`
+	ResourceName string `json:"resourceName"`
+	Config       string `json:"config"`
+}
+
+const cacheVersion = 1
+
+func (f *Finder) cached(namespace, name string) (*Definition, error) {
+	if strings.ContainsAny(namespace+name, "/\x00") || strings.HasPrefix(namespace, ".") || strings.HasPrefix(name, ".") {
+		return nil, fmt.Errorf("%q/%q are no names", namespace, name)
+	}
+	data, err := os.ReadFile(filepath.Join(f.CNIDir, "networks", namespace, name+".json"))
+	if err != nil {
+		return nil, err
+	}
+	return ReadEntry(data, namespace, name)
+}
+
+// ReadEntry reads a file of the cache, which must be of this namespace and name.
+func ReadEntry(data []byte, namespace, name string) (*Definition, error) {
+	var entry cacheEntry
+	if err := json.Unmarshal(data, &entry); err != nil {
+		return nil, err
+	}
+	if entry.Version != cacheVersion || entry.Namespace != namespace || entry.Name != name {
+		return nil, fmt.Errorf("it is version %d of %s/%s", entry.Version, entry.Namespace, entry.Name)
+	}
+	return &Definition{Namespace: namespace, Name: name, ResourceName: entry.ResourceName, Config: entry.Config}, nil
+}
+
+// Heartbeat is the sign of life of the watch that keeps the cache.
+type Heartbeat struct {
+	Version    int     `json:"version"`
+	BootID     string  `json:"bootID"`
+	Boottime   float64 `json:"boottime"`
+	TTLSeconds float64 `json:"ttlSeconds"`
+}
+
+// FreshAt says whether the cache was fresh at this point of this boot.
+func (h Heartbeat) FreshAt(bootID string, boottime float64) bool {
+	age := boottime - h.Boottime
+	return h.Version == cacheVersion && bootID != "" && h.BootID == bootID && age >= 0 && age <= h.TTLSeconds
+}
+
+// Fresh says whether the cache is kept up to date right now; it looks once.
+func (f *Finder) Fresh() bool {
+	if f.fresh == nil {
+		fresh := f.beats()
+		f.fresh = &fresh
+	}
+	return *f.fresh
+}
+
+func (f *Finder) beats() bool {
+	data, err := os.ReadFile(filepath.Join(f.CNIDir, "networks", "heartbeat"))
+	if err != nil {
+		return false
+	}
+	var heartbeat Heartbeat
+	if json.Unmarshal(data, &heartbeat) != nil {
+		return false
+	}
+	return heartbeat.FreshAt(BootID(), boottime())
+}
+
+// BootID is the running kernel's, empty where it has none.
+func BootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+func boottime() float64 {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return -1
+	}
+	return float64(now.Sec) + float64(now.Nsec)/float64(time.Second)
+}
+
+// Conf is the definition's network configuration: spec.config, or a file of that name.
+func (f *Finder) Conf(definition *Definition) (*netconf.Conf, error) {
+	where := "network " + definition.Namespace + "/" + definition.Name
+	if strings.TrimSpace(definition.Config) == "" {
+		conf, err := f.FileNamed(definition.Name)
+		if err != nil {
+			return nil, cnierror.Prefix(err, "%s has no spec.config", where)
+		}
+		return conf, nil
+	}
+	conf, err := netconf.Parse([]byte(definition.Config), "spec.config")
+	if err != nil {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s: %s", where, OneLine(err))
+	}
+	return conf, nil
+}
+
+// OneLine is a joined error on one line.
+func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -1,0 +1,90 @@
+// Package podinfo says whose sandbox a call is about, and what the runtime told of the pod.
+package podinfo
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/object"
+)
+
+// AnnotationsKey is where a runtime hands over all annotations of the pod.
+const AnnotationsKey = "io.kubernetes.cri.pod-annotations"
+
+// Identity is what CNI_ARGS says.
+type Identity struct {
+	Pod  journal.Pod
+	Args [][2]string // what delegates are given: the runtime's pairs in order, then what they lack
+}
+
+// Parse reads CNI_ARGS: KEY=VALUE pairs with semicolons between; a value may hold '='.
+func Parse(cniArgs, containerID string) (Identity, error) {
+	identity := Identity{Args: [][2]string{}}
+	for pair := range strings.SplitSeq(cniArgs, ";") {
+		if pair == "" {
+			continue
+		}
+		key, value, found := strings.Cut(pair, "=")
+		if !found || key == "" {
+			return identity, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_ARGS: %q is no KEY=VALUE", pair)
+		}
+		identity.Args = append(identity.Args, [2]string{key, value})
+	}
+	identity.Pod = journal.Pod{Namespace: identity.get("K8S_POD_NAMESPACE"), Name: identity.get("K8S_POD_NAME"), UID: identity.get("K8S_POD_UID")}
+	// Plugins that decode CNI_ARGS strictly refuse keys that they do not know without this one.
+	identity.fill("IgnoreUnknown", "true")
+	identity.fill("K8S_POD_NAMESPACE", "")
+	identity.fill("K8S_POD_NAME", "")
+	identity.fill("K8S_POD_INFRA_CONTAINER_ID", containerID)
+	identity.fill("K8S_POD_UID", "")
+	return identity, nil
+}
+
+func (i *Identity) get(key string) string {
+	for _, pair := range i.Args {
+		if pair[0] == key {
+			return pair[1]
+		}
+	}
+	return ""
+}
+
+// fill sets a key that is missing or empty.
+func (i *Identity) fill(key, value string) {
+	for at, pair := range i.Args {
+		if pair[0] == key {
+			if pair[1] == "" {
+				i.Args[at][1] = value
+			}
+			return
+		}
+	}
+	i.Args = append(i.Args, [2]string{key, value})
+}
+
+// WithUID adds the UID that somebody else knew.
+func (i *Identity) WithUID(uid string) {
+	if i.Pod.UID == "" {
+		i.Pod.UID = uid
+		i.fill("K8S_POD_UID", uid)
+	}
+}
+
+// Annotations returns the pod's annotations from runtimeConfig and whether the runtime gave
+// any: the key present, even empty or null, is the truth.
+func Annotations(runtimeConfig object.Object) (map[string]string, bool, error) {
+	value, present := runtimeConfig[AnnotationsKey]
+	if !present {
+		return nil, false, nil
+	}
+	var annotations map[string]string
+	if err := json.Unmarshal(value, &annotations); err != nil {
+		return nil, true, fmt.Errorf("runtimeConfig[%q]: expected an object of strings, found %s", AnnotationsKey, object.Kind(value))
+	}
+	return annotations, true, nil
+}

@@ -1,0 +1,121 @@
+// The meta-plugin of Mooring: a CNI plugin that attaches a pod to its default network and to
+// every further network that it asks for, by running other CNI plugins.
+//
+// Reading order: main, the verbs, what a call works with, how its end is told.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+	cniversion "github.com/containernetworking/cni/pkg/version"
+
+	"mooring.dev/mooring/plugin/internal/attach"
+	"mooring.dev/mooring/plugin/internal/call"
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/delegate"
+	"mooring.dev/mooring/plugin/internal/failures"
+	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/logging"
+	"mooring.dev/mooring/plugin/internal/networks"
+)
+
+// Set at link time.
+var (
+	version = "development"
+	commit  = "unknown"
+	date    = "unknown"
+)
+
+func main() {
+	if len(os.Args) > 1 && (os.Args[1] == "-v" || os.Args[1] == "-version" || os.Args[1] == "--version") {
+		fmt.Println(about())
+		return
+	}
+	os.Exit(run(os.Getenv, os.Stdin, os.Stdout, os.Stderr))
+}
+
+func about() string {
+	return fmt.Sprintf("mooring %s, commit %s, built %s", version, commit, date)
+}
+
+func run(getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if getenv("CNI_COMMAND") == "" {
+		_, _ = fmt.Fprintf(stderr, "%s: a CNI meta-plugin, to be run by a container runtime\n", about())
+	}
+	c, err := call.Read(getenv, stdin, stdout, stderr)
+	if err == nil {
+		err = serve(c)
+	}
+	if err == nil {
+		return 0
+	}
+	known := cnierror.From(err)
+	if getenv("CNI_COMMAND") == "DEL" {
+		known = cnierror.Plain(known)
+	}
+	if err := call.PrintError(stdout, known); err != nil {
+		_, _ = fmt.Fprintf(stderr, "mooring: %s (it could not be written to stdout: %v)\n", known.Msg, err)
+	}
+	return 1
+}
+
+func serve(c *call.Call) error {
+	if c.Verb == "VERSION" {
+		return cniversion.All.Encode(c.Stdout)
+	}
+	started := time.Now()
+	configuration, err := conf.Parse(c.Stdin)
+	session := newSession(c, configuration)
+	switch {
+	case err != nil && c.Verb == "DEL":
+		session.Log.Errorf("undoing what the journal knows in spite of this: %v", err)
+	case err != nil:
+		return session.end(err, started)
+	}
+	ctx := context.Background()
+	switch c.Verb {
+	case "ADD":
+		err = session.Add(ctx)
+	case "DEL":
+		err = session.Del(ctx)
+	default:
+		err = cnierror.New(types.ErrInvalidEnvironmentVariables, "%s is not served", c.Verb)
+	}
+	return session.end(err, started)
+}
+
+type session struct{ *attach.Session }
+
+func newSession(c *call.Call, configuration *conf.Conf) session {
+	log := logging.New(configuration.Log, c.Stderr, time.Now)
+	return session{&attach.Session{
+		Call: c, Conf: configuration, Log: log, Now: time.Now,
+		Runner: &delegate.Runner{Path: configuration.Path(c.Path), Timeout: configuration.DelegateTimeout, Stderr: c.Stderr},
+		Finder: &networks.Finder{CNIDir: configuration.CNIDir, ConfDir: configuration.ConfDir, Warn: log.Warnf},
+	}}
+}
+
+// end notes a failed call where the agent reads it.
+func (s session) end(err error, started time.Time) error {
+	if err == nil {
+		return nil
+	}
+	known := cnierror.From(err)
+	s.Log.Errorf("%s failed with code %d: %s; %s", s.Call.Verb, known.Code, known.Msg, known.Details)
+	now := time.Now()
+	noteErr := failures.Note(s.Conf.CNIDir, failures.Failure{
+		Time: now.UTC().Format(journal.TimeFormat), Verb: s.Call.Verb, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName,
+		Pod: s.Pod(), Network: s.FailedNetwork(), Code: known.Code, Msg: known.Msg, Details: known.Details,
+		Milliseconds: now.Sub(started).Milliseconds(),
+	})
+	if noteErr != nil {
+		s.Log.Warnf("failures.jsonl: %v", noteErr)
+	}
+	return known
+}

@@ -1,0 +1,149 @@
+// A CNI plugin that does nothing: it records what it is called with and answers from a script.
+//
+// MOORING_STUB names a folder. Every call is appended to calls.jsonl in it. What the plugin
+// does is read from answers.json: an object whose keys are "<type>.<VERB>.<ifname>",
+// "<type>.<VERB>" or "<VERB>", the first that is there.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type answer struct {
+	Stdout string          `json:"stdout"`
+	Result json.RawMessage `json:"result"`
+	Error  json.RawMessage `json:"error"`
+	Stderr string          `json:"stderr"`
+	Exit   int             `json:"exit"`
+	Hang   bool            `json:"hang"`
+	Flood  int             `json:"flood"`
+	// KillParent ends the program under test the hard way, in the middle of a delegate's work.
+	KillParent bool `json:"killParent"`
+	// WaitFor is a file that must exist before the answer is given.
+	WaitFor string `json:"waitFor"`
+	// Truncate is a file to make unwritable by replacing it with a folder.
+	Break string `json:"break"`
+}
+
+func main() {
+	stdin, err := io.ReadAll(os.Stdin)
+	check(err)
+	verb, kind := os.Getenv("CNI_COMMAND"), filepath.Base(os.Args[0])
+	ifName := os.Getenv("CNI_IFNAME")
+	folder := os.Getenv("MOORING_STUB")
+	if folder == "" {
+		check(fmt.Errorf("MOORING_STUB is not set"))
+	}
+	begun := time.Now()
+	script := map[string]answer{}
+	if data, err := os.ReadFile(filepath.Join(folder, "answers.json")); err == nil {
+		check(json.Unmarshal(data, &script))
+	}
+	chosen := answer{}
+	for _, key := range []string{kind + "." + verb + "." + ifName, kind + "." + verb, verb} {
+		if found, present := script[key]; present {
+			chosen = found
+			break
+		}
+	}
+	record(folder, "begin", kind, verb, stdin, begun)
+	if chosen.KillParent {
+		check(syscall.Kill(os.Getppid(), syscall.SIGKILL))
+	}
+	for chosen.WaitFor != "" {
+		if _, err := os.Stat(chosen.WaitFor); err == nil {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if chosen.Break != "" {
+		check(os.RemoveAll(chosen.Break))
+		check(os.Mkdir(chosen.Break, 0o700))
+	}
+	if chosen.Hang {
+		select {}
+	}
+	for range chosen.Flood {
+		fmt.Print(strings.Repeat("x", 1<<20))
+	}
+	fmt.Fprint(os.Stderr, chosen.Stderr)
+	record(folder, "end", kind, verb, stdin, time.Now())
+	switch {
+	case len(chosen.Error) > 0:
+		_, err = os.Stdout.Write(chosen.Error)
+		check(err)
+		os.Exit(max(1, chosen.Exit))
+	case chosen.Stdout != "":
+		fmt.Print(chosen.Stdout)
+	case len(chosen.Result) > 0:
+		_, err = os.Stdout.Write(chosen.Result)
+		check(err)
+	case verb == "VERSION":
+		fmt.Print(`{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}`)
+	case verb == "ADD":
+		fmt.Print(result(stdin, ifName))
+	}
+	os.Exit(chosen.Exit)
+}
+
+// result is what a plugin of the configuration's version says when it made an interface.
+func result(stdin []byte, ifName string) string {
+	var conf struct {
+		CNIVersion string          `json:"cniVersion"`
+		PrevResult json.RawMessage `json:"prevResult"`
+	}
+	check(json.Unmarshal(stdin, &conf))
+	if len(conf.PrevResult) > 0 {
+		return string(conf.PrevResult)
+	}
+	switch conf.CNIVersion {
+	case "", "0.1.0", "0.2.0":
+		return `{"cniVersion":"` + conf.CNIVersion + `","ip4":{"ip":"10.9.0.2/24","gateway":"10.9.0.1"},"dns":{}}`
+	}
+	family := ""
+	if strings.HasPrefix(conf.CNIVersion, "0.") {
+		family = `"version":"4",`
+	}
+	return `{"cniVersion":"` + conf.CNIVersion + `","interfaces":[{"name":"` + ifName + `","mac":"02:00:00:00:00:01","sandbox":"` +
+		os.Getenv("CNI_NETNS") + `"}],"ips":[{` + family + `"interface":0,"address":"10.9.0.2/24"}],"dns":{}}`
+}
+
+func record(folder, event, kind, verb string, stdin []byte, at time.Time) {
+	environment := map[string]string{}
+	for _, pair := range os.Environ() {
+		key, value, _ := strings.Cut(pair, "=")
+		environment[key] = value
+	}
+	line, err := json.Marshal(map[string]any{
+		"event": event, "type": kind, "verb": verb, "env": environment, "raw": string(stdin),
+		"conf": json.RawMessage(orNull(stdin)), "at": at.UnixNano(),
+	})
+	check(err)
+	file, err := os.OpenFile(filepath.Join(folder, "calls.jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	check(err)
+	_, err = file.Write(append(line, '\n'))
+	check(err)
+	check(file.Close())
+}
+
+func orNull(data []byte) []byte {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return []byte("null")
+	}
+	return data
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Printf(`{"code":999,"msg":%q}`, "stub: "+err.Error())
+		os.Exit(1)
+	}
+}
