@@ -1,0 +1,133 @@
+"""Owns the kernel's notices about folders: names that changed, in asyncio; refuses to say what happened to them.
+
+A notice means "look again". When the kernel's queue overflows, or the folder itself is replaced, the name is `None`:
+look at everything again. Everything that uses this is level-based, so a notice too many costs a look and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+IN_MODIFY = 0x00000002
+IN_CLOSE_WRITE = 0x00000008
+IN_MOVED_FROM = 0x00000040
+IN_MOVED_TO = 0x00000080
+IN_CREATE = 0x00000100
+IN_DELETE = 0x00000200
+IN_DELETE_SELF = 0x00000400
+IN_MOVE_SELF = 0x00000800
+IN_Q_OVERFLOW = 0x00004000
+IN_IGNORED = 0x00008000
+IN_ONLYDIR = 0x01000000
+
+#: Complete files: closed after writing, renamed in or out, removed. A file being written is not worth a look.
+FINISHED = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE
+_ALWAYS = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
+_HEADER = struct.Struct("iIII")
+_BUFFER = 64 * 1024
+
+
+class FolderGone(OSError):
+    """The watched folder was removed or renamed: watch its path anew."""
+
+
+class Watch:
+    """A watch on one folder. An async context manager; `changes()` yields sets of names.
+
+    Entering raises `OSError` where there is no such folder or the kernel has no watch left (the sysctl
+    `fs.inotify.max_user_watches` and `max_user_instances` set how many there are).
+    """
+
+    def __init__(self, folder: Path, *, mask: int = FINISHED) -> None:
+        self._folder = folder
+        self._mask = mask
+        self._descriptor = -1
+        self._readable = asyncio.Event()
+
+    async def __aenter__(self) -> Watch:
+        self._descriptor = _init()
+        try:
+            _add(self._descriptor, self._folder, self._mask | _ALWAYS)
+        except OSError:
+            self._close()
+            raise
+        asyncio.get_running_loop().add_reader(self._descriptor, self._readable.set)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._close()
+
+    async def changes(self) -> AsyncIterator[frozenset[str | None]]:
+        """Yield the names that changed since the last time, `None` among them when everything may have.
+
+        Raises `FolderGone` when the folder is not at its path any more.
+        """
+        while True:
+            await self._readable.wait()
+            self._readable.clear()
+            names = self._drain()
+            if names:
+                yield names
+
+    def _drain(self) -> frozenset[str | None]:
+        names: set[str | None] = set()
+        while True:
+            try:
+                data = os.read(self._descriptor, _BUFFER)
+            except BlockingIOError:
+                return frozenset(names)
+            for mask, name in parse(data):
+                if mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED):
+                    raise FolderGone(errno.ENOENT, "the watched folder was removed or renamed", str(self._folder))
+                names.add(None if mask & IN_Q_OVERFLOW else name)
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+
+def parse(data: bytes) -> list[tuple[int, str]]:
+    """Return mask and name of each event in what the kernel gave; names that are not UTF-8 are surrogate-escaped."""
+    events = []
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        _, mask, _, length = _HEADER.unpack_from(data, offset)
+        offset += _HEADER.size
+        events.append((mask, os.fsdecode(data[offset : offset + length].rstrip(b"\0"))))
+        offset += length
+    return events
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _init() -> int:
+    descriptor = int(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    if descriptor < 0:
+        raise _error("inotify_init1")
+    return descriptor
+
+
+def _add(descriptor: int, folder: Path, mask: int) -> None:
+    added = _libc().inotify_add_watch(descriptor, os.fsencode(folder), ctypes.c_uint32(mask))
+    if added < 0:
+        raise _error(str(folder))
+
+
+def _error(what: str) -> OSError:
+    code = ctypes.get_errno()
+    hint = " (raise the sysctl fs.inotify.max_user_watches or max_user_instances)" if code in (28, 24) else ""
+    return OSError(code, os.strerror(code) + hint, what)

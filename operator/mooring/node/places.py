@@ -1,0 +1,67 @@
+"""Owns where things are on a node, and where the agent sees them; refuses a path that leaves the node's folders.
+
+The node's own path (what stands in a conf and in a message) and the agent's (below the host root) differ, because the
+agent runs in a container that has the node's folders mounted below `/host`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path, PurePosixPath
+
+PLUGIN = "mooring"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of one node. `bin_dir`, `conf_dir` and `state_dir` are the node's own absolute paths."""
+
+    host_root: Path
+    bin_dir: str
+    conf_dir: str
+    state_dir: str
+
+    def __post_init__(self) -> None:
+        for name in ("bin_dir", "conf_dir", "state_dir"):
+            path = PurePosixPath(getattr(self, name))
+            if not path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
+                raise ValueError(f"{name} is {str(path)!r}: an absolute path below / without '..' is needed")
+
+    def seen(self, path: str) -> Path:
+        """Return where the agent sees a path of the node."""
+        return self.host_root / path.lstrip("/")
+
+    @property
+    def binaries(self) -> Path:
+        """The folder of CNI plugins, as the agent sees it."""
+        return self.seen(self.bin_dir)
+
+    @property
+    def plugin(self) -> Path:
+        """The meta-plugin, as the agent sees it."""
+        return self.binaries / PLUGIN
+
+    @property
+    def confs(self) -> Path:
+        """The runtime's folder of confs, as the agent sees it."""
+        return self.seen(self.conf_dir)
+
+    @property
+    def kubeconfig(self) -> str:
+        """The plugin's kubeconfig: the node's own path."""
+        return f"{self.conf_dir.rstrip('/')}/mooring.d/kubeconfig"
+
+    @property
+    def networks(self) -> Path:
+        """The cache of NADs, as the agent sees it."""
+        return self.seen(self.state_dir) / "networks"
+
+    @property
+    def journals(self) -> Path:
+        """The folder of journals, as the agent sees it."""
+        return self.seen(self.state_dir) / "attachments"
+
+    @property
+    def failures(self) -> Path:
+        """The plugin's list of failed calls, as the agent sees it."""
+        return self.seen(self.state_dir) / "failures.jsonl"
