@@ -59,6 +59,12 @@ class Plan:
         """A node's address."""
         return str(self.node_network.network_address + number)
 
+    def node_hardware_address(self, number: int) -> str:
+        """A node's MAC address: the same after a reboot, or its neighbours would talk to the old one for a minute."""
+        return ":".join(
+            f"{byte:02x}" for byte in (0x0A, 0x58, *ipaddress.IPv4Address(self.node_address(number)).packed)
+        )
+
     def pod_subnet(self, number: int) -> ipaddress.IPv4Network:
         """A node's own /24 of the pod network."""
         return ipaddress.IPv4Network((int(self.pod_network.network_address) + ((number - 1) << 8), 24))

@@ -80,6 +80,7 @@ def binds(folder: Path) -> dict[str, Path]:
 def write_files(plan: addresses.Plan, number: int, folder: Path, authority: pki.Authority, programs: Path) -> None:
     """Write a new node's configuration, credentials, plugins and primary network."""
     node = plan.node_names()[number - 1]
+    (folder / "root/etc/kubernetes/manifests").mkdir(parents=True, exist_ok=True)
     server = f"https://{plan.api_address}:6443"
     own = binds(folder)
     for source in (programs / "cni").iterdir():

@@ -6,6 +6,7 @@ decide what a cluster is: that comes as its state, which is written after each s
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
@@ -58,12 +59,15 @@ def start_nodes(made: state.State, numbers: Sequence[int], programs: Path, *, ar
         arguments = controlplane.controller_manager_arguments(layout, pod_network=str(plan.pod_network))
         _start(made, 1, "kube-controller-manager", [programs / "kube-controller-manager", *arguments])
         _start(made, 1, "kube-scheduler", [programs / "kube-scheduler", *controlplane.scheduler_arguments(layout)])
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     for number, node in names.items():
         folder = made.node_folder(node)
         _start(made, number, "kubelet", nodes.kubelet_command(plan, number, folder, programs))
         _start(made, number, "kube-proxy", nodes.proxy_command(plan, number, folder, programs))
     started = list(names.values())
-    _wait(made, f"nodes {' '.join(started)} to be Ready", lambda: _all_ready(layout, started), NODES_READY_SECONDS)
+    _wait(
+        made, f"nodes {' '.join(started)} to be Ready", lambda: _all_ready(layout, started, before), NODES_READY_SECONDS
+    )
 
 
 def _start(
@@ -117,7 +121,7 @@ def _wait(made: state.State, what: str, done: Callable[[], bool], seconds: float
         time.sleep(0.1)
 
 
-def _all_ready(layout: controlplane.Layout, wanted: list[str]) -> bool:
+def _all_ready(layout: controlplane.Layout, wanted: list[str], since: datetime.datetime) -> bool:
     status, body = controlplane.fetch(layout, "/api/v1/nodes")
     if status != 200 or controlplane.fetch(layout, "/api/v1/namespaces/default/serviceaccounts/default")[0] != 200:
         return False
@@ -125,7 +129,10 @@ def _all_ready(layout: controlplane.Layout, wanted: list[str]) -> bool:
         item["metadata"]["name"]
         for item in json.loads(body)["items"]
         for condition in item["status"].get("conditions", [])
-        if condition["type"] == "Ready" and condition["status"] == "True"
+        # A node that was stopped is still called Ready: only what its kubelet said since counts.
+        if condition["type"] == "Ready"
+        and condition["status"] == "True"
+        and datetime.datetime.fromisoformat(condition["lastHeartbeatTime"]) >= since
     }
     return ready.issuperset(wanted)
 

@@ -34,7 +34,8 @@ def connect_node(plan: addresses.Plan, switch: processes.Process, number: int, n
     present = commands.run([*namespaces.entering(switch, network_only=True), "ip", "-br", "link"])
     if name in present.replace("@", " ").split():
         _ip([f"link delete {name}"], within=switch)
-    _ip([f"link add {name} type veth peer name eth0 netns {node.pid}", f"link set {name} master br0 up"], within=switch)
+    peer = f"name eth0 address {plan.node_hardware_address(number)} netns {node.pid}"
+    _ip([f"link add {name} type veth peer {peer}", f"link set {name} master br0 up"], within=switch)
     lines = [
         "link set lo up",
         f"address add {plan.node_address(number)}/{plan.node_network.prefixlen} dev eth0",
