@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ async def test_a_good_binary_replaces_the_one_before_it(tmp_path: Path) -> None:
         assert running.read() == "old"
     assert digest == hashlib.sha256(GOOD.encode()).hexdigest() == binaries.sha256(target)
     assert stat.S_IMODE(target.stat().st_mode) == 0o755
-    assert os.listdir(tmp_path / "bin") == ["mooring"]
+    assert list((tmp_path / "bin").iterdir()) == [target]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,7 @@ async def test_a_bad_binary_leaves_the_old_one_and_nothing_else(tmp_path: Path, 
     with pytest.raises(binaries.UnprovenError, match=said):
         await binaries.install(source, target)
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path / "bin") == ["mooring"]
+    assert list((tmp_path / "bin").iterdir()) == [target]
 
 
 async def test_a_binary_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from mooring.node import files, inotify
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 async def next_of(watch: inotify.Watch) -> frozenset[str | None]:
@@ -65,11 +62,11 @@ async def test_a_folder_that_is_removed_or_renamed_ends_the_watch(tmp_path: Path
 
 
 async def test_a_missing_folder_is_an_error_and_leaves_nothing_open(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(FileNotFoundError):
         async with inotify.Watch(tmp_path / "absent"):
             pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_an_overflow_carries_no_name() -> None:

@@ -85,9 +85,9 @@ JSON = st.recursive(
 )
 RECORDS = st.fixed_dictionaries(
     {"type": st.sampled_from(["header", "intents", "begun", "result", "quarantined", "later"])},
-    optional={
-        key: JSON for key in ("version", "pod", "attachments", "index", "verb", "result", "error", "time", "deviceInfo")
-    },
+    optional=dict.fromkeys(
+        ("version", "pod", "attachments", "index", "verb", "result", "error", "time", "deviceInfo"), JSON
+    ),
 )
 
 

@@ -1,0 +1,224 @@
+"""00-multus.conf: owns which network is the primary, and how it is pinned into the runtime's configuration.
+
+The primary is held by value: what other programs do to the folder of confs changes nothing until the same-named
+network changes and its new content holds. Refuses to delegate to itself, to a file that the runtime would not load
+either, and to render anything without a primary: an empty conf makes a node NotReady, a wrong one breaks every pod.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from mooring.networks import confs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+FILE = "00-multus.conf"
+#: As Multus has it: the runtime's own cache of results is keyed by it.
+NETWORK = "multus-cni-network"
+TYPE = "mooring"
+ANNOTATIONS_CAPABILITY = "io.kubernetes.cri.pod-annotations"
+#: The highest version that every supported runtime parses.
+CNI_VERSION = "1.0.0"
+AUTO = "auto"
+
+_ENDINGS = (".conf", ".conflist", ".json")
+_OURS = frozenset({TYPE, "multus", "multus-shim"})
+# Never what pods are meant to have: podman drops its conf into the same folder, and a pin would outlive the mistake.
+_NEVER = frozenset({"podman"})
+_KEPT = frozenset({"name", "type", "delegates", "clusterNetwork", "capabilities", "binDir", "cniDir", "kubeconfig"})
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+
+
+class NotPrimaryError(ValueError):
+    """A configuration that cannot be the primary network; the text is a clause that says why."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Primary:
+    """A network that can be the primary: its name, where it came from, and its conf or conflist as it stands."""
+
+    name: str
+    file: str
+    """The name of the file, `namespace/name` of the NAD, or "" where that is not known any more."""
+    conf: dict[str, Any]
+
+    @property
+    def plugins(self) -> list[dict[str, Any]]:
+        """The plugins in order; a conf is its own only one."""
+        plugins = self.conf.get("plugins")
+        return plugins if isinstance(plugins, list) else [self.conf]
+
+    @property
+    def binaries(self) -> tuple[str, ...]:
+        """The names of the programs that it takes, IPAM included, each once."""
+        names = []
+        for plugin in self.plugins:
+            names.append(plugin["type"])
+            ipam = plugin.get("ipam")
+            if isinstance(ipam, dict) and isinstance(ipam.get("type"), str) and ipam["type"]:
+                names.append(ipam["type"])
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """The capabilities that any of its plugins declares."""
+        declared: dict[str, bool] = {}
+        for plugin in self.plugins:
+            listed = plugin.get("capabilities")
+            if isinstance(listed, dict):
+                declared.update({name: True for name, on in listed.items() if on is True})
+        return declared
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """The primary to use (None: there is none yet), and in sentences what is wrong and what is worth knowing."""
+
+    primary: Primary | None
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def candidates(names: Iterable[str]) -> list[str]:
+    """Return the names of files that the runtime would load, in its order, without those that are ours by name."""
+    return sorted(name for name in names if name.endswith(_ENDINGS) and not name.startswith(("00-multus.conf", ".")))
+
+
+def read(file: str, text: str) -> Primary:
+    """Return the network that a file (or NAD) holds; raises `NotPrimaryError` where it cannot be the primary."""
+    try:
+        conf = confs.parse(text).value
+    except confs.NotJSONError as error:
+        raise NotPrimaryError(f"it is not JSON: {error}") from error
+    if not isinstance(conf, dict):
+        raise NotPrimaryError("it is not a JSON object")
+    if file.endswith(".conflist") and "plugins" not in conf:
+        raise NotPrimaryError("a .conflist needs `plugins`, and the runtime does not load it either")
+    if file.endswith((".conf", ".json")) and "type" not in conf:
+        raise NotPrimaryError("a .conf needs `type`, and the runtime does not load it either")
+    return _checked(file, conf)
+
+
+def pinned(text: str) -> Primary | None:
+    """Return the primary that an existing 00-multus.conf of ours holds; None for any other content."""
+    try:
+        conf = json.loads(text)
+        if conf["type"] != TYPE or len(conf["delegates"]) != 1 or not isinstance(conf["delegates"][0], dict):
+            return None
+        return _checked("", conf["delegates"][0])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def choose(
+    *,
+    wanted: str,
+    texts: Mapping[str, str],
+    pinned: Primary | None,
+    executable: Callable[[str], bool],
+) -> Choice:
+    """Return the primary network.
+
+    `wanted` is `auto`, the name of a file, or `namespace/name` of a NAD; `texts` holds the candidates by these names;
+    `pinned` is the primary until now; `executable` tells whether a plugin's program is on the node.
+    """
+    good: dict[str, Primary] = {}
+    bad: dict[str, str] = {}
+    for file in sorted(texts):
+        try:
+            primary = read(file, texts[file])
+            missing = [name for name in primary.binaries if not executable(name)]
+            if missing:
+                raise NotPrimaryError(f"its program {' and '.join(missing)} is not on the node")
+            good[file] = primary
+        except NotPrimaryError as error:
+            bad[file] = str(error)
+    if wanted != AUTO:
+        return _wanted(wanted, good, bad, pinned)
+    eligible = [primary for primary in good.values() if not _unfit(primary)]
+    if pinned is None:
+        if eligible:
+            return Choice(eligible[0])
+        refused = "; ".join(f"{file}: {reason}" for file, reason in bad.items())
+        return Choice(
+            None,
+            problem="There is no primary network yet: install a CNI plugin that writes its conf"
+            + (f". What is there cannot be it: {refused}" if refused else ""),
+        )
+    return _repinned(pinned, eligible, bad)
+
+
+def render(primary: Primary, *, bin_dir: str, state_dir: str, kubeconfig: str, plugin: Mapping[str, Any]) -> bytes:
+    """Return the bytes of 00-multus.conf; `plugin` holds further keys as they stand, none of ours among them."""
+    extra = plugin.get("capabilities")
+    capabilities = {**(extra if isinstance(extra, dict) else {}), **primary.capabilities, ANNOTATIONS_CAPABILITY: True}
+    conf: dict[str, Any] = {
+        "cniVersion": CNI_VERSION,
+        "name": NETWORK,
+        "type": TYPE,
+        "capabilities": dict(sorted(capabilities.items())),
+        "binDir": bin_dir,
+        "cniDir": state_dir,
+        "kubeconfig": kubeconfig,
+    }
+    conf.update((key, plugin[key]) for key in sorted(plugin) if key not in _KEPT)
+    conf["delegates"] = [primary.conf]
+    return (json.dumps(conf, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _checked(file: str, conf: dict[str, Any]) -> Primary:
+    name = conf.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise NotPrimaryError("its `name` is missing, or holds more than letters, digits, '.', '_' and '-'")
+    version = conf.get("cniVersion", "")
+    if version and version not in confs.VERSIONS:
+        raise NotPrimaryError(f"its `cniVersion` {version!r} is not one of {', '.join(confs.VERSIONS)}")
+    plugins = conf["plugins"] if "plugins" in conf and "type" not in conf else [conf]
+    if not isinstance(plugins, list) or not plugins:
+        raise NotPrimaryError("its `plugins` is not a list with at least one plugin")
+    for position, plugin in enumerate(plugins):
+        kind = plugin.get("type") if isinstance(plugin, dict) else None
+        if not isinstance(kind, str) or not _NAME.fullmatch(kind):
+            raise NotPrimaryError(f"the `type` of its plugin {position} is missing or is not the name of a program")
+        if kind in _OURS:
+            raise NotPrimaryError(f"its plugin {position} is {kind}, which would delegate to itself for ever")
+    return Primary(name=name, file=file, conf=conf)
+
+
+def _unfit(primary: Primary) -> bool:
+    """Say whether a sound network is never what pods are meant to have as their first."""
+    return primary.name in _NEVER or primary.binaries == ("loopback",)
+
+
+def _wanted(wanted: str, good: dict[str, Primary], bad: dict[str, str], pinned: Primary | None) -> Choice:
+    if wanted in good:
+        return Choice(good[wanted])
+    reason = bad.get(wanted, "it is not there")
+    problem = f"The primary network {wanted} cannot be used: {reason}"
+    if pinned is not None:
+        problem += f". Pods go on with {pinned.name}, as it was pinned"
+    return Choice(pinned, problem=problem)
+
+
+def _repinned(pinned: Primary, eligible: list[Primary], bad: dict[str, str]) -> Choice:
+    notes = []
+    if eligible and eligible[0].name != pinned.name:
+        notes.append(
+            f"{eligible[0].file} comes first and holds {eligible[0].name}, but {pinned.name} is pinned: "
+            "name the file in the Installation's defaultNetwork to change the primary network"
+        )
+    for primary in eligible:
+        if primary.name == pinned.name:
+            return Choice(primary, notes=tuple(notes))
+    refused = "; ".join(f"{file}: {reason}" for file, reason in bad.items())
+    return Choice(
+        pinned,
+        problem=f"No file holds the primary network {pinned.name} in a form that can be used; pods go on with the "
+        f"pinned one" + (f" ({refused})" if refused else ""),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,227 @@
+"""The primary network is found, checked, pinned, and changed only with reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mooring.installing import confs
+
+FLANNEL: dict[str, Any] = {
+    "cniVersion": "0.3.1",
+    "name": "cbr0",
+    "plugins": [
+        {"type": "flannel", "delegate": {"hairpinMode": True}},
+        {"type": "portmap", "capabilities": {"portMappings": True, "off": False}},
+    ],
+}
+BRIDGE: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "bridged",
+    "type": "bridge",
+    "ipam": {"type": "host-local"},
+    "capabilities": {"bandwidth": True},
+}
+
+
+def text(conf: object) -> str:
+    return json.dumps(conf)
+
+
+def choose(
+    texts: dict[str, Any], *, wanted: str = "auto", pinned: confs.Primary | None = None, missing: str = ""
+) -> confs.Choice:
+    return confs.choose(
+        wanted=wanted,
+        texts={name: conf if isinstance(conf, str) else text(conf) for name, conf in texts.items()},
+        pinned=pinned,
+        executable=lambda name: name != missing,
+    )
+
+
+def primary(conf: dict[str, Any], file: str = "x.conflist") -> confs.Primary:
+    return confs.Primary(name=conf["name"], file=file, conf=conf)
+
+
+class TestCandidates:
+    def test_they_are_what_the_runtime_loads_in_its_order_without_ours(self) -> None:
+        names = [
+            "20-b.conf",
+            "10-a.conflist",
+            "30.json",
+            "00-multus.conf",
+            "00-multus.conflist",
+            "00-multus.conf.cilium_bak",
+            ".10-a.conflist.0.mooring-tmp",
+            ".hidden.conf",
+            "mooring.d",
+            "README",
+        ]
+        assert confs.candidates(names) == ["10-a.conflist", "20-b.conf", "30.json"]
+
+
+class TestReading:
+    def test_a_conflist_tells_its_programs_and_capabilities(self) -> None:
+        read = confs.read("10-flannel.conflist", text(FLANNEL))
+        assert (read.name, read.file) == ("cbr0", "10-flannel.conflist")
+        assert read.binaries == ("flannel", "portmap")
+        assert read.capabilities == {"portMappings": True}
+        assert read.conf == FLANNEL
+
+    def test_a_conf_needs_its_ipam_program_too(self) -> None:
+        assert confs.read("10-bridge.conf", text(BRIDGE)).binaries == ("bridge", "host-local")
+
+    @pytest.mark.parametrize(
+        ("file", "content", "said"),
+        [
+            ("a.conf", "", "not JSON"),
+            ("a.conf", '{"name": "x", "type": "bri', "not JSON"),
+            ("a.conf", "[]", "not a JSON object"),
+            ("a.conf", text(FLANNEL), "needs `type`"),
+            ("a.json", text(FLANNEL), "needs `type`"),
+            ("a.conflist", text(BRIDGE), "needs `plugins`"),
+            ("a.conflist", text({"name": "x", "plugins": []}), "at least one plugin"),
+            ("a.conflist", text({"name": "x", "plugins": {}}), "at least one plugin"),
+            ("a.conflist", text({"name": "x", "plugins": [3]}), "plugin 0"),
+            ("a.conflist", text({"name": "x", "plugins": [{"type": "a"}, {"type": "../b"}]}), "plugin 1"),
+            ("a.conflist", text({"plugins": [{"type": "a"}]}), "`name`"),
+            ("a.conf", text({**BRIDGE, "name": "a b"}), "`name`"),
+            ("a.conf", text({**BRIDGE, "cniVersion": "banana"}), "`cniVersion`"),
+            ("a.conf", text({**BRIDGE, "type": "mooring"}), "delegate to itself"),
+            ("a.conf", text({**BRIDGE, "type": "multus-shim"}), "delegate to itself"),
+            ("a.conflist", text({"name": "x", "plugins": [{"type": "multus"}]}), "delegate to itself"),
+        ],
+    )
+    def test_what_cannot_be_the_primary_is_refused_with_its_reason(self, file: str, content: str, said: str) -> None:
+        with pytest.raises(confs.NotPrimaryError, match=said):
+            confs.read(file, content)
+
+    @given(content=st.text() | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
+    def test_no_text_makes_the_reader_fail_otherwise(self, content: str) -> None:
+        with pytest.raises(confs.NotPrimaryError):
+            confs.read("a.conf", content)
+
+
+class TestFirstChoice:
+    def test_the_first_in_the_runtime_s_order_is_taken(self) -> None:
+        choice = choose({"20.conflist": FLANNEL, "10.conf": BRIDGE})
+        assert choice.primary == primary(BRIDGE, "10.conf")
+        assert not choice.problem
+
+    def test_what_cannot_be_used_is_passed_over(self) -> None:
+        choice = choose({"05.conf": "{", "06.conf": {**BRIDGE, "type": "absent"}, "10.conf": BRIDGE}, missing="absent")
+        assert choice.primary == primary(BRIDGE, "10.conf")
+
+    def test_without_any_there_is_none_and_it_says_why(self) -> None:
+        choice = choose({"10.conf": BRIDGE}, missing="host-local")
+        assert choice.primary is None
+        assert "There is no primary network yet" in choice.problem
+        assert "10.conf: its program host-local is not on the node" in choice.problem
+
+    @pytest.mark.parametrize(
+        "other", [{"name": "lo", "type": "loopback"}, {"name": "podman", "type": "bridge", "cniVersion": "0.4.0"}]
+    )
+    def test_a_network_that_pods_are_never_meant_to_have_first_is_passed_over(self, other: dict[str, Any]) -> None:
+        assert choose({"01.conf": other}).primary is None
+        assert choose({"01.conf": other, "90.conflist": FLANNEL}).primary == primary(FLANNEL, "90.conflist")
+        assert choose({"01.conf": other}, wanted="01.conf").primary == primary(other, "01.conf")
+
+
+class TestThePin:
+    def test_another_file_that_comes_first_changes_nothing_but_is_told(self) -> None:
+        choice = choose({"05.conf": BRIDGE, "10.conflist": FLANNEL}, pinned=primary(FLANNEL))
+        assert choice.primary == primary(FLANNEL, "10.conflist")
+        assert "05.conf comes first" in choice.notes[0]
+
+    def test_new_content_of_the_same_network_is_taken(self) -> None:
+        changed = {**FLANNEL, "plugins": FLANNEL["plugins"][:1]}
+        assert choose({"11.conflist": changed}, pinned=primary(FLANNEL)).primary == primary(changed, "11.conflist")
+
+    @pytest.mark.parametrize("content", ["", "{", text({**FLANNEL, "plugins": []})])
+    def test_new_content_that_does_not_hold_is_not_and_it_is_told(self, content: str) -> None:
+        choice = choose({"10.conflist": content}, pinned=primary(FLANNEL))
+        assert choice.primary == primary(FLANNEL)
+        assert "10.conflist" in choice.problem
+
+    def test_new_content_whose_program_is_missing_is_not(self) -> None:
+        changed = {**FLANNEL, "plugins": [{"type": "absent"}]}
+        choice = choose({"10.conflist": changed}, pinned=primary(FLANNEL), missing="absent")
+        assert choice.primary == primary(FLANNEL)
+
+    def test_it_outlives_its_file(self) -> None:
+        choice = choose({}, pinned=primary(FLANNEL))
+        assert choice.primary == primary(FLANNEL)
+        assert "No file holds the primary network cbr0" in choice.problem
+
+    def test_it_is_read_back_from_what_was_rendered(self) -> None:
+        rendered = confs.render(primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={})
+        assert confs.pinned(rendered.decode()) == primary(FLANNEL, "")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "{",
+            "[]",
+            "null",
+            text(FLANNEL),
+            text({"type": "mooring"}),
+            text({"type": "mooring", "delegates": [1]}),
+            text({"type": "mooring", "delegates": [{"type": "mooring", "name": "x"}]}),
+            text({"type": "multus", "delegates": [BRIDGE]}),
+        ],
+    )
+    def test_any_other_content_holds_no_pin(self, content: str) -> None:
+        assert confs.pinned(content) is None
+
+
+class TestAnExplicitChoice:
+    def test_the_named_file_wins_over_order_and_pin(self) -> None:
+        choice = choose({"05.conf": BRIDGE, "10.conflist": FLANNEL}, wanted="10.conflist", pinned=primary(BRIDGE))
+        assert choice.primary == primary(FLANNEL, "10.conflist")
+
+    def test_a_named_network_definition_works_the_same(self) -> None:
+        choice = choose({"05.conf": BRIDGE, "kube-system/main": FLANNEL}, wanted="kube-system/main")
+        assert choice.primary == primary(FLANNEL, "kube-system/main")
+
+    def test_while_it_is_not_there_the_pin_holds_and_it_is_told(self) -> None:
+        choice = choose({"05.conf": BRIDGE}, wanted="10.conflist", pinned=primary(FLANNEL))
+        assert choice.primary == primary(FLANNEL)
+        assert choice.problem == (
+            "The primary network 10.conflist cannot be used: it is not there. Pods go on with cbr0, as it was pinned"
+        )
+        assert choose({"05.conf": BRIDGE}, wanted="10.conflist").primary is None
+
+
+class TestRendering:
+    def test_the_conf_has_the_one_form(self) -> None:
+        rendered = confs.render(
+            primary(FLANNEL),
+            bin_dir="/opt/cni/bin",
+            state_dir="/var/lib/mooring",
+            kubeconfig="/etc/cni/net.d/mooring.d/kubeconfig",
+            plugin={"logLevel": "debug", "namespaceIsolation": True, "type": "x", "delegates": [], "kubeconfig": "y"},
+        )
+        assert json.loads(rendered) == {
+            "cniVersion": "1.0.0",
+            "name": "multus-cni-network",
+            "type": "mooring",
+            "capabilities": {"io.kubernetes.cri.pod-annotations": True, "portMappings": True},
+            "binDir": "/opt/cni/bin",
+            "cniDir": "/var/lib/mooring",
+            "kubeconfig": "/etc/cni/net.d/mooring.d/kubeconfig",
+            "logLevel": "debug",
+            "namespaceIsolation": True,
+            "delegates": [FLANNEL],
+        }
+
+    def test_the_same_input_gives_the_same_bytes(self) -> None:
+        one, other = (
+            confs.render(primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin=plugin)
+            for plugin in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+        )
+        assert one == other
