@@ -72,6 +72,11 @@ class Informer:
         """Why there is no contact; None while there is."""
 
     @property
+    def plural(self) -> str:
+        """The kind's name in the plural, as in URLs."""
+        return self._resource.plural
+
+    @property
     def live(self) -> bool:
         """Whether the watch is established now, so that `store` is as fresh as it can be."""
         return self._open

@@ -74,6 +74,7 @@ VALIDATING_WEBHOOKS = Resource(
     "validatingwebhookconfigurations",
     namespaced=False,
 )
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", namespaced=False)
 NADS = Resource(nads.API_VERSION, nads.KIND, nads.PLURAL, namespaced=True)
 INSTALLATIONS = Resource("mooring.dev/v1alpha1", "Installation", "installations", namespaced=False)
 NODE_STATES = Resource("mooring.dev/v1alpha1", "NodeState", "nodestates", namespaced=False)

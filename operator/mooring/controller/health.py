@@ -1,0 +1,40 @@
+"""The operator's health server: owns /healthz and /readyz, in plain HTTP for the kubelet's probes.
+
+Live: the event loop turns. Ready: everything has been seen, the webhook serves and has proven itself, and the
+process is not on its way out; else the answer says what is missing. Refuses to touch the API server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+@contextlib.asynccontextmanager
+async def serving(*, port: int, missing: Callable[[], list[str]]) -> AsyncIterator[int]:
+    """Serve while the block runs and yield the port; `missing` lists what keeps the operator from being ready."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        lacking = missing()
+        if lacking:
+            return web.Response(status=503, text="".join(f"waiting for {each}\n" for each in lacking))
+        return web.Response(text="ok\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, None, port)
+        await site.start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,15 @@
+"""The operator's pieces of work, by name: owns the keys of the queue and the names they stand for."""
+
+from __future__ import annotations
+
+INSTALLATION = "Installation default"
+WEBHOOK = "the webhook's certificate"
+DEFINITION = "the CRD of NetworkAttachmentDefinitions"
+
+ALL = (DEFINITION, WEBHOOK, INSTALLATION)
+
+FIELD_MANAGER = "mooring-operator"
+INSTALLATION_NAME = "default"
+WEBHOOK_CONFIGURATION = "mooring"
+WEBHOOK_NAME = "networks.mooring.dev"
+CLUSTER_ROLE = "mooring-operator"

@@ -1,0 +1,86 @@
+"""The operator's process: owns its event loop, its signals, its log and its exit status.
+
+SIGTERM: not ready at once, so that the API server asks nobody here any more, then a few seconds for that to become
+known, then the end. Refuses to die of an API server that is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import kopf
+
+from mooring.controller import framework, health, keys
+from mooring.controller.operator import Operator
+from mooring.kube import errors
+from mooring.kube.client import Client
+
+_LOG = logging.getLogger(__name__)
+
+# Until every node's kube-proxy has taken this pod out of the webhook's Service.
+_LEAVING_SECONDS = 5.0
+
+
+def run(*, namespace: str, pod_name: str, webhook_port: int, health_port: int) -> int:
+    """Run the operator until it is asked to end; return the exit status of the process."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    framework.quieten()
+    try:
+        return asyncio.run(
+            _run(namespace=namespace, pod_name=pod_name, webhook_port=webhook_port, health_port=health_port)
+        )
+    except errors.Unreachable as error:
+        # Only from loading credentials: from then on, an API server that is away is waited for.
+        print(f"mooring operator: {error.message}", file=sys.stderr)  # noqa: T201  a person started this by hand
+        return 1
+
+
+async def _run(*, namespace: str, pod_name: str, webhook_port: int, health_port: int) -> int:
+    stopped = asyncio.Event()
+    async with await Client.load() as client:
+        operator = Operator(client, namespace=namespace, pod_name=pod_name, webhook_port=webhook_port, stopped=stopped)
+        started = asyncio.Event()
+
+        async def take_signals() -> None:
+            # kopf's own handlers, in place when it has started, would end the process at once.
+            await started.wait()
+            _on_signals(operator, stopped)
+
+        # Kept, because the loop itself forgets tasks that nobody holds.
+        taking = asyncio.create_task(take_signals())
+        async with health.serving(port=health_port, missing=operator.missing) as port:
+            _LOG.info("Health is served on port %d", port)
+            await kopf.operator(
+                registry=framework.registry(
+                    server=operator.server,
+                    start=operator.start,
+                    stop=operator.stop,
+                    installation_changed=lambda: operator.queue.add(keys.INSTALLATION),
+                ),
+                settings=framework.settings(),
+                clusterwide=True,
+                standalone=True,
+                ready_flag=started,
+                stop_flag=stopped,
+            )
+        taking.cancel()
+    return 1 if operator.failed else 0
+
+
+def _on_signals(operator: Operator, stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def leave(number: signal.Signals) -> None:
+        _LOG.info("%s: ending", number.name)
+        operator.leave()
+        # Outside of a cluster there is nobody who would have to learn of it.
+        loop.call_later(_LEAVING_SECONDS if os.environ.get("KUBERNETES_SERVICE_HOST") else 0.0, stopped.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave, number)
