@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from testbed import addresses, binaries, cluster, failures, starting, state
+from testbed import addresses, binaries, builder, cluster, failures, starting, state
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,6 +18,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m testbed", description="A Kubernetes cluster on one Linux machine.")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("binaries", help="build the programs of a cluster, print their folder")
+
+    commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
 
     def of_cluster(command: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(command, help=text)
@@ -51,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     match options.command:
         case "binaries":
             print(binaries.ensure())
+        case "image":
+            print(builder.image())
         case "up":
             cluster.up(
                 options.name,

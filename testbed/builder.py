@@ -1,0 +1,224 @@
+"""The image of Mooring, built from the Dockerfile as it stands, without Docker and without a registry.
+
+Owns the stand-ins for the two base images, the staged build context, and the archive in the cache.
+Refuses to build twice what did not change: the archive's key is the content of what goes in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed import cache, commands, failures, machine, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CONTEXT = ("Dockerfile", ".dockerignore", "plugin", "operator", "locks", "pyproject.toml", "README.md", "LICENSE")
+SUITE = "bookworm"
+_STAND_IN_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+# What tells package managers how to leave this machine, by the names that the Dockerfile knows.
+_PASSED_ON = (
+    "GOPROXY",
+    "GOSUMDB",
+    "GOFLAGS",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_DEFAULT_TIMEOUT",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+
+
+def name() -> str:
+    """Return the image's name with the version that pyproject.toml has."""
+    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    return f"mooring.dev/mooring:{version}"
+
+
+def image() -> Path:
+    """Return an OCI archive of the image, building it if anything that goes in has changed.
+
+    Takes seconds where only our own code changed, a few minutes the first time. Raises Failure
+    with the end of the build's log.
+    """
+    machine.require_root("building images")
+    machine.require_packages()
+    machine.require_go()
+    with cache.locked("image"):
+        context = cache.root() / "image-context"
+        shutil.rmtree(context, ignore_errors=True)
+        entry = cache.key(cache.files_key(context, stage(context)), name(), _stand_in_key())
+        try:
+            return cache.published("image", entry, lambda folder: _build(context, folder)) / "mooring.tar"
+        finally:
+            shutil.rmtree(context)
+
+
+def stage(context: Path, checkout: Path = CHECKOUT) -> list[Path]:
+    """Copy what the build needs into a new folder, so that edits meanwhile change nothing; return what was copied."""
+    copied = []
+    for top in CONTEXT:
+        source = checkout / top
+        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        for path in files:
+            relative = path.relative_to(checkout)
+            if (
+                "__pycache__" in relative.parts
+                or relative.parts[:2] == ("plugin", "bin")
+                or path.name.endswith("_test.go")
+            ):
+                continue
+            target = context / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(path, target)
+            except FileNotFoundError as error:
+                raise failures.Failure(f"{path} is missing: the image is built from {', '.join(CONTEXT)}") from error
+            copied.append(relative)
+    return copied
+
+
+def _left_out(relative: Path) -> bool:
+    parts = relative.parts
+    return (
+        "__pycache__" in parts
+        or parts[:2] in (("plugin", "bin"), ("plugin", "tools"))
+        or relative.name.endswith("_test.go")
+    )
+
+
+def _build(context: Path, folder: Path) -> None:
+    python = _stand_in()
+    progress.say(f"building {name()}")
+    goroot, modules, compiled = _go_folders()
+    pip_cache = cache.root() / "pip"
+    pip_cache.mkdir(exist_ok=True)
+    volumes = [
+        # The stand-in of the golang image has this machine's Go and its caches, where that image has its own.
+        f"{goroot}:/usr/local/go:ro",
+        f"{modules}:/go/pkg/mod",
+        f"{compiled}:/root/.cache/go-build",
+        f"{pip_cache}:/root/.cache/pip",
+    ]
+    arguments = [f"{key}={os.environ[key]}" for key in _PASSED_ON if os.environ.get(key)]
+    bundle = Path(os.environ.get("SSL_CERT_FILE") or _BUNDLE).resolve()
+    if bundle.is_file():
+        volumes.append(f"{bundle}:{_BUNDLE}:ro")
+        arguments.append(f"PIP_CERT={_BUNDLE}")
+    version = name().rpartition(":")[2]
+    arguments += [f"GO_IMAGE={python}-go", f"PYTHON_IMAGE={python}", f"VERSION={version}"]
+    log = cache.root() / "logs" / "build-image.log"
+    log.unlink(missing_ok=True)
+    _buildah(
+        ["build", "--layers", "--pull=never", "--isolation=chroot", "--timestamp=0", f"--tag={name()}"]
+        + [word for volume in volumes for word in ("--volume", volume)]
+        + [word for argument in arguments for word in ("--build-arg", argument)]
+        + [str(context)],
+        what=f"building {name()}",
+        log=log,
+    )
+    # Made once and read a few times: the fastest compression is the best.
+    _buildah(
+        [
+            "push",
+            "--compression-format=zstd",
+            "--compression-level=1",
+            name(),
+            f"oci-archive:{folder / 'mooring.tar'}:{name()}",
+        ],
+        what=f"archiving {name()}",
+        log=log,
+    )
+    progress.say(f"built {name()}")
+
+
+def _stand_in_key() -> str:
+    return cache.key(SUITE, *_STAND_IN_PACKAGES)
+
+
+def _stand_in() -> str:
+    """Return the stand-in for the Python image, making it if needed; the one for Go's has `-go` appended."""
+    tag = f"localhost/mooring-testbed:{_stand_in_key()}"
+    known = subprocess.run([*_words(), "inspect", "--type=image", f"{tag}-go"], capture_output=True, check=False)
+    if known.returncode == 0:
+        return tag
+    scratch = cache.root() / "stand-in"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    log = cache.root() / "logs" / "stand-in.log"
+    log.unlink(missing_ok=True)
+    try:
+        progress.say(f"making a base image from Debian {SUITE} with {', '.join(_STAND_IN_PACKAGES)}")
+        root = scratch / "root"
+        commands.run_logged(
+            # Its mounts must not stay on the machine, even if it is interrupted.
+            [
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "--",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={','.join(_STAND_IN_PACKAGES)}",
+                SUITE,
+                str(root),
+            ],
+            what="debootstrap",
+            log=log,
+        )
+        for leftover in ("var/cache/apt/archives", "var/lib/apt/lists"):
+            shutil.rmtree(root / leftover)
+            (root / leftover / "partial").mkdir(parents=True)
+        commands.run_logged(
+            ["tar", "--create", "--numeric-owner", f"--directory={root}", f"--file={scratch / 'root.tar'}", "."],
+            what="packing the base image",
+            log=log,
+        )
+        shutil.rmtree(root)
+        for suffix, text in (
+            ("", "FROM scratch\nADD root.tar /\n"),
+            (
+                "-go",
+                f"FROM {tag}\nENV GOPATH=/go PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+            ),
+        ):
+            (scratch / "Dockerfile").write_text(text)
+            _buildah(["build", "--pull=never", f"--tag={tag}{suffix}", str(scratch)], what="the base image", log=log)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return tag
+
+
+def _go_folders() -> tuple[str, str, str]:
+    goroot, modules, compiled = commands.run(["go", "env", "GOROOT", "GOMODCACHE", "GOCACHE"]).split()
+    Path(modules).mkdir(parents=True, exist_ok=True)
+    Path(compiled).mkdir(parents=True, exist_ok=True)
+    return goroot, modules, compiled
+
+
+def _words() -> list[str]:
+    """Return the words that begin every buildah command: its own storage, and mounts that go with the process."""
+    storage = cache.root() / "buildah"
+    storage.mkdir(parents=True, exist_ok=True)
+    policy = storage / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
+    unshared = ["unshare", "--mount", "--propagation", "private", "--", "buildah"]
+    return [*unshared, f"--root={storage / 'root'}", f"--runroot={storage / 'run'}", "--storage-driver=overlay"]
+
+
+def _buildah(arguments: Sequence[str], *, what: str, log: Path) -> None:
+    policy = f"--signature-policy={cache.root() / 'buildah' / 'policy.json'}"
+    command, *rest = arguments
+    commands.run_logged([*_words(), command, policy, *rest], what=what, log=log)
