@@ -11,9 +11,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/containernetworking/cni/pkg/types"
 	cniversion "github.com/containernetworking/cni/pkg/version"
 
+	"mooring.dev/mooring/plugin/internal/apiserver"
 	"mooring.dev/mooring/plugin/internal/attach"
 	"mooring.dev/mooring/plugin/internal/call"
 	"mooring.dev/mooring/plugin/internal/cnierror"
@@ -84,8 +84,12 @@ func serve(c *call.Call) error {
 		err = session.Add(ctx)
 	case "DEL":
 		err = session.Del(ctx)
-	default:
-		err = cnierror.New(types.ErrInvalidEnvironmentVariables, "%s is not served", c.Verb)
+	case "CHECK":
+		err = session.Check(ctx)
+	case "STATUS":
+		err = session.Status(ctx)
+	case "GC":
+		err = session.GC(ctx)
 	}
 	return session.end(err, started)
 }
@@ -94,11 +98,16 @@ type session struct{ *attach.Session }
 
 func newSession(c *call.Call, configuration *conf.Conf) session {
 	log := logging.New(configuration.Log, c.Stderr, time.Now)
-	return session{&attach.Session{
+	made := &attach.Session{
 		Call: c, Conf: configuration, Log: log, Now: time.Now,
 		Runner: &delegate.Runner{Path: configuration.Path(c.Path), Timeout: configuration.DelegateTimeout, Stderr: c.Stderr},
 		Finder: &networks.Finder{CNIDir: configuration.CNIDir, ConfDir: configuration.ConfDir, Warn: log.Warnf},
-	}}
+	}
+	if configuration.Kubeconfig != "" {
+		made.API = &apiserver.Client{Kubeconfig: configuration.Kubeconfig}
+		made.Finder.Remote = made.API
+	}
+	return session{made}
 }
 
 // end notes a failed call where the agent reads it.

@@ -11,6 +11,7 @@ import (
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/delegate"
+	"mooring.dev/mooring/plugin/internal/devices"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/networks"
@@ -106,7 +107,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 				return nil, cnierror.New(types.ErrIOFailure, "the journal cannot be brought to disk: %v", err)
 			}
 		}
-		if err := w.attach(ctx, i, &plans[i]); err != nil {
+		if err := w.attach(ctx, i, plans); err != nil {
 			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
 		}
 	}
@@ -114,7 +115,8 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 	return delegate.Convert(w.states[0].Result, w.Call.CNIVersion)
 }
 
-func (w *work) attach(ctx context.Context, index int, plan *planned) error {
+func (w *work) attach(ctx context.Context, index int, plans []planned) error {
+	plan := &plans[index]
 	w.failed = plan.network
 	if index > 0 {
 		if err := w.inside.Free(plan.ifName); err != nil {
@@ -126,17 +128,28 @@ func (w *work) attach(ctx context.Context, index int, plan *planned) error {
 		return err
 	}
 	state.Begun = true
+	if path := infoPath(state.CapabilityArgs); path != "" {
+		if err := devices.PrepareInfo(path, plan.resource, plan.device); err != nil {
+			return cnierror.New(types.ErrIOFailure, "the device-information file: %v", err)
+		}
+	}
 	started := w.Now()
 	call := w.callOf(state, w.Call.Netns)
+	call.PrevResult = plan.previous
 	result, err := w.Runner.Add(ctx, plan.conf, call)
+	if err == nil {
+		state.Result = result
+		if index == len(plans)-1 {
+			err = w.moveDefaultRoute(plans)
+			result = state.Result
+		}
+	}
 	var failed *types.Error
 	if err != nil {
 		failed = cnierror.From(err)
-	} else {
-		state.Result = result
 	}
 	noteErr := w.note(func(j *journal.File) error {
-		return j.End("ADD", index, w.Now().Sub(started), oneLine(result), failed)
+		return j.End("ADD", index, w.Now().Sub(started), resultUnless(failed, result), failed)
 	})
 	if failed != nil {
 		return failed
@@ -150,6 +163,13 @@ func (w *work) attach(ctx context.Context, index int, plan *planned) error {
 	}
 	w.Log.Verbosef("attached %s as %s in %s: %s", plan.network, plan.ifName, w.Now().Sub(started).Round(time.Millisecond), oneLine(result))
 	return nil
+}
+
+func resultUnless(failed *types.Error, result json.RawMessage) json.RawMessage {
+	if failed != nil {
+		return nil
+	}
+	return oneLine(result)
 }
 
 // note writes to the journal where there is one; what cannot be written down must not be done.

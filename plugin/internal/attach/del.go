@@ -32,8 +32,19 @@ func (s *Session) Del(ctx context.Context) error {
 		s.Log.Errorf("the journal cannot be read, undoing the default network only: %v", err)
 		return s.delDefault(ctx)
 	case file == nil:
-		return s.delWithoutJournal(ctx)
+		file, contents, err = s.importScratch(s.Call.ContainerID, s.Call.IfName)
+		if err != nil {
+			s.Log.Errorf("%v", err)
+		}
+		if file == nil {
+			return s.delDefault(ctx)
+		}
 	}
+	return s.undoJournal(ctx, file, contents)
+}
+
+// undoJournal undoes a journal whose lock is held and lets go of it.
+func (s *Session) undoJournal(ctx context.Context, file *journal.File, contents *journal.Contents) error {
 	if contents.Header != nil {
 		s.pod = contents.Header.Pod
 		s.Log.About("DEL %s %s", s.pod, s.Call.ContainerID)
@@ -119,11 +130,6 @@ func (s *Session) addFolders(folders []string) {
 	}
 }
 
-// delWithoutJournal is for sandboxes that are older than we are, or unknown.
-func (s *Session) delWithoutJournal(ctx context.Context) error {
-	return s.delDefault(ctx)
-}
-
 // delDefault undoes the default network as the configuration has it, with the result that
 // the runtime or libcni cached under the network's own name.
 func (s *Session) delDefault(ctx context.Context) error {
@@ -138,7 +144,7 @@ func (s *Session) delDefault(ctx context.Context) error {
 	}
 	s.pod = identity.Pod
 	call := delegate.Call{ContainerID: s.Call.ContainerID, Netns: s.Call.Netns, IfName: s.Call.IfName, Args: identity.Args, CapabilityArgs: s.Conf.RuntimeConfig}
-	roots := []string{s.Conf.CNIDir, delegate.RuntimeCache, multusCNIDir}
+	roots := append(s.roots(), delegate.RuntimeCache)
 	for _, root := range roots {
 		if call.PrevResult = delegate.Recall(root, conf.Name, call.ContainerID, call.IfName); call.PrevResult != nil {
 			break

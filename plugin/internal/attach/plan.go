@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/devices"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/networks"
@@ -28,6 +30,8 @@ type planned struct {
 	ifName   string
 	args     [][2]string
 	given    object.Object
+	device   string          // of the resource, empty where the network names none
+	previous json.RawMessage // what the first plugin is told came before it
 }
 
 // plan decides everything that can be decided before the first delegate runs: which networks
@@ -46,6 +50,9 @@ func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]plann
 		return nil, err
 	}
 	plans = append(plans, requested...)
+	if chain := s.auxiliary(); chain != nil {
+		plans = append(plans, *chain)
+	}
 	if err := s.complete(plans, identity); err != nil {
 		return nil, err
 	}
@@ -205,8 +212,14 @@ func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identit
 		}
 	}
 	plan.args = append(plan.args, legacy...)
-	if request.DeviceID != "" {
+	if request.DeviceID != "" && plan.device == "" {
 		plan.given["deviceID"] = object.Encode(request.DeviceID)
+	}
+	if plan.device != "" {
+		plan.given["deviceID"] = object.Encode(plan.device)
+	}
+	if _, given := plan.given[devices.InfoCapability]; !given && plan.conf.Offers(devices.InfoCapability) {
+		plan.given[devices.InfoCapability] = object.Encode(devices.InfoPath(plan.network, s.Call.ContainerID, plan.ifName))
 	}
 	if request.IPAMClaim != "" {
 		plan.given["ipam-claim-reference"] = object.Encode(request.IPAMClaim)

@@ -11,8 +11,10 @@ import (
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/delegate"
+	"mooring.dev/mooring/plugin/internal/devices"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 // patience is how long the failure of a secondary network's DEL is returned, so that the
@@ -94,12 +96,28 @@ func (s *Session) detach(ctx context.Context, state *journal.State, netns string
 		return cnierror.From(err)
 	}
 	s.forget(conf, state.IfName)
+	if path := infoPath(state.CapabilityArgs); path != "" {
+		if err := devices.RemoveInfo(path); err != nil {
+			s.Log.Warnf("the device-information file: %v", err)
+		}
+	}
 	return nil
 }
 
+// infoPath is the device-information file that a network was offered, empty for none.
+func infoPath(given object.Object) string {
+	path, err := given.String(devices.InfoCapability)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
 func (s *Session) forget(conf *netconf.Conf, ifName string) {
-	if err := delegate.Forget(s.Conf.CNIDir, conf.Name, s.Call.ContainerID, ifName); err != nil {
-		s.Log.Warnf("libcni's result cache: %v", err)
+	for _, root := range s.roots() {
+		if err := delegate.Forget(root, conf.Name, s.Call.ContainerID, ifName); err != nil {
+			s.Log.Warnf("libcni's result cache: %v", err)
+		}
 	}
 }
 

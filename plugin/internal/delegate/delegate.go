@@ -47,6 +47,9 @@ func (r *Runner) Check(conf *netconf.Conf) error {
 	if !Supported(conf.CNIVersion) {
 		return cnierror.New(types.ErrIncompatibleCNIVersion, "cniVersion %q is not one of %v", conf.CNIVersion, version.All.SupportedVersions())
 	}
+	if conf.Name == "" {
+		return cnierror.New(types.ErrInvalidNetworkConfig, "its configuration has no name")
+	}
 	for _, plugin := range conf.Plugins {
 		if ours[plugin.Type] {
 			return cnierror.New(types.ErrInvalidNetworkConfig, "type %q is a meta-plugin: it would call itself for ever", plugin.Type)
@@ -71,7 +74,7 @@ func Supported(cniVersion string) bool {
 // Add runs the plugins in order and returns the last one's result as it printed it, with
 // cniVersion filled in where it said none.
 func (r *Runner) Add(ctx context.Context, conf *netconf.Conf, call Call) (json.RawMessage, error) {
-	var last json.RawMessage
+	last := call.PrevResult
 	for i, plugin := range conf.Plugins {
 		printed, err := r.execute(ctx, "ADD", conf, i, call, last)
 		if err != nil {
@@ -122,12 +125,28 @@ func (r *Runner) Status(ctx context.Context, conf *netconf.Conf) error {
 	return nil
 }
 
+// GC tells every plugin of a network which attachments live; both keys are in use for it.
+func (r *Runner) GC(ctx context.Context, conf *netconf.Conf, valid []types.GCAttachment) []error {
+	kept := object.Object{}.With("cni.dev/valid-attachments", valid).With("cni.dev/attachments", valid)
+	var problems []error
+	for i, plugin := range conf.Plugins {
+		if _, err := r.executeWith(ctx, "GC", conf, i, Call{}, netconf.Invocation{Extra: kept}); err != nil {
+			problems = append(problems, cnierror.Prefix(err, "%s", describe(plugin.Type, "GC")))
+		}
+	}
+	return problems
+}
+
 func (r *Runner) execute(ctx context.Context, verb string, conf *netconf.Conf, i int, call Call, previous json.RawMessage) ([]byte, error) {
+	return r.executeWith(ctx, verb, conf, i, call, netconf.Invocation{CapabilityArgs: call.CapabilityArgs, PrevResult: previous})
+}
+
+func (r *Runner) executeWith(ctx context.Context, verb string, conf *netconf.Conf, i int, call Call, given netconf.Invocation) ([]byte, error) {
 	path, err := r.find(conf.Plugins[i].Type)
 	if err != nil {
 		return nil, err
 	}
-	stdin := conf.Stdin(i, netconf.Invocation{CapabilityArgs: call.CapabilityArgs, PrevResult: previous})
+	stdin := conf.Stdin(i, given)
 	limited, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	return r.run(limited, path, stdin, environ(verb, call, r.Path))
@@ -160,7 +179,7 @@ func complete(printed []byte, confVersion string) (json.RawMessage, error) {
 // previousResult is the result of ADD in the network's own version, for those verbs and
 // versions that are given one. One that cannot be converted is left out, as libcni does.
 func previousResult(conf *netconf.Conf, call Call) json.RawMessage {
-	if len(call.PrevResult) == 0 || !AtLeast(conf.CNIVersion, "0.4.0") {
+	if len(call.PrevResult) == 0 || string(call.PrevResult) == "{}" || !AtLeast(conf.CNIVersion, "0.4.0") {
 		return nil
 	}
 	converted, err := Convert(call.PrevResult, conf.CNIVersion)

@@ -52,18 +52,61 @@ func Forget(root, network, containerID, ifName string) error {
 }
 
 // Recall finds the result that libcni cached for an attachment, nil where it did not.
-// Entries from before cniCacheV1 are the bare result.
 func Recall(root, network, containerID, ifName string) json.RawMessage {
+	return RecallCall(root, network, containerID, ifName).PrevResult
+}
+
+// RecallCall finds what libcni cached of an attachment: its arguments and, as PrevResult, its
+// result. Entries from before cniCacheV1 are the bare result.
+func RecallCall(root, network, containerID, ifName string) Call {
 	data, err := os.ReadFile(cachePath(root, network, containerID, ifName))
 	if err != nil {
-		return nil
+		return Call{}
 	}
 	var entry cached
 	if json.Unmarshal(data, &entry) == nil && entry.Kind == cacheKind {
-		return entry.Result
+		return entry.call()
 	}
 	if _, err := complete(data, "0.1.0"); err == nil {
-		return data
+		return Call{PrevResult: data}
 	}
-	return nil
+	return Call{}
+}
+
+func (c *cached) call() Call {
+	return Call{
+		ContainerID: c.ContainerID, Netns: c.Netns, IfName: c.IfName, Args: c.Args,
+		CapabilityArgs: c.CapabilityArgs, PrevResult: c.Result,
+	}
+}
+
+// Entry is one attachment that libcni's cache tells of.
+type Entry struct {
+	Path   string
+	Config []byte
+	Call   Call
+}
+
+// Entries lists the cache; files that are none of its are passed over.
+func Entries(root string) ([]Entry, error) {
+	files, err := os.ReadDir(filepath.Join(root, "results"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, file := range files {
+		path := filepath.Join(root, "results", file.Name())
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		var entry cached
+		if json.Unmarshal(data, &entry) == nil && entry.Kind == cacheKind && entry.ContainerID != "" && entry.IfName != "" {
+			entries = append(entries, Entry{path, entry.Config, entry.call()})
+		}
+	}
+	return entries, nil
 }

@@ -115,6 +115,15 @@ func (f *Finder) File(path string) (*netconf.Conf, error) {
 	return conf, nil
 }
 
+// Chain makes a network of the plugins in a folder; nil where it holds none.
+func (f *Finder) Chain(folder string, raw object.Object) (*netconf.Conf, error) {
+	plugins, err := chained(folder)
+	if err != nil || len(plugins) == 0 {
+		return nil, err
+	}
+	return netconf.WithMore(raw, plugins, "$")
+}
+
 // chained reads the plugins that other programs put into the folder of a network.
 func chained(folder string) ([][]byte, error) {
 	entries, err := os.ReadDir(folder)

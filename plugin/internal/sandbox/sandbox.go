@@ -45,6 +45,9 @@ func Open(path string) (*Sandbox, error) {
 	return s, nil
 }
 
+// Links is the netlink socket in the namespace.
+func (s *Sandbox) Links() *netlink.Handle { return s.links }
+
 // Free refuses an interface name that is taken.
 func (s *Sandbox) Free(name string) error {
 	_, err := s.links.LinkByName(name)

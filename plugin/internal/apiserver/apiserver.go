@@ -1,0 +1,211 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/networks"
+	"mooring.dev/mooring/plugin/internal/object"
+)
+
+const (
+	requestTimeout = 2500 * time.Millisecond
+	retryPause     = 250 * time.Millisecond
+	eventTimeout   = time.Second
+	maxAnswer      = 8 << 20
+	userAgent      = "mooring-plugin"
+)
+
+// ErrNoPod says that the API server knows no such pod.
+var ErrNoPod = errors.New("the API server knows no such pod")
+
+// Client asks the API server. It holds a path until something is asked.
+type Client struct {
+	Kubeconfig string
+	Patience   time.Duration // how long an answer is waited for in all; 0 means the usual
+	access     *access
+	http       *http.Client
+}
+
+// Pod is what we want to know of one.
+type Pod struct {
+	UID         string
+	Annotations map[string]string
+}
+
+// statusError is an answer that is no success.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
+
+// Pod waits, within bounds, for a pod to be there: the watch of the kubelet may be ahead of
+// the server that answers us. ErrNoPod where it does not appear.
+func (c *Client) Pod(ctx context.Context, namespace, name string) (*Pod, error) {
+	var pod struct {
+		Metadata struct {
+			UID         string            `json:"uid"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	err := c.patiently(ctx, func(ctx context.Context) error {
+		return c.do(ctx, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/pods/"+url.PathEscape(name), "", nil, &pod)
+	}, http.StatusNotFound)
+	if isStatus(err, http.StatusNotFound) {
+		return nil, ErrNoPod
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Pod{UID: pod.Metadata.UID, Annotations: pod.Metadata.Annotations}, nil
+}
+
+// Definition reads a NetworkAttachmentDefinition; networks.ErrAbsent where there is none.
+func (c *Client) Definition(ctx context.Context, namespace, name string) (*networks.Definition, error) {
+	var found struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+		Spec struct {
+			Config string `json:"config"`
+		} `json:"spec"`
+	}
+	err := c.patiently(ctx, func(ctx context.Context) error {
+		return c.do(ctx, http.MethodGet, "/apis/k8s.cni.cncf.io/v1/namespaces/"+url.PathEscape(namespace)+"/network-attachment-definitions/"+url.PathEscape(name), "", nil, &found)
+	})
+	if isStatus(err, http.StatusNotFound) {
+		return nil, networks.ErrAbsent
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &networks.Definition{Namespace: namespace, Name: name, ResourceName: found.Metadata.Annotations["k8s.v1.cni.cncf.io/resourceName"], Config: found.Spec.Config}, nil
+}
+
+// Warn records a Warning event on a pod. It is tried once.
+func (c *Client) Warn(ctx context.Context, pod journal.Pod, reason, message string, now time.Time) error {
+	limited, cancel := context.WithTimeout(ctx, eventTimeout)
+	defer cancel()
+	at := now.UTC().Format(time.RFC3339)
+	event := map[string]any{
+		"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message, "count": 1,
+		"metadata":       map[string]any{"generateName": pod.Name + ".", "namespace": pod.Namespace},
+		"involvedObject": map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": pod.Namespace, "name": pod.Name, "uid": pod.UID},
+		"source":         map[string]any{"component": "mooring"}, "firstTimestamp": at, "lastTimestamp": at,
+	}
+	return c.do(limited, http.MethodPost, "/api/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", "application/json", object.Encode(event), nil)
+}
+
+// patiently repeats a request while the server is away, busy, or answers one of these codes.
+func (c *Client) patiently(ctx context.Context, try func(context.Context) error, again ...int) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	patience := c.Patience
+	if patience == 0 {
+		patience = requestTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var last error
+	for {
+		err := try(ctx)
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		var status *statusError
+		if err == nil {
+			return nil
+		}
+		if errors.As(err, &status) && status.code < 500 && status.code != http.StatusTooManyRequests && !contains(again, status.code) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return last
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (c *Client) do(ctx context.Context, method, path, contentType string, body []byte, into any) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.access.server.JoinPath(path).String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", userAgent)
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	if c.access.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.access.token)
+	} else if c.access.user != "" {
+		request.SetBasicAuth(c.access.user, c.access.pass)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= 300 {
+		var status struct {
+			Message string `json:"message"`
+		}
+		if json.Unmarshal(data, &status) != nil || status.Message == "" {
+			status.Message = http.StatusText(response.StatusCode)
+		}
+		return &statusError{response.StatusCode, status.Message}
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(data, into)
+}
+
+func (c *Client) connect() error {
+	if c.http != nil {
+		return nil
+	}
+	access, err := load(c.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s: %w", c.Kubeconfig, err)
+	}
+	c.access = access
+	c.http = &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: access.tls, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: false},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return nil
+}
+
+func isStatus(err error, code int) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.code == code
+}
+
+func contains(codes []int, code int) bool {
+	for _, candidate := range codes {
+		if candidate == code {
+			return true
+		}
+	}
+	return false
+}

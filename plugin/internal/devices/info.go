@@ -1,0 +1,61 @@
+// Package devices finds the devices that a pod was given and the files that describe them.
+//
+// It looks at the kubelet only when a network of the pod names a resource.
+package devices
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mooring.dev/mooring/plugin/internal/atomicfile"
+)
+
+// Folders of the device-information specification 1.1: what device plugins write, and what
+// CNI plugins write for each attachment.
+const (
+	infoRoot   = "/var/run/k8s.cni.cncf.io/devinfo"
+	pluginInfo = infoRoot + "/dp"
+	cniInfo    = infoRoot + "/cni"
+)
+
+// InfoCapability is the capability by which a plugin asks for the path of its file.
+const InfoCapability = "CNIDeviceInfoFile"
+
+// InfoPath is the file of one attachment.
+func InfoPath(network, containerID, ifName string) string {
+	return filepath.Join(cniInfo, strings.ReplaceAll(fmt.Sprintf("%s-%s_%s", network, containerID, ifName), "/", "-"))
+}
+
+// PrepareInfo makes the folder of an attachment's file and copies what the device plugin
+// wrote about the device, where it wrote something.
+func PrepareInfo(path, resource, device string) error {
+	if err := os.MkdirAll(cniInfo, 0o755); err != nil {
+		return err
+	}
+	if resource == "" || device == "" {
+		return nil
+	}
+	name := strings.ReplaceAll(resource+"-"+device+"-device.json", "/", "-")
+	data, err := os.ReadFile(filepath.Join(pluginInfo, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, data, 0o444)
+}
+
+// RemoveInfo deletes an attachment's file; any other path is refused.
+func RemoveInfo(path string) error {
+	if filepath.Dir(path) != cniInfo {
+		return fmt.Errorf("%q is no file of %s", path, cniInfo)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package routes moves a pod's default route and keeps results in step with the table.
+//
+// What counts is the main table in the pod's network namespace. Routes are compared by
+// prefix length: since its 1.2 the netlink library gives a default route a destination of
+// length zero, where nil used to stand.
+package routes
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Request is what one attachment wants of the default route.
+type Request struct {
+	Interfaces []string     // those that its network made in the pod
+	Asked      bool         // the key is there
+	Gateways   []netip.Addr // at most one for each family over all requests
+}
+
+// Change is what became of an attachment's routes, for its result.
+type Change struct {
+	Dropped []int // families (4, 6) whose default route is gone
+	Added   []Route
+}
+
+// Route is a route as results hold it; Gateway is the zero Addr where it has none.
+type Route struct {
+	Destination netip.Prefix
+	Gateway     netip.Addr
+}
+
+var anywhere = map[int]netip.Prefix{4: netip.MustParsePrefix("0.0.0.0/0"), 6: netip.MustParsePrefix("::/0")}
+
+var families = map[int]int{4: netlink.FAMILY_V4, 6: netlink.FAMILY_V6}
+
+// Move makes the table what the requests say and returns one Change for each. Networks in
+// keep stay on the first attachment when its default route goes elsewhere.
+func Move(links *netlink.Handle, requests []Request, keep []netip.Prefix) ([]Change, error) {
+	changes := make([]Change, len(requests))
+	for _, family := range []int{4, 6} {
+		owner, gateway := ownerOf(requests, family)
+		if err := clear(links, requests, family, owner, keep, changes); err != nil {
+			return nil, fmt.Errorf("IPv%d: %w", family, err)
+		}
+		if owner < 0 {
+			continue
+		}
+		if err := point(links, requests[owner].Interfaces, anywhere[family], gateway); err != nil {
+			return nil, fmt.Errorf("default route by %s: %w", gateway, err)
+		}
+		changes[owner].Added = append(changes[owner].Added, Route{anywhere[family], gateway})
+	}
+	return changes, nil
+}
+
+func ownerOf(requests []Request, family int) (int, netip.Addr) {
+	for i, request := range requests {
+		for _, gateway := range request.Gateways {
+			if gateway.Is4() == (family == 4) {
+				return i, gateway
+			}
+		}
+	}
+	return -1, netip.Addr{}
+}
+
+// clear removes default routes of a family: all of them where one attachment owns the route,
+// else those of attachments that asked for none of their own.
+func clear(links *netlink.Handle, requests []Request, family, owner int, keep []netip.Prefix, changes []Change) error {
+	existing, err := links.RouteListFiltered(families[family], &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return fmt.Errorf("listing routes: %w", err)
+	}
+	for _, route := range existing {
+		if !isDefault(route) {
+			continue
+		}
+		user, err := userOf(links, route, requests)
+		if err != nil {
+			return err
+		}
+		if owner < 0 && (user < 0 || !requests[user].Asked || len(requests[user].Gateways) > 0) {
+			continue
+		}
+		if err := links.RouteDel(&route); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("removing the default route of %s: %w", nameOf(requests, user), err)
+		}
+		if user < 0 {
+			continue
+		}
+		if !slices.Contains(changes[user].Dropped, family) {
+			changes[user].Dropped = append(changes[user].Dropped, family)
+		}
+		if user == 0 && owner > 0 {
+			if err := remain(links, route, family, keep, &changes[0]); err != nil {
+				return err
+			}
+		}
+	}
+	for i, request := range requests {
+		refused := request.Asked && len(request.Gateways) == 0
+		if (owner >= 0 || refused) && !slices.Contains(changes[i].Dropped, family) {
+			changes[i].Dropped = append(changes[i].Dropped, family)
+		}
+	}
+	return nil
+}
+
+// remain keeps the cluster's own networks on the way that the default route had.
+func remain(links *netlink.Handle, former netlink.Route, family int, keep []netip.Prefix, change *Change) error {
+	for _, network := range keep {
+		if network.Addr().Is4() != (family == 4) {
+			continue
+		}
+		stays := netlink.Route{LinkIndex: former.LinkIndex, Gw: former.Gw, Scope: former.Scope, Src: former.Src, MTU: former.MTU, Flags: former.Flags & int(netlink.FLAG_ONLINK), Dst: ipNet(network)}
+		if err := links.RouteReplace(&stays); err != nil {
+			return fmt.Errorf("keeping %s on the default network: %w", network, err)
+		}
+		gateway, _ := netip.AddrFromSlice(former.Gw)
+		change.Added = append(change.Added, Route{network.Masked(), gateway.Unmap()})
+	}
+	return nil
+}
+
+func point(links *netlink.Handle, interfaces []string, destination netip.Prefix, gateway netip.Addr) error {
+	var last error
+	for _, name := range interfaces {
+		link, err := links.LinkByName(name)
+		if err != nil {
+			last = err
+			continue
+		}
+		route := netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice(), Dst: ipNet(destination)}
+		if last = links.RouteAdd(&route); last == nil {
+			return nil
+		}
+		last = fmt.Errorf("on %s: %w", name, last)
+	}
+	if last == nil {
+		last = errors.New("the network made no interface in the pod")
+	}
+	return last
+}
+
+func isDefault(route netlink.Route) bool {
+	if route.Type != 0 && route.Type != unix.RTN_UNICAST {
+		return false
+	}
+	if route.Dst == nil {
+		return true
+	}
+	ones, _ := route.Dst.Mask.Size()
+	return ones == 0
+}
+
+// userOf finds the attachment that a route's interface belongs to, -1 for none.
+func userOf(links *netlink.Handle, route netlink.Route, requests []Request) (int, error) {
+	index := route.LinkIndex
+	if index == 0 && len(route.MultiPath) > 0 {
+		index = route.MultiPath[0].LinkIndex
+	}
+	link, err := links.LinkByIndex(index)
+	if err != nil {
+		return -1, fmt.Errorf("interface %d of a default route: %w", index, err)
+	}
+	for i, request := range requests {
+		if slices.Contains(request.Interfaces, link.Attrs().Name) {
+			return i, nil
+		}
+	}
+	return -1, nil
+}
+
+func nameOf(requests []Request, user int) string {
+	if user < 0 || len(requests[user].Interfaces) == 0 {
+		return "an interface of nobody's"
+	}
+	return requests[user].Interfaces[0]
+}
+
+func ipNet(prefix netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: prefix.Masked().Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+}
