@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mooring.node import files
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=60).filter(
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
     lambda name: name not in (".", "..") and len(name.encode()) <= 255
 )
 

@@ -12,6 +12,10 @@ import pytest
 from mooring.node import files, inotify
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def next_of(watch: inotify.Watch) -> frozenset[str | None]:
     async with asyncio.timeout(5):
         async for names in watch.changes():
@@ -62,11 +66,11 @@ async def test_a_folder_that_is_removed_or_renamed_ends_the_watch(tmp_path: Path
 
 
 async def test_a_missing_folder_is_an_error_and_leaves_nothing_open(tmp_path: Path) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     with pytest.raises(FileNotFoundError):
         async with inotify.Watch(tmp_path / "absent"):
             pass
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors() == before
 
 
 def test_an_overflow_carries_no_name() -> None:

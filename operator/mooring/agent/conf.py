@@ -1,0 +1,188 @@
+"""Owns `00-multus.conf` on the node: that it is there, whole, and pins the primary network; refuses to remove it.
+
+Several programs fight over the runtime's folder. While our conf is away pods start without their networks and nobody
+says so, so it is put back at once; the one who took it is named; and only who keeps taking it makes us slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+from mooring.agent import loops
+from mooring.installing import confs
+from mooring.node import binaries, conffolder, files, inotify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mooring.agent.revisions import Revision
+
+_LOG = logging.getLogger(__name__)
+
+# Repairs within this time ...
+_CONTEST_SECONDS = 60.0
+# ... of which so many are made at once; the later ones wait a little.
+_PROMPT_REPAIRS = 5
+_CONTEST_PAUSE = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Applied:
+    """The conf that is on the node: of which revision, its hash, and the primary network in it."""
+
+    revision: str
+    digest: str
+    primary: confs.Primary
+
+
+class Conf(loops.Reconciler):
+    """Keeps the conf as the revision and the primary network want it. `applied` is None until it is on the node."""
+
+    name = "conf"
+    reason = "ConfNotWritten"
+    period = 60.0
+
+    def __init__(
+        self,
+        *,
+        revision: Callable[[], Revision | None],
+        installed: Callable[[], str],
+        network: Callable[[str], str | None],
+        on_applied: Callable[[], None],
+        on_health: Callable[[], None],
+    ) -> None:
+        """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`."""
+        super().__init__(on_health=on_health)
+        self._revision = revision
+        self._installed = installed
+        self._network = network
+        self._on_applied = on_applied
+        self._target: Revision | None = None
+        self._aimed = asyncio.Event()
+        self._repairs: collections.deque[float] = collections.deque(maxlen=_PROMPT_REPAIRS + 1)
+        self.applied: Applied | None = None
+
+    async def watch(self) -> None:
+        """Follow the folder until cancelled; raises `OSError` when it is gone, and is then started again."""
+        await self._aimed.wait()
+        target = self._target
+        if target is None:
+            return  # cannot be: whoever aims has a target
+        async with inotify.Watch(target.places.confs) as watch:
+            self.wake()  # what happened before the watch
+            async for _ in watch.changes():
+                self.wake()
+
+    async def look(self) -> float | None:
+        """Compare the conf with what it should be, and write it where it differs."""
+        target = await self._choose_target()
+        if target is None:
+            return None
+        folder = target.places.confs
+        await asyncio.to_thread(self._prepare, folder)
+        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILE, candidates=confs.candidates)
+        choice = await self._choose(target, found)
+        if choice.primary is None:
+            self.tell(problem=choice.problem)
+            return None
+        data = confs.render(
+            choice.primary,
+            bin_dir=target.places.bin_dir,
+            state_dir=target.places.state_dir,
+            kubeconfig=target.places.kubeconfig,
+            plugin=target.plugin,
+        )
+        rival = ""
+        if found.ours != data:
+            rival, wait = self._contest(found, target, conffolder.digest(data))
+            if wait:
+                self.tell(warning=rival)
+                return wait
+            await asyncio.to_thread(conffolder.write, folder, confs.FILE, data)
+            _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, confs.FILE, choice.primary.name)
+        applied = Applied(revision=target.name, digest=conffolder.digest(data), primary=choice.primary)
+        if applied != self.applied:
+            self.applied = applied
+            self._on_applied()
+        self.tell(settled=True, warning=" ".join(filter(None, (choice.problem, *choice.notes, rival))))
+        return _CONTEST_SECONDS if rival else None
+
+    async def _choose_target(self) -> Revision | None:
+        """Return the newest revision whose binary is on the node: a conf never comes before its binary."""
+        revision = self._revision()
+        if revision is None:
+            return None
+        if self._target is None or self._target.name != revision.name:
+            if self._installed() != revision.name and (self._target is not None or not await self._urgent(revision)):
+                if self._target is None:
+                    self.tell(problem="The conf waits for the plugin's binary")
+                return self._target
+            self._target = revision
+            self._aimed.set()
+        return self._target
+
+    async def _urgent(self, revision: Revision) -> bool:
+        """Say whether there is a plugin but no conf: pods start without their networks and nobody says so.
+
+        A plugin reads the confs of the version before and after it, so the old one serves until it is replaced.
+        """
+
+        def look() -> bool:
+            if not binaries.is_executable(revision.places.plugin):
+                return False
+            try:
+                text = (revision.places.confs / confs.FILE).read_text(errors="replace")
+            except FileNotFoundError:
+                return True
+            return confs.pinned(text) is None
+
+        return await asyncio.to_thread(look)
+
+    def _prepare(self, folder: Path) -> None:
+        files.make_folder(folder)
+        files.sweep(folder)
+
+    async def _choose(self, target: Revision, found: conffolder.Folder) -> confs.Choice:
+        if self.applied is not None:
+            pinned: confs.Primary | None = self.applied.primary
+        else:
+            pinned = confs.pinned((found.ours or b"").decode(errors="replace"))
+        texts = dict(found.texts)
+        if "/" in target.default_network:
+            config = self._network(target.default_network)
+            if config is not None:
+                texts[target.default_network] = config
+
+        def choose() -> confs.Choice:
+            return confs.choose(
+                wanted=target.default_network,
+                texts=texts,
+                pinned=pinned,
+                executable=lambda name: binaries.is_executable(target.places.binaries / name),
+            )
+
+        return await asyncio.to_thread(choose)
+
+    def _contest(self, found: conffolder.Folder, target: Revision, digest: str) -> tuple[str, float]:
+        """Say who took or changed the conf that we wrote, and how long to wait before it is put back."""
+        before = self.applied
+        if before is None or before.revision != target.name or before.digest != digest:
+            return "", 0.0  # it is ours to change: the first one, or other content
+        now = asyncio.get_running_loop().time()
+        recent = [moment for moment in self._repairs if now - moment < _CONTEST_SECONDS]
+        what = "changed" if found.ours is not None else "removed"
+        taken = sorted(name for name in found.names if name.startswith(f"{confs.FILE}."))
+        if taken:
+            what = f"renamed to {taken[0]}"
+        text = f"Another program {what} {target.places.conf_dir}/{confs.FILE}; it was put back."
+        if any(name.endswith(".cilium_bak") for name in taken):
+            text += " Set cni.exclusive=false in Cilium."
+        if len(recent) >= _PROMPT_REPAIRS and now - recent[-1] < _CONTEST_PAUSE:
+            return text, _CONTEST_PAUSE
+        self._repairs.append(now)
+        return text, 0.0

@@ -1,0 +1,212 @@
+"""Owns the status of the NodeState: what this node is, for the operator and for people; refuses to write it in vain.
+
+It is written when it changes, a little later so that a burst is one write, and otherwise every five minutes: thousands
+of idle nodes write next to nothing. Whether the agent lives is told by its pod's readiness, not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mooring.agent import loops
+from mooring.kube import errors, resources
+from mooring.node import failures, files, inotify, places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from mooring.agent.conf import Applied
+    from mooring.agent.sandboxes import Sandboxes
+    from mooring.kube.client import Client
+
+_LOG = logging.getLogger(__name__)
+
+FIELD_MANAGER = "mooring-agent"
+_MOST_PODS = 20
+_MOST_ERRORS = 10
+_MOST_MESSAGE = 512
+# A burst of pods is one write.
+_DEBOUNCE_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What the other reconcilers know about the node."""
+
+    revision: str
+    """The revision that is wanted; "" where there is none yet."""
+    binary_revision: str
+    binary_sha256: str
+    conf: Applied | None
+    problems: tuple[tuple[str, str], ...] = ()
+    """Reason and message of each thing that keeps the node from being Ready."""
+    warnings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def applied(self) -> str:
+        """The revision that is on the node as a whole; "" while it is between two."""
+        conf = self.conf.revision if self.conf else ""
+        return conf if conf == self.binary_revision else ""
+
+
+class Inventory(loops.Reconciler):
+    """Writes the status of this node's NodeState."""
+
+    name = "inventory"
+    reason = "StateNotWritten"
+    period = 300.0
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        node: str,
+        states: Mapping[str, dict[str, Any]],
+        facts: Callable[[], Facts],
+        sandboxes: Sandboxes,
+        folders: Callable[[], places.Places | None],
+        now: Callable[[], datetime.datetime],
+        on_health: Callable[[], None],
+    ) -> None:
+        super().__init__(on_health=on_health)
+        self._client = client
+        self._node = node
+        self._states = states
+        self._facts = facts
+        self._sandboxes = sandboxes
+        self._folders = folders
+        self._now = now
+        self._written: dict[str, Any] | None = None
+        self._written_at = float("-inf")
+
+    async def follow(self, path: Path) -> None:
+        """Look again when the plugin notes a failure in the file; raises `OSError` when its folder is gone."""
+        await asyncio.to_thread(files.make_folder, path.parent)
+        async with inotify.Watch(path.parent) as watch:
+            async for names in watch.changes():
+                if not names.isdisjoint({None, path.name}):
+                    self.wake()
+
+    async def look(self) -> float | None:
+        """Write the status where it differs from the one that was written, or where that is old."""
+        clock = asyncio.get_running_loop().time
+        state = self._states.get(self._node)
+        if state is None:
+            return None  # the operator makes it; the informer wakes us
+        wait = self._written_at + _DEBOUNCE_SECONDS - clock()
+        if wait > 0:
+            return wait
+        folders = self._folders()
+        listed = await asyncio.to_thread(failures.read, folders.failures) if folders else []
+        before = state.get("status") or {}
+        facts = self._facts()
+        status = describe(facts, self._sandboxes, listed)
+        status["observedGeneration"] = state["metadata"].get("generation")
+        status["conditions"] = conditions(
+            before.get("conditions") or [], facts, generation=status["observedGeneration"], now=self._now()
+        )
+        # What a person (or another version) did to the status is put right as well.
+        if status == self._written and _agrees(before, status) and clock() - self._written_at < self.period * 0.8:
+            return None
+        try:
+            await self._client.patch(
+                resources.NODE_STATES,
+                self._node,
+                {"status": status},
+                subresource="status",
+                field_manager=FIELD_MANAGER,
+            )
+        except errors.NotFound:
+            return None  # the node is leaving
+        self._written, self._written_at = status, clock()
+        self.tell(settled=True)
+        return None
+
+
+def describe(facts: Facts, sandboxes: Sandboxes, listed: Iterable[failures.Failure]) -> dict[str, Any]:
+    """Return the status without conditions; keys that are None are removed by the merge patch."""
+    conf = facts.conf
+    failed = list(listed)
+    return {
+        "revision": facts.applied or None,
+        "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
+        "confHash": conf.digest if conf else None,
+        "binaries": [{"name": places.PLUGIN, "sha256": facts.binary_sha256}] if facts.binary_sha256 else [],
+        "networks": attached(sandboxes),
+        "failedAdds": sum(failure.verb == "ADD" for failure in failed),
+        "lastErrors": [_told(failure) for failure in failed[-_MOST_ERRORS:]],
+    }
+
+
+def attached(sandboxes: Sandboxes) -> list[dict[str, Any]]:
+    """Return for each NAD how often it is attached, and the first 20 pods by name."""
+    counts: dict[str, int] = {}
+    pods: dict[str, set[str]] = {}
+    for sandbox in sandboxes:
+        for network in sandbox.networks:
+            counts[network] = counts.get(network, 0) + 1
+            pods.setdefault(network, set()).add(sandbox.pod)
+    listed = []
+    for network in sorted(counts):
+        namespace, _, name = network.partition("/")
+        listed.append(
+            {
+                "namespace": namespace,
+                "name": name,
+                "attachments": counts[network],
+                "pods": sorted(pods[network])[:_MOST_PODS],
+            }
+        )
+    return listed
+
+
+def conditions(
+    before: list[dict[str, Any]], facts: Facts, *, generation: int | None, now: datetime.datetime
+) -> list[dict[str, Any]]:
+    """Return the conditions `Ready` and `Degraded`; a transition time moves only when the status does."""
+    problems = list(facts.problems)
+    if not problems and facts.applied != facts.revision:
+        problems.append(("Applying", f"The revision {facts.revision} is being applied"))
+    ready = ("True", "AsWanted", "Binary, conf, cache and statuses are as they should be")
+    if problems:
+        ready = ("False", problems[0][0], " ".join(_sentence(message) for _, message in problems))
+    degraded = ("False", "AsExpected", "Nothing is wrong")
+    troubles = [*problems, *facts.warnings]
+    if troubles:
+        degraded = ("True", troubles[0][0], " ".join(_sentence(message) for _, message in troubles))
+    stamp = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = []
+    for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded)):
+        same = [one for one in before if one.get("type") == kind and one.get("status") == status]
+        condition = {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": same[0].get("lastTransitionTime") or stamp if same else stamp,
+            "observedGeneration": generation,
+        }
+        told.append({key: value for key, value in condition.items() if value is not None})
+    return told
+
+
+def _agrees(found: dict[str, Any], status: dict[str, Any]) -> bool:
+    return all(found.get(key) == value for key, value in status.items())
+
+
+def _told(failure: failures.Failure) -> dict[str, str]:
+    where = ", ".join(f"{what} {name}" for what, name in (("pod", failure.pod), ("network", failure.network)) if name)
+    message = (
+        failure.message if where and where in failure.message else ": ".join(filter(None, (where, failure.message)))
+    )
+    return {"time": failure.time, "reason": f"{failure.verb.title()}Failed", "message": message[:_MOST_MESSAGE]}
+
+
+def _sentence(message: str) -> str:
+    text = message[:1].upper() + message[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,170 @@
+"""Owns which revision this node is to have: reads it from the NodeState and its ConfigMap; refuses any other.
+
+The leader of the operator writes the name of a revision into `NodeState.spec.revision`, when it is this node's turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from mooring.agent import loops
+from mooring.kube import errors, resources
+from mooring.node import places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mooring.kube.client import Client
+    from mooring.kube.informers import Informer
+
+VERSION = 1
+_KEY = "revision.json"
+_AGENTS = "app.kubernetes.io/name=mooring,app.kubernetes.io/component=agent"
+
+
+class RevisionError(ValueError):
+    """A revision that cannot be read; the text is a sentence."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Revision:
+    """What a node is to have. `plugin` holds keys of 00-multus.conf as they stand."""
+
+    name: str
+    image: str
+    places: places.Places
+    default_network: str
+    plugin: dict[str, Any]
+
+
+def parse(name: str, text: str, *, host_root: Path) -> Revision:
+    """Return the revision that a ConfigMap's `revision.json` holds; raises `RevisionError`."""
+    try:
+        document = json.loads(text)
+        version = document["version"]
+        if version != VERSION:
+            raise RevisionError(f"{name} has version {version}; this agent reads version {VERSION}: update the agent")
+        paths = document["paths"]
+        plugin = document["plugin"]
+        default = document["defaultNetwork"]
+        if not isinstance(plugin, dict) or not isinstance(default, str) or not default:
+            raise TypeError("plugin must be an object and defaultNetwork a name")
+        return Revision(
+            name=name,
+            image=str(document["image"]),
+            places=places.Places(
+                host_root=host_root,
+                bin_dir=paths["cniBinDir"],
+                conf_dir=paths["cniConfDir"],
+                state_dir=paths["stateDir"],
+            ),
+            default_network=default,
+            plugin=plugin,
+        )
+    except RevisionError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise RevisionError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+
+
+class Follower(loops.Reconciler):
+    """Knows the revision that this node is to have; tells the others when it is another one."""
+
+    name = "revision"
+    reason = "NoRevision"
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        node: str,
+        namespace: str,
+        host_root: Path,
+        on_revision: Callable[[Revision], None],
+        on_health: Callable[[], None],
+    ) -> None:
+        super().__init__(on_health=on_health)
+        self._client = client
+        self._node = node
+        self._namespace = namespace
+        self._host_root = host_root
+        self._on_revision = on_revision
+        self._informer: Informer | None = None
+        self.current: Revision | None = None
+        self.known = asyncio.Event()
+        """Set from the first revision on."""
+        self.image: str | None = None
+        """The image of the agent's own pod; "" where it runs in none, None while it is not known."""
+
+    def follow(self, informer: Informer) -> None:
+        """Take the informer of this node's NodeState, which wakes us."""
+        self._informer = informer
+
+    @property
+    def applied_before(self) -> str:
+        """The revision that the NodeState says is on the node, by this agent or the one before it."""
+        state = self._informer.store.get(self._node, {}) if self._informer else {}
+        return str((state.get("status") or {}).get("revision") or "")
+
+    async def places(self) -> places.Places:
+        """Wait for the first revision and return the node's folders."""
+        await self.known.wait()
+        if self.current is None:
+            raise OSError("there is no revision")  # cannot be: it was known
+        return self.current.places
+
+    async def look(self) -> float | None:
+        """Read the wanted revision, once for each name: its content never changes."""
+        informer = self._informer
+        if informer is None or not informer.synced.is_set():
+            error = informer.last_error if informer else None
+            self.tell(problem=f"the NodeState cannot be read: {error}" if error and self.current is None else "")
+            return 1.0
+        wanted = (informer.store.get(self._node, {}).get("spec") or {}).get("revision") or ""
+        if not wanted:
+            if self.current is None:
+                self.tell(problem=f"The operator has not given node {self._node} a revision yet")
+            return None
+        if self.current is None or self.current.name != wanted:
+            if self.image is None:
+                self.image = await self._own_image()
+            self.current = await self._read(wanted)
+            self.known.set()
+            self._on_revision(self.current)
+        self.tell(settled=True)
+        return None
+
+    async def _own_image(self) -> str:
+        """Return the image of the agent's pod on this node; "" outside of a cluster's pod, as in a test."""
+        found = await self._client.list(
+            resources.PODS,
+            namespace=self._namespace,
+            label_selector=_AGENTS,
+            field_selector=f"spec.nodeName={self._node}",
+        )
+        for pod in found["items"]:
+            # The one before us may still be ending.
+            if not pod["metadata"].get("deletionTimestamp"):
+                return str(pod["spec"]["containers"][0]["image"])
+        return ""
+
+    async def _read(self, name: str) -> Revision:
+        try:
+            found = await self._client.get(resources.CONFIG_MAPS, name, namespace=self._namespace)
+        except errors.NotFound as error:
+            raise OSError(f"The revision {name} of node {self._node} has no ConfigMap in {self._namespace}") from error
+        try:
+            return parse(name, (found.get("data") or {}).get(_KEY, ""), host_root=self._host_root)
+        except RevisionError as error:
+            raise OSError(str(error)) from error
+
+
+def keep(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep of a NodeState what the agent looks at."""
+    metadata = item["metadata"]
+    kept = {key: metadata[key] for key in ("name", "uid", "generation") if key in metadata}
+    return {"metadata": kept, "spec": item.get("spec") or {}, "status": item.get("status") or {}}

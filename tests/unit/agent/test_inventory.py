@@ -1,0 +1,247 @@
+"""The NodeState says what the node is, and is written when that changes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mooring.agent import conf, inventory, sandboxes
+from mooring.installing import confs
+from mooring.kube import errors
+from mooring.node import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.agent.conftest import FakeClient, Node
+
+    Journal = Callable[..., bytes]
+
+NOW = datetime.datetime(2026, 3, 1, 12, 0, 0, tzinfo=datetime.UTC)
+PRIMARY = confs.Primary(name="pod-network", file="10.conflist", conf={"name": "pod-network", "type": "bridge"})
+GOOD = inventory.Facts(
+    revision="r1",
+    binary_revision="r1",
+    binary_sha256="ab" * 32,
+    conf=conf.Applied(revision="r1", digest="sha256:cd", primary=PRIMARY),
+)
+
+
+class World:
+    """One node's facts and the reconciler that tells them."""
+
+    def __init__(self, client: FakeClient, node: Node) -> None:
+        self.client = client
+        self.node = node
+        self.facts = GOOD
+        self.states: dict[str, dict[str, Any]] = {"n1": {"metadata": {"name": "n1", "generation": 3}, "status": {}}}
+        self.sandboxes = sandboxes.Sandboxes(on_change=lambda pod: None)
+        self.inventory = inventory.Inventory(
+            client,  # type: ignore[arg-type]
+            node="n1",
+            states=self.states,
+            facts=lambda: self.facts,
+            sandboxes=self.sandboxes,
+            folders=lambda: node.places,
+            now=lambda: NOW,
+            on_health=lambda: None,
+        )
+
+    async def look(self) -> float | None:
+        """Look, and let the API server's watch tell what was written."""
+        await asyncio.sleep(10)  # beyond the debouncing
+        count = len(self.client.patches)
+        wait = await self.inventory.look()
+        if len(self.client.patches) > count:
+            self.states["n1"]["status"] = {k: v for k, v in self.status.items() if v is not None}
+        return wait
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.client.patches[-1][2]["status"]
+        return status
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        [found] = [one for one in self.status["conditions"] if one["type"] == kind]
+        return dict(found)
+
+    def fail(self, count: int, verb: str = "ADD") -> None:
+        path = self.node.places.failures
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            for number in range(count):
+                document = {"version": 1, "time": "2026-03-01T12:00:00.000005Z", "verb": verb, "code": 7}
+                document |= {"pod": {"namespace": "default", "name": "web", "uid": "u"}, "network": "a/n"}
+                file.write(json.dumps(document | {"msg": f"no {number}"}) + "\n")
+
+
+@pytest.fixture
+async def world(client: FakeClient, node: Node) -> World:
+    return World(client, node)
+
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.fixture(autouse=True)
+def threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(call: Any, *arguments: Any) -> Any:
+        return call(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+
+
+async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) -> None:
+    await world.look()
+    stamp = {"lastTransitionTime": "2026-03-01T12:00:00Z", "observedGeneration": 3}
+    assert world.status == {
+        "revision": "r1",
+        "primaryNetwork": {"name": "pod-network", "file": "10.conflist"},
+        "confHash": "sha256:cd",
+        "binaries": [{"name": "mooring", "sha256": "ab" * 32}],
+        "networks": [],
+        "failedAdds": 0,
+        "lastErrors": [],
+        "observedGeneration": 3,
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "AsWanted",
+                "message": "Binary, conf, cache and statuses are as they should be",
+                **stamp,
+            },
+            {
+                "type": "Degraded",
+                "status": "False",
+                "reason": "AsExpected",
+                "message": "Nothing is wrong",
+                **stamp,
+            },
+        ],
+    }
+
+
+async def test_it_is_written_when_something_changed_and_otherwise_every_five_minutes(world: World) -> None:
+    for _ in range(5):
+        await world.look()
+    assert len(world.client.patches) == 1
+    await asyncio.sleep(300)
+    await world.look()
+    assert len(world.client.patches) == 2
+    world.fail(1)
+    await world.look()
+    assert len(world.client.patches) == 3
+
+
+async def test_a_burst_of_changes_is_one_write(world: World) -> None:
+    await world.look()
+    for _ in range(10):
+        world.fail(1)
+        wait = await world.inventory.look()
+        assert wait is not None
+        assert 0 < wait <= 2
+    await asyncio.sleep(2)
+    await world.inventory.look()
+    assert len(world.client.patches) == 2
+    assert world.status["failedAdds"] == 10
+
+
+async def test_a_status_edited_by_hand_is_put_right(world: World) -> None:
+    await world.look()
+    world.states["n1"]["status"]["failedAdds"] = 99
+    await world.look()
+    assert world.status["failedAdds"] == 0
+    assert len(world.client.patches) == 2
+
+
+async def test_networks_are_counted_and_the_first_twenty_pods_named(world: World, write_journal: Journal) -> None:
+    folder = world.node.places.journals
+    folder.mkdir(parents=True)
+    for number in range(25):
+        content = write_journal(pod=f"default/p{number:02}", networks=("a/n", "a/n") if number == 0 else ("a/n",))
+        (folder / f"c{number}@eth0.jsonl").write_bytes(content)
+    (folder / "x@eth0.jsonl").write_bytes(write_journal(pod="default/q", networks=("a/m",)))
+    await world.sandboxes.scan(folder)
+    await world.look()
+    assert world.status["networks"] == [
+        {"namespace": "a", "name": "m", "attachments": 1, "pods": ["default/q"]},
+        {"namespace": "a", "name": "n", "attachments": 26, "pods": [f"default/p{number:02}" for number in range(20)]},
+    ]
+
+
+async def test_failed_adds_are_counted_and_the_last_ten_failures_told(world: World) -> None:
+    world.fail(15)
+    world.fail(1, "DEL")
+    await world.look()
+    assert world.status["failedAdds"] == 15
+    assert len(world.status["lastErrors"]) == 10
+    assert world.status["lastErrors"][-2:] == [
+        {
+            "time": "2026-03-01T12:00:00.000005Z",
+            "reason": "AddFailed",
+            "message": "pod default/web, network a/n: no 14",
+        },
+        {"time": "2026-03-01T12:00:00.000005Z", "reason": "DelFailed", "message": "pod default/web, network a/n: no 0"},
+    ]
+
+
+async def test_a_message_that_names_pod_and_network_itself_is_told_as_it_is() -> None:
+    failure = failures.Failure(
+        time="t", verb="ADD", pod="default/web", network="a/n", code=7, message="pod default/web, network a/n: no"
+    )
+    described = inventory.describe(GOOD, sandboxes.Sandboxes(on_change=lambda pod: None), [failure])
+    assert described["lastErrors"][0]["message"] == "pod default/web, network a/n: no"
+
+
+async def test_problems_make_it_not_ready_and_warnings_only_degraded(world: World) -> None:
+    world.facts = inventory.Facts(
+        revision="r1",
+        binary_revision="",
+        binary_sha256="",
+        conf=None,
+        problems=(("BinaryNotInstalled", "the disk is full"),),
+        warnings=(("ConfNotWritten", "Cilium took it."),),
+    )
+    await world.look()
+    assert world.status["revision"] is None
+    assert world.condition("Ready")["status"] == "False"
+    assert world.condition("Ready")["message"] == "The disk is full."
+    assert world.condition("Degraded")["message"] == "The disk is full. Cilium took it."
+    world.facts = inventory.Facts(**{**_fields(GOOD), "warnings": (("ConfNotWritten", "Cilium took it."),)})
+    await world.look()
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("Degraded")["status"] == "True"
+
+
+async def test_a_revision_that_is_not_on_the_node_yet_is_not_ready(world: World) -> None:
+    world.facts = inventory.Facts(**{**_fields(GOOD), "revision": "r2"})
+    await world.look()
+    assert world.status["revision"] == "r1"
+    assert world.condition("Ready")["reason"] == "Applying"
+
+
+async def test_a_transition_time_moves_only_with_the_status() -> None:
+    later = NOW + datetime.timedelta(minutes=5)
+    before = inventory.conditions([], GOOD, generation=1, now=NOW)
+    same = inventory.conditions(before, GOOD, generation=2, now=later)
+    assert [one["lastTransitionTime"] for one in same] == ["2026-03-01T12:00:00Z"] * 2
+    bad = inventory.Facts(**{**_fields(GOOD), "problems": (("X", "y"),)})
+    changed = inventory.conditions(before, bad, generation=2, now=later)
+    assert [one["lastTransitionTime"] for one in changed] == ["2026-03-01T12:05:00Z"] * 2
+
+
+async def test_a_node_that_is_leaving_is_no_problem(world: World) -> None:
+    world.client.errors = [errors.NotFound(status=404, message="gone")]
+    await world.look()
+    world.states.clear()
+    await world.look()
+    assert world.client.patches == []
+
+
+def _fields(facts: inventory.Facts) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in inventory.Facts.__slots__}

@@ -1,0 +1,127 @@
+"""A node gets the revision that the leader wrote into its NodeState, and no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mooring.agent import revisions
+from mooring.kube import errors
+
+if TYPE_CHECKING:
+    from tests.unit.agent.conftest import FakeClient, FakeInformer
+
+DOCUMENT: dict[str, Any] = {
+    "version": 1,
+    "image": "mooring:1",
+    "paths": {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d", "stateDir": "/var/lib/mooring"},
+    "defaultNetwork": "auto",
+    "plugin": {"logLevel": "error"},
+}
+
+
+class World:
+    """A NodeState, ConfigMaps, and the reconciler that reads them."""
+
+    def __init__(self, client: FakeClient, informer: FakeInformer) -> None:
+        self.client = client
+        self.informer = informer
+        self.told: list[str] = []
+        self.follower = revisions.Follower(
+            client,  # type: ignore[arg-type]
+            node="n1",
+            namespace="mooring-system",
+            host_root=Path("/host"),
+            on_revision=lambda revision: self.told.append(revision.name),
+            on_health=lambda: None,
+        )
+        self.follower.follow(informer)  # type: ignore[arg-type]
+
+    def config_map(self, name: str, **changes: Any) -> None:
+        self.client.objects[name] = {"data": {"revision.json": json.dumps({**DOCUMENT, **changes})}}
+
+    def wanted(self, name: str | None) -> None:
+        spec = {} if name is None else {"revision": name}
+        self.informer.store["n1"] = revisions.keep({"metadata": {"name": "n1", "uid": "u"}, "spec": spec})
+
+
+@pytest.fixture
+async def world(client: FakeClient, informer: FakeInformer) -> World:
+    informer.synced.set()
+    return World(client, informer)
+
+
+async def test_the_revision_is_read_and_told_once(world: World) -> None:
+    world.config_map("r1", plugin={"logLevel": "debug"})
+    world.wanted("r1")
+    for _ in range(2):
+        await world.follower.look()
+    assert world.told == ["r1"]
+    assert world.follower.current is not None
+    assert world.follower.current.plugin == {"logLevel": "debug"}
+    assert world.follower.current.places.plugin == Path("/host/opt/cni/bin/mooring")
+    assert (await world.follower.places()).state_dir == "/var/lib/mooring"
+    assert world.follower.health.settled
+
+
+async def test_another_revision_is_told_and_none_any_more_changes_nothing(world: World) -> None:
+    for name in ("r1", "r2"):
+        world.config_map(name)
+        world.wanted(name)
+        await world.follower.look()
+    world.wanted(None)
+    await world.follower.look()
+    assert world.told == ["r1", "r2"]
+    assert world.follower.current is not None
+    assert world.follower.current.name == "r2"
+
+
+async def test_a_node_without_a_revision_says_so(world: World) -> None:
+    await world.follower.look()
+    assert world.follower.health.problem == "The operator has not given node n1 a revision yet"
+
+
+async def test_a_missing_config_map_is_told(world: World) -> None:
+    world.wanted("r1")
+    world.follower.image = ""
+    world.client.errors = [errors.NotFound(status=404, message="no")]
+    with pytest.raises(OSError, match="r1 of node n1 has no ConfigMap in mooring-system"):
+        await world.follower.look()
+
+
+async def test_while_the_node_state_cannot_be_read_it_says_why(world: World) -> None:
+    world.informer.synced.clear()
+    world.informer.last_error = errors.Forbidden(status=403, message="no")
+    assert await world.follower.look() == 1.0
+    assert "the NodeState cannot be read" in world.follower.health.problem
+
+
+async def test_the_agent_s_image_is_that_of_its_pod_that_is_not_ending(world: World) -> None:
+    def pod(image: str, **metadata: str) -> dict[str, Any]:
+        return {"metadata": metadata, "spec": {"containers": [{"image": image}]}}
+
+    world.client.listed = [pod("mooring:0", deletionTimestamp="2026-03-01T12:00:00Z"), pod("mooring:1")]
+    world.config_map("r1")
+    world.wanted("r1")
+    await world.follower.look()
+    assert world.follower.image == "mooring:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "JSONDecodeError"),
+        ("[]", "TypeError"),
+        (json.dumps({**DOCUMENT, "version": 2}), "update the agent"),
+        (json.dumps({key: value for key, value in DOCUMENT.items() if key != "paths"}), "paths"),
+        (json.dumps({**DOCUMENT, "paths": {**DOCUMENT["paths"], "cniBinDir": "opt"}}), "absolute path"),
+        (json.dumps({**DOCUMENT, "plugin": []}), "plugin must be an object"),
+        (json.dumps({**DOCUMENT, "defaultNetwork": ""}), "defaultNetwork"),
+    ],
+)
+def test_a_revision_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(revisions.RevisionError, match=said):
+        revisions.parse("r1", text, host_root=Path("/host"))
