@@ -17,8 +17,10 @@ from mooring.networks import paths
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 _EXCERPT = 28
-_WORD = re.compile(r"[A-Za-z_$][\w.${}:-]*")
+_WORD = re.compile(r"[A-Za-z_](?:[\w.:-]*\w)?")
 _BLANKS = " \t\n\r"
+_TEXT_OR_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|-?\w+', re.DOTALL)
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,10 +66,9 @@ def parse(text: str) -> Document:
     try:
         value = json.loads(text, object_pairs_hook=collect, parse_constant=_refuse_constant, parse_int=_integer)
     except json.JSONDecodeError as error:
-        raise _explain(text, error.pos) from error
+        raise _explain(text, error.pos, error.msg) from error
     except _ConstantError as error:
-        offset = max(text.find(str(error)), 0)
-        raise _explain(text, offset) from error
+        raise _explain(text, _outside_of_texts(text, str(error)), "") from error
     except RecursionError as error:
         raise _failure(text, 0, "nested too deep", "Write a configuration with fewer levels of brackets.") from error
     return Document(text=text, value=value, duplicates=_paths_of(value, repeated) if repeated else ())
@@ -110,13 +111,29 @@ def _failure(text: str, offset: int, problem: str, hint: str) -> NotJSONError:
     return NotJSONError(problem=problem, place=place, excerpt=excerpt, hint=hint)
 
 
-def _explain(text: str, offset: int) -> NotJSONError:
-    """Say what is meant to stand at the place where the decoder gave up."""
+def _outside_of_texts(text: str, word: str) -> int:
+    for match in _TEXT_OR_WORD.finditer(text):
+        if match.group() == word:
+            return match.start()
+    return 0
+
+
+def _explain(text: str, offset: int, reason: str) -> NotJSONError:
+    """Say what is meant to stand at the place where the decoder gave up; `reason` is the decoder's own word."""
     if not text.strip(_BLANKS):
         return _failure(text, 0, "it holds nothing but blanks", 'Write a configuration, or "" for none.')
+    if reason.startswith("Invalid control character"):
+        problem, hint = "a line break or tab inside a text", "Close the text on its line, or write \\n or \\t."
+        return _failure(text, offset, problem, hint)
+    if reason.startswith("Unterminated string"):
+        return _failure(text, offset, "a text that never ends", 'Close the text with a double quote (").')
+    if reason.startswith("Invalid \\"):
+        return _failure(text, offset, "a backslash that escapes nothing", "Write \\\\ for one backslash.")
     while offset < len(text) and text[offset] in _BLANKS:
         offset += 1
     problem, hint = _diagnose(text, offset)
+    if reason == "Extra data" and text[offset] in '{["':
+        problem, hint = "something after the end of the object", "Remove what follows the last bracket."
     return _failure(text, offset, problem, hint)
 
 
@@ -140,24 +157,26 @@ def _diagnose(text: str, offset: int) -> tuple[str, str]:
             "a placeholder that nothing expanded",
             "Give the variable its value before this is applied, and put text into double quotes.",
         )
-    if rest[0] in "}]" and last == ",":
-        return f"a comma before `{rest[0]}`", "Remove the last comma of the list."
+    if (rest[0] in "}]" and last == ",") or (rest[0] == "," and rest[1:].lstrip(_BLANKS)[:1] in ("}", "]")):
+        return "a comma after the last entry", "Remove the last comma of the list."
     if rest[0] == ",":
         return "a comma too many", "Remove one comma."
     if rest[0] == "'":
         return "a single quote", 'Put names and text into double quotes ("), JSON knows no others.'
     if rest[0] in "\u201c\u201d\u201e\u2018\u2019":
         return "a typographic quote", 'Put names and text into straight double quotes (").'
-    if rest[0] < " " or (last == '"' and rest[0] == "\\"):
-        return "a line break or tab inside a text", "Close the text on its line, or write \\n or \\t."
     return _between(text, before, rest)
 
 
 def _between(text: str, before: str, rest: str) -> tuple[str, str]:
     """Tell a missing comma or colon from a bare word and from brackets that do not match."""
     last = before[-1:]
-    if rest[0] == "." and last.isdigit():
-        return "a number that goes on", "Put addresses and versions into double quotes."
+    adjacent = text[len(before) : len(before) + 1] == rest[0]
+    if last.isdigit() and adjacent and (rest[0] == "." or rest[0].isalnum()):
+        return (
+            "a number that goes on",
+            "Put addresses and versions into double quotes, and write numbers without leading zeros.",
+        )
     word = _WORD.match(rest)
     if word is not None and (last in "{[,:" or not before):
         return _bare_word(text, word.group())
@@ -198,23 +217,12 @@ def _after_key(before: str) -> bool:
 
 def _unclosed(text: str) -> tuple[str, str]:
     stack: list[str] = []
-    inside = escaped = False
-    for character in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                inside = False
-        elif character == '"':
-            inside = True
-        elif character in "{[":
+    for match in _TEXT_OR_BRACKET.finditer(text):
+        character = match.group()
+        if character in "{[":
             stack.append("}" if character == "{" else "]")
         elif character in "}]" and stack and stack[-1] == character:
             stack.pop()
-    if inside:
-        return "the end, inside a text", 'Close the text with a double quote (").'
     if stack:
         missing = "".join(reversed(stack))
         return f"the end, with {len(stack)} bracket(s) still open", f"Write `{missing[:40]}` at the end."

@@ -6,15 +6,19 @@ exception; all problems are told at once, as far as what is left can be read.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mooring.networks import confs, nads
-from mooring.rules import findings, notes, shape
+from mooring.rules import chains, findings, notes, plugins, shape, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mooring.rules.findings import Finding, Severity
+
+
+_RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
 def validate(manifest: Mapping[str, object], *, severities: Mapping[str, Severity] | None = None) -> list[Finding]:
@@ -26,8 +30,10 @@ def validate(manifest: Mapping[str, object], *, severities: Mapping[str, Severit
     reading = nads.read(manifest)
     for problem in reading.problems:
         noted.manifest("MR100", problem.path, problem.message, problem.remedy)
-    if reading.nad is not None and reading.nad.config:
-        _configuration(reading.nad, noted)
+    if reading.nad is not None:
+        _resource(reading.nad, noted)
+        if reading.nad.config:
+            _configuration(reading.nad, noted)
     return findings.worst_first(noted.findings)
 
 
@@ -40,4 +46,19 @@ def _configuration(nad: nads.Nad, noted: notes.Notes) -> None:
         )
         return
     noted.read(document)
-    shape.check(document, noted)
+    conf = shape.check(document, noted)
+    for plugin in conf.plugins:
+        if noted.full:
+            return
+        plugins.check(plugin, conf, nad, noted)
+    chains.check(conf, noted)
+
+
+def _resource(nad: nads.Nad, noted: notes.Notes) -> None:
+    if nad.resource_name and not _RESOURCE.fullmatch(nad.resource_name):
+        noted.manifest(
+            "MR202",
+            f"metadata.annotations[{nads.RESOURCE_NAME}]",
+            f"{wording.quote(nad.resource_name)} is not the name of a resource.",
+            "Write it as the node lists it: domain/name, such as intel.com/sriov_vf.",
+        )

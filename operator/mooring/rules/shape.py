@@ -10,9 +10,11 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from mooring.networks import confs, paths
+from mooring.networks import confs
+from mooring.rules import wording
 
 if TYPE_CHECKING:
+    from mooring.networks import paths
     from mooring.rules import notes
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
@@ -24,7 +26,8 @@ _SWITCHES = ("disableCheck", "disableGC", "loadOnlyInlinedPlugins")
 class Plugin:
     """One plugin of a configuration: where it stands, its type, and its options as written.
 
-    `first` tells whether it is executed first; `ignored` whether it is not executed at all.
+    `first` tells whether it is executed first; `ignored` that `plugins` stands beside it, so that one of the two
+    is not executed, whichever was meant.
     """
 
     path: paths.Path
@@ -50,7 +53,7 @@ def check(document: confs.Document, noted: notes.Notes) -> Conf:
     for path in document.duplicates:
         noted.config("MR109", path, f"`{path[-1]}` stands twice here; only the last one counts.", "Remove one.")
     if not isinstance(value, dict):
-        noted.config("MR102", (), f"The configuration is {_kind(value)}.", "Write a JSON object: { ... }.")
+        noted.config("MR102", (), f"The configuration is {wording.kind(value)}.", "Write a JSON object: { ... }.")
         return Conf(plugins=(), complete=False, version="", name="")
     name, version = _name(value, noted), _version(value, noted)
     single = isinstance(value.get("type"), str) and value["type"] != ""
@@ -62,7 +65,7 @@ def check(document: confs.Document, noted: notes.Notes) -> Conf:
             "Remove `type` to execute the list, or the list.",
         )
     if single or ("plugins" not in value and "type" in value):
-        plugin = _plugin(value, (), noted, first=True)
+        plugin = _plugin(value, (), noted, first=True, ignored="plugins" in value)
         return Conf(
             plugins=() if plugin is None else (plugin,), complete=plugin is not None, version=version, name=name
         )
@@ -80,13 +83,13 @@ def _name(value: dict[str, object], noted: notes.Notes) -> str:
     if name is None:
         return ""
     if not isinstance(name, str):
-        noted.config("MR107", ("name",), f"The name is {_kind(name)}.", "Write a text, or leave the name out.")
+        noted.config("MR107", ("name",), f"The name is {wording.kind(name)}.", "Write a text, or leave the name out.")
         return ""
     if name and not _NAME.fullmatch(name):
         noted.config(
             "MR107",
             ("name",),
-            f"The network name {_quote(name)} is not legal.",
+            f"The network name {wording.quote(name)} is not legal.",
             "Use letters, digits, `_`, `.` and `-`, beginning with a letter or digit, or leave the name out.",
         )
     return name
@@ -95,30 +98,45 @@ def _name(value: dict[str, object], noted: notes.Notes) -> str:
 def _version(value: dict[str, object], noted: notes.Notes) -> str:
     version = value.get("cniVersion")
     if version is None or version == "":
+        if _inner_version(value):
+            return _inner_version(value)
         noted.config("MR116", (), "There is no `cniVersion`.", f'Write "cniVersion": "{confs.VERSIONS[-2]}".')
         return ""
     known = ", ".join(confs.VERSIONS)
     if not isinstance(version, str):
         noted.config(
-            "MR106", ("cniVersion",), f"The version is {_kind(version)}.", f"Write one of these as text: {known}."
+            "MR106",
+            ("cniVersion",),
+            f"The version is {wording.kind(version)}.",
+            f"Write one of these as text: {known}.",
         )
         return ""
     if version not in confs.VERSIONS:
         noted.config(
             "MR106",
             ("cniVersion",),
-            f"There is no version {_quote(version)} of the CNI specification.",
+            f"There is no version {wording.quote(version)} of the CNI specification.",
             f"Write one of {known}.",
         )
         return ""
     return version
 
 
+def _inner_version(value: dict[str, object]) -> str:
+    """Return the version that stands in a plugin only: the meta-plugin takes it for the whole."""
+    listed = value.get("plugins")
+    for entry in listed if isinstance(listed, list) else []:
+        version = entry.get("cniVersion") if isinstance(entry, dict) else None
+        if isinstance(version, str) and version in confs.VERSIONS:
+            return version
+    return ""
+
+
 def _switch(value: dict[str, object], key: str, noted: notes.Notes) -> None:
     switch = value.get(key, False)
     if isinstance(switch, bool) or (isinstance(switch, str) and switch.lower() in ("true", "false")):
         return
-    noted.config("MR120", (key,), f"`{key}` is {_kind(switch)}.", "Write true or false.")
+    noted.config("MR120", (key,), f"`{key}` is {wording.kind(switch)}.", "Write true or false.")
 
 
 def _neither(value: dict[str, object], noted: notes.Notes) -> None:
@@ -141,7 +159,9 @@ def _neither(value: dict[str, object], noted: notes.Notes) -> None:
 
 def _chain(value: object, noted: notes.Notes) -> tuple[tuple[Plugin, ...], bool]:
     if not isinstance(value, list):
-        noted.config("MR104", ("plugins",), f"`plugins` is {_kind(value)}.", "Write a list of objects: [ { ... } ].")
+        noted.config(
+            "MR104", ("plugins",), f"`plugins` is {wording.kind(value)}.", "Write a list of objects: [ { ... } ]."
+        )
         return (), False
     if not value:
         noted.config("MR104", ("plugins",), "The list of plugins is empty.", 'Write a plugin: [{"type": ...}].')
@@ -150,7 +170,7 @@ def _chain(value: object, noted: notes.Notes) -> tuple[tuple[Plugin, ...], bool]
     for index, entry in enumerate(value):
         path: paths.Path = ("plugins", index)
         if not isinstance(entry, dict):
-            noted.config("MR104", path, f"This plugin is {_kind(entry)}.", 'Write an object: {"type": ...}.')
+            noted.config("MR104", path, f"This plugin is {wording.kind(entry)}.", 'Write an object: {"type": ...}.')
             continue
         plugin = _plugin(entry, path, noted, first=index == 0)
         if plugin is not None:
@@ -158,7 +178,9 @@ def _chain(value: object, noted: notes.Notes) -> tuple[tuple[Plugin, ...], bool]
     return tuple(found), len(found) == len(value)
 
 
-def _plugin(value: dict[str, object], path: paths.Path, noted: notes.Notes, *, first: bool) -> Plugin | None:
+def _plugin(
+    value: dict[str, object], path: paths.Path, noted: notes.Notes, *, first: bool, ignored: bool = False
+) -> Plugin | None:
     kind = value.get("type")
     if kind is None or kind == "":
         other = next((key for key in value if key.lower() == "type" and key != "type"), None)
@@ -166,20 +188,22 @@ def _plugin(value: dict[str, object], path: paths.Path, noted: notes.Notes, *, f
         noted.config("MR104", path, "This plugin has no `type`.", remedy)
         return None
     if not isinstance(kind, str):
-        noted.config("MR104", (*path, "type"), f"The type is {_kind(kind)}.", "Write the name of the plugin as text.")
+        noted.config(
+            "MR104", (*path, "type"), f"The type is {wording.kind(kind)}.", "Write the name of the plugin as text."
+        )
         return None
     if not binary(kind, (*path, "type"), noted):
         return None
-    return Plugin(path=path, type=kind, value=value, first=first)
+    return Plugin(path=path, type=kind, value=value, first=first, ignored=ignored)
 
 
 def binary(kind: str, path: paths.Path, noted: notes.Notes) -> bool:
     """Note a type that is no name of a binary, or is ourselves; tell whether it is usable."""
-    if "/" in kind or "\\" in kind or kind in (".", "..") or not kind.isprintable() or kind != kind.strip():
+    if "/" in kind or "\\" in kind or ".." in kind or kind == "." or not kind.isprintable() or kind != kind.strip():
         noted.config(
             "MR105",
             path,
-            f"The type {_quote(kind)} is not the name of a plugin.",
+            f"The type {wording.quote(kind)} is not the name of a plugin.",
             "Write the bare name of the binary, such as `bridge`; it is looked up in the folder of CNI binaries.",
         )
         return False
@@ -187,29 +211,8 @@ def binary(kind: str, path: paths.Path, noted: notes.Notes) -> bool:
         noted.config(
             "MR108",
             path,
-            f"The type {_quote(kind)} is the meta-plugin itself, which would start itself for ever.",
+            f"The type {wording.quote(kind)} is the meta-plugin itself, which would start itself for ever.",
             "Write the plugin that makes the interface, such as `bridge` or `macvlan`.",
         )
         return False
     return True
-
-
-def _quote(text: str) -> str:
-    shown = text if len(text) <= 60 else text[:57] + "..."
-    return '"' + "".join(c if c.isprintable() else "?" for c in shown) + '"'
-
-
-def _kind(value: object) -> str:
-    """Name the JSON type of a value, with its article."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-    return "an object"

@@ -1,0 +1,173 @@
+"""Addresses (MR302 to MR314): owns the relations between networks, ranges, gateways and routes of one IPAM section.
+
+What host-local and static refuse when a pod starts is refused here; what is legal and cannot work is a warning.
+It says nothing of texts that are no addresses: the schemas did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from mooring.rules import formats, ranges, wording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mooring.networks import paths
+    from mooring.rules.notes import Notes
+
+_OLD = ("", "0.1.0", "0.2.0")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Section:
+    """An IPAM section in its plugin's own spelling.
+
+    `path` is where it stands; `mild` as for options; `elsewhere` tells that ranges or addresses may come from
+    somewhere else as well; `version` is the configuration's cniVersion, "" for none.
+    """
+
+    kind: str
+    value: Mapping[str, object]
+    path: paths.Path
+    mild: bool
+    elsewhere: bool
+    version: str
+
+
+def check(section: Section, noted: Notes) -> None:
+    """Note what cannot work about the addresses of one section."""
+    networks: list[formats.Network] = []
+    match section.kind:
+        case "host-local":
+            networks = ranges.check(section, noted)
+        case "static":
+            networks = _static(section, noted)
+        case "whereabouts":
+            _whereabouts(section, noted)
+    _routes(section, networks, noted)
+
+
+def objects(value: object) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Return the objects of a list with their indexes; anything else has been told already."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                yield index, item
+
+
+def text(value: Mapping[str, object], name: str) -> str:
+    """Return a text option, "" where it is absent or no text."""
+    found = value.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def gateway(
+    value: Mapping[str, object], network: formats.Network, path: paths.Path, noted: Notes
+) -> formats.Address | None:
+    """Note a gateway outside its network; return it where it is an address."""
+    found = formats.address(text(value, "gateway"))
+    if found is not None and not found.is_unspecified and found not in network:
+        noted.config(
+            "MR303",
+            (*path, "gateway"),
+            f"The gateway {found} is not in {network}: pods cannot reach it.",
+            f"Write an address of {network}, or another network.",
+        )
+    return found
+
+
+def _static(section: Section, noted: Notes) -> list[formats.Network]:
+    networks = []
+    for index, item in objects(section.value.get("addresses")):
+        read = formats.network(text(item, "address"))
+        if read is None:
+            continue
+        networks.append(read[1])
+        gateway(item, read[1], (*section.path, "addresses", index), noted)
+    _count(networks, section, (*section.path, "addresses"), noted)
+    return [] if section.elsewhere else networks
+
+
+def _count(networks: list[formats.Network], section: Section, path: paths.Path, noted: Notes) -> None:
+    if section.version not in _OLD or len({network.version for network in networks}) == len(networks):
+        return
+    noted.config(
+        "MR312",
+        path,
+        f"CNI version {section.version or '0.1.0 (none is written)'} holds one address per family, "
+        f"here are {len(networks)}.",
+        'Write "cniVersion": "1.0.0", or fewer addresses.',
+        mild=section.mild or not section.version,
+    )
+
+
+def count(networks: list[formats.Network], section: Section, noted: Notes) -> None:
+    """Note more addresses per family than the version of the configuration can hold."""
+    _count(networks, section, section.path, noted)
+
+
+def _whereabouts(section: Section, noted: Notes) -> None:
+    _pool(section.value, section.path, noted)
+    for index, item in objects(section.value.get("ipRanges")):
+        _pool(item, (*section.path, "ipRanges", index), noted)
+
+
+def _pool(value: Mapping[str, object], path: paths.Path, noted: Notes) -> None:
+    written = text(value, "range")
+    if not written:
+        return
+    front, dash, last = written.partition("-")
+    network = formats.network(last if dash else written)
+    if network is None or (dash and formats.address(front.strip()) is None):
+        noted.config(
+            "MR301",
+            (*path, "range"),
+            f"`range` is {wording.quote(written)}.",
+            "Write a network such as 10.10.0.0/24, or first-last/prefix.",
+            mild=True,
+        )
+        return
+    for name in ("range_start", "range_end"):
+        found = formats.address(text(value, name))
+        if found is not None and found not in network[1]:
+            noted.config(
+                "MR302",
+                (*path, name),
+                f"`{name}` {found} is not in {network[1]}.",
+                f"Write an address of {network[1]}.",
+                mild=True,
+            )
+
+
+def _routes(section: Section, networks: list[formats.Network], noted: Notes) -> None:
+    for index, route in objects(section.value.get("routes")):
+        if noted.full:
+            return
+        path = (*section.path, "routes", index)
+        read = formats.network(text(route, "dst"))
+        via = formats.address(text(route, "gw"))
+        if read is not None and read[0] != read[1].network_address:
+            noted.config(
+                "MR313",
+                (*path, "dst"),
+                f"The route to {route['dst']} has host bits, which the kernel refuses.",
+                f"Write {read[1]}.",
+            )
+        if via is None or via.is_unspecified:
+            continue
+        if read is not None and via.version != read[1].version:
+            noted.config(
+                "MR314",
+                (*path, "gw"),
+                f"The route to {read[1]} has the gateway {via}, which is of the other address family.",
+                f"Write an IPv{read[1].version} address.",
+            )
+        elif networks and not via.is_link_local and not any(via in network for network in networks):
+            noted.config(
+                "MR303",
+                (*path, "gw"),
+                f"The gateway {via} is in none of the networks of this section: pods cannot reach it.",
+                f"Write an address of {networks[0]}.",
+            )

@@ -1,0 +1,215 @@
+"""One plugin of a configuration (MR112 to MR124, MR201): owns the relations between its options.
+
+It asks the schema first, then what the schema cannot say: options that exclude one another, an IPAM section that
+does not fit, a device that nobody names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mooring.rules import addressing, library, options, shape, wording
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mooring.networks import nads, paths
+    from mooring.rules.notes import Notes
+
+_SPECIAL_SUBNETS = frozenset({"usepodcidr", "usepodcidripv6"})
+
+
+def check(plugin: shape.Plugin, conf: shape.Conf, nad: nads.Nad, noted: Notes) -> None:
+    """Note what is wrong with one plugin and its IPAM section."""
+    kind = library.find(plugin.type)
+    if kind is None or kind.role == "ipam":
+        _unknown(plugin.type, kind, (*plugin.path, "type"), noted)
+    known = kind if kind is not None and kind.role != "ipam" else library.base()
+    # Of a type that nobody described it is not known what it does with its options before its IPAM plugin runs.
+    described = kind is known
+    value = options.check(known, plugin.value, plugin.path, noted, mild=plugin.ignored)
+    _ipam(value.get("ipam"), plugin, conf, known, described=described, noted=noted)
+    if described:
+        _relations(known.name, value, plugin, nad, noted)
+
+
+def _unknown(name: str, kind: library.Type | None, path: paths.Path, noted: Notes) -> None:
+    if kind is not None:
+        noted.config(
+            "MR117",
+            path,
+            f"{name} gives addresses; it makes no interface.",
+            'Write a plugin that makes one, and this one in "ipam": {"type": ...}.',
+        )
+        return
+    near = _misspelt(name, tuple(library.types()))
+    if near is not None:
+        noted.config("MR112", path, f"{wording.quote(name)} is no plugin that we know.", f"Did you mean `{near}`?")
+
+
+def _misspelt(name: str, known: tuple[str, ...]) -> str | None:
+    if name in library.UNDESCRIBED or len(name) > 40:
+        return None
+    near = options.nearest(name, known)
+    if near is None:
+        return None
+    longest = 1 if len(near) < 6 else 2
+    return near if _distance(name.lower(), near) <= longest else None
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters to add, drop, change or swap turn one word into the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        current = [i]
+        for j, b in enumerate(other, start=1):
+            best = min(row[j] + 1, current[j - 1] + 1, row[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                best = min(best, before[j - 2] + 1)
+            current.append(best)
+        before, row = row, current
+    return row[-1]
+
+
+def _ipam(
+    value: object, plugin: shape.Plugin, conf: shape.Conf, kind: library.Type, *, described: bool, noted: Notes
+) -> None:
+    name = "ipam" if "ipam" in plugin.value else next((k for k in plugin.value if k.lower() == "ipam"), "ipam")
+    path = (*plugin.path, name)
+    raw = plugin.value.get(name)
+    section = raw if isinstance(raw, dict) else {}
+    found = value.get("type") if isinstance(value, dict) else None
+    ipam_type = found if isinstance(found, str) else ""
+    if not ipam_type:
+        if section and not any(key.lower() == "type" for key in section):
+            noted.config(
+                "MR115", path, "Without a `type` this section does nothing.", 'Write "type": "host-local" in it.'
+            )
+        elif kind.needs_ipam and plugin.first:
+            noted.config(
+                "MR114",
+                path if raw is not None else plugin.path,
+                f"{kind.name} fails without an IPAM plugin.",
+                'Write "ipam": {"type": ...}.',
+            )
+        return
+    if not shape.binary(ipam_type, (*path, "type"), noted):
+        return
+    entry = library.find(ipam_type, "ipam")
+    if entry is None:
+        other = library.find(ipam_type)
+        if other is not None:
+            noted.config(
+                "MR117",
+                (*path, "type"),
+                f"{ipam_type} is no IPAM plugin.",
+                "Write one that gives addresses, such as `host-local`, `static` or `dhcp`.",
+            )
+        else:
+            near = _misspelt(ipam_type, tuple(n for n, t in library.types().items() if t.role == "ipam"))
+            if near is not None:
+                noted.config(
+                    "MR112",
+                    (*path, "type"),
+                    f"{wording.quote(ipam_type)} is no IPAM plugin that we know.",
+                    f"Did you mean `{near}`?",
+                )
+        return
+    mild = plugin.ignored or not described or _filled_in(section)
+    folded = options.check(entry, section, path, noted, mild=mild)
+    capabilities = plugin.value.get("capabilities")
+    offered = capabilities if isinstance(capabilities, dict) else {}
+    addressing.check(
+        addressing.Section(
+            kind=entry.name,
+            value=folded,
+            path=path,
+            mild=mild,
+            elsewhere=not described or bool(offered.get("ipRanges" if entry.name == "host-local" else "ips")),
+            version=conf.version,
+        ),
+        noted,
+    )
+
+
+def _filled_in(section: Mapping[str, object]) -> bool:
+    """Tell whether the network is a word that another plugin replaces before host-local reads it."""
+    subnet = section.get("subnet")
+    return isinstance(subnet, str) and subnet.lower() in _SPECIAL_SUBNETS
+
+
+def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad: nads.Nad, noted: Notes) -> None:
+    def refuse(code: str, option: str, message: str, remedy: str) -> None:
+        noted.config(code, (*plugin.path, option), message, remedy, mild=plugin.ignored)
+
+    match name:
+        case "bridge":
+            if value.get("hairpinMode") is True and value.get("promiscMode") is True:
+                refuse("MR122", "promiscMode", "`hairpinMode` and `promiscMode` exclude one another.", "Keep one.")
+            ipam = value.get("ipam")
+            if value.get("disableContainerInterface") is True and isinstance(ipam, dict) and ipam.get("type"):
+                refuse(
+                    "MR122",
+                    "disableContainerInterface",
+                    "An interface that stays down takes no addresses.",
+                    "Remove `ipam`, or this option.",
+                )
+            _trunk("vlanTrunk", value, plugin, noted)
+        case "ovs":
+            _trunk("trunk", value, plugin, noted)
+        case "tuning":
+            sysctls = value.get("sysctl")
+            for key in sysctls if isinstance(sysctls, dict) else {}:
+                if not key.replace(".", "/").startswith("net/"):
+                    noted.config(
+                        "MR121",
+                        (*plugin.path, "sysctl", key),
+                        f"{wording.quote(key)} is no sysctl of the network.",
+                        "Write sysctls that begin with `net.`; set others in the pod's securityContext.",
+                        mild=plugin.ignored,
+                    )
+        case "portmap":
+            if "markMasqBit" in value and "externalSetMarkChain" in value:
+                refuse(
+                    "MR122",
+                    "externalSetMarkChain",
+                    "`markMasqBit` and `externalSetMarkChain` exclude one another.",
+                    "Keep one.",
+                )
+        case "bandwidth":
+            for way in ("ingress", "egress"):
+                rate, burst = value.get(f"{way}Rate", 0), value.get(f"{way}Burst", 0)
+                if bool(rate) != bool(burst):
+                    given, missing = (f"{way}Rate", f"{way}Burst") if rate else (f"{way}Burst", f"{way}Rate")
+                    refuse("MR122", given, f"`{given}` does not work without `{missing}`.", f"Write `{missing}`.")
+        case "host-device" | "sriov" | "ib-sriov":
+            _device(name, value, plugin, nad, noted)
+
+
+def _trunk(option: str, value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) -> None:
+    for index, entry in addressing.objects(value.get(option)):
+        low, high = entry.get("minID"), entry.get("maxID")
+        if isinstance(low, int) and isinstance(high, int) and low > high:
+            noted.config(
+                "MR121",
+                (*plugin.path, option, index),
+                f"`minID` {low} is above `maxID` {high}.",
+                "Write the lower VLAN as `minID`.",
+                mild=plugin.ignored,
+            )
+
+
+def _device(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad: nads.Nad, noted: Notes) -> None:
+    capabilities = value.get("capabilities")
+    offered = isinstance(capabilities, dict) and bool(capabilities.get("deviceID"))
+    named = any(value.get(option) for option in ("device", "hwaddr", "kernelpath", "pciBusID", "deviceID"))
+    if named or offered or nad.resource_name or "pciBusID" in plugin.value or "deviceID" in plugin.value:
+        return
+    which = "`device`, `hwaddr`, `kernelpath` or `pciBusID`" if name == "host-device" else "`deviceID`"
+    noted.config(
+        "MR201",
+        plugin.path,
+        f"{name} is told no device: neither {which} nor an annotation names one.",
+        "Write the annotation k8s.v1.cni.cncf.io/resourceName with the resource of the device plugin, or the device.",
+    )

@@ -1,0 +1,175 @@
+"""Judging definitions: what the corpus does not say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mooring.rules import catalogue, definitions, library
+from mooring.rules.findings import Finding, Severity
+from mooring.rules.notes import LIMIT
+
+KEYS = [
+    "type", "plugins", "ipam", "name", "cniVersion", "ranges", "subnet", "routes", "dst", "gw", "vlan", "VLAN",
+    "vlanTrunk", "minID", "maxID", "sysctl", "args", "cni", "dns", "addresses", "address", "gateway",
+    "rangeStart", "capabilities", "ipRanges", "range", "mac", "links",
+]  # fmt: skip
+
+
+def judge(config: object, *, severities: dict[str, Severity] | None = None) -> list[Finding]:
+    text = config if isinstance(config, str) else json.dumps(config)
+    manifest = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "x"},
+        "spec": {"config": text},
+    }
+    return definitions.validate(manifest, severities=severities)
+
+
+def bridge(**options: object) -> dict[str, object]:
+    return {"cniVersion": "1.0.0", "type": "bridge", **options}
+
+
+class TestSeverities:
+    def test_the_administrator_may_relax_a_rule(self) -> None:
+        (finding,) = judge(bridge(vlan="1"), severities={"MR120": Severity.WARN})
+        assert finding.severity is Severity.WARN
+
+    def test_the_administrator_may_tighten_a_rule(self) -> None:
+        (finding,) = judge(bridge(colour=1), severities={"MR110": Severity.ENFORCE})
+        assert finding.severity is Severity.ENFORCE
+
+    def test_what_nobody_can_read_is_refused_whatever_the_administrator_says(self) -> None:
+        (finding,) = judge("{", severities={"MR101": Severity.AUDIT})
+        assert finding.severity is Severity.ENFORCE
+
+    def test_the_worst_comes_first(self) -> None:
+        found = judge({"type": "bridge", "colour": 1, "vlan": "1"})
+        assert [finding.severity for finding in found] == [Severity.ENFORCE, Severity.WARN, Severity.AUDIT]
+
+
+class TestAdvice:
+    @pytest.mark.parametrize(
+        ("options", "remedy"),
+        [
+            ({"vlan": "100"}, "Write 100, without quotes."),
+            ({"vlan": "none"}, "Write a whole number from 0 to 4094, without quotes."),
+            ({"isGateway": "True"}, "Write true, without quotes."),
+            ({"bridge": 5}, 'Write "5", in quotes.'),
+            ({"ipMasqBackend": "x"}, 'Write one of "iptables", "nftables".'),
+            ({"isgatway": True}, "Did you mean `isGateway`?"),
+            ({"vlanTrunk": {"id": 1}}, "Write a list, even of one: [ ... ]."),
+            ({"ipam": {"type": "host-local", "subnet": "10.0.0.1/24"}}, "Write 10.0.0.0/24."),
+        ],
+    )
+    def test_it_says_what_to_write(self, options: dict[str, object], remedy: str) -> None:
+        assert remedy in [finding.remedy for finding in judge(bridge(**options))]
+
+    def test_it_keeps_secrets_to_itself(self) -> None:
+        config = bridge(ipam={"type": "whereabouts", "range": "10.0.0.0/24", "etcd_password": 271828})
+        assert not any("271828" in str(finding) for finding in judge(config))
+
+    def test_it_shows_nothing_that_a_terminal_would_act_on(self) -> None:
+        found = judge({"cniVersion": "\x1b[31m", "type": "bridge"})
+        assert not any("\x1b" in str(finding) for finding in found)
+
+
+class TestRanges:
+    def test_each_bad_range_of_many_is_told(self) -> None:
+        ranges = [[{"subnet": f"10.0.{n}.1/24"}] for n in range(5)]
+        found = judge(bridge(ipam={"type": "host-local", "ranges": ranges}))
+        assert [finding.code for finding in found] == ["MR306"] * 5
+
+    def test_neighbours_do_not_overlap(self) -> None:
+        ranges = [[{"subnet": "10.0.0.0/24"}, {"subnet": "10.0.1.0/24"}], [{"subnet": "10.0.2.0/24"}]]
+        assert judge(bridge(ipam={"type": "host-local", "ranges": ranges})) == []
+
+    def test_parts_of_one_network_do_not_overlap(self) -> None:
+        part = {"subnet": "10.0.0.0/24"}
+        low = part | {"rangeStart": "10.0.0.10", "rangeEnd": "10.0.0.19"}
+        high = part | {"rangeStart": "10.0.0.20", "rangeEnd": "10.0.0.29"}
+        assert judge(bridge(ipam={"type": "host-local", "ranges": [[high, low]]})) == []
+        wide = part | {"rangeStart": "10.0.0.5", "rangeEnd": "10.0.0.90"}
+        found = judge(bridge(ipam={"type": "host-local", "ranges": [[high], [wide], [low]]}))
+        assert {finding.code for finding in found} == {"MR307"}
+
+
+class TestRobustness:
+    def test_a_hostile_configuration_gives_a_bounded_list(self) -> None:
+        assert len(judge(bridge(**{f"colour{n}": n for n in range(5000)}))) == LIMIT
+
+    def test_thousands_of_ranges_are_compared_in_little_time(self) -> None:
+        ranges = [[{"subnet": f"10.{n // 256}.{n % 256}.0/24"}] for n in range(3000)]
+        assert judge(bridge(ipam={"type": "host-local", "ranges": ranges})) == []
+
+    @given(
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text(max_size=10)
+            | st.sampled_from(["10.0.0.0/24", "10.0.0.1", "fd00::/64", "", "bridge", "host-local", "1.0.0"]),
+            lambda inner: (
+                st.lists(inner, max_size=4)
+                | st.dictionaries(
+                    st.sampled_from(KEYS),
+                    inner,
+                    max_size=5,
+                )
+            ),
+            max_leaves=30,
+        ),
+        st.sampled_from(sorted(library.types())),
+        st.sampled_from(sorted(library.types())),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_no_configuration_makes_it_raise(self, value: Any, kind: str, ipam: str) -> None:
+        judge(value)
+        if isinstance(value, dict):
+            section = value.get("ipam")
+            judge({**value, "type": kind, "ipam": {**(section if isinstance(section, dict) else {}), "type": ipam}})
+            judge({"cniVersion": "0.3.1", "plugins": [{**value, "type": kind}, value]})
+
+    @given(st.text(max_size=60))
+    def test_no_text_makes_it_raise(self, text: str) -> None:
+        judge(text)
+
+
+class TestCatalogue:
+    def test_codes_are_unique_and_in_their_family(self) -> None:
+        assert len(catalogue.RULES) == len(set(catalogue.RULES))
+        assert all(code[:2] == "MR" and len(code) == 5 for code in catalogue.RULES)
+
+
+class TestLibrary:
+    @pytest.mark.parametrize("name", sorted(library.types()))
+    def test_the_example_of_every_type_has_no_findings(self, name: str) -> None:
+        entry = library.types()[name]
+        match entry.role:
+            case "main":
+                config = {"cniVersion": "1.0.0", **entry.example}
+            case "ipam":
+                config = bridge(ipam=entry.example)
+            case "meta":
+                config = {"cniVersion": "1.0.0", "plugins": [{"type": "bridge"}, entry.example]}
+        found = [finding for finding in judge(config) if finding.code != "MR201"]
+        assert found == []
+
+    def test_an_alias_is_the_same_type(self) -> None:
+        assert library.find("cnv-bridge") is library.types()["bridge"]
+
+    @pytest.mark.parametrize("name", sorted(library.types()))
+    def test_every_option_has_a_description(self, name: str) -> None:
+        waiting: list[object] = [library.types()[name].schema]
+        while waiting:
+            schema = waiting.pop()
+            assert isinstance(schema, dict)
+            assert schema.get("description"), schema
+            waiting.extend(schema.get("properties", {}).values())
+            waiting.extend(schema[key] for key in ("items", "additionalProperties") if key in schema)
