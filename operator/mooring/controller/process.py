@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from typing import Any, cast
 
 import kopf
 
@@ -64,6 +65,8 @@ async def _run(*, namespace: str, pod_name: str, webhook_port: int, health_port:
                     installation_changed=lambda: operator.queue.add(keys.INSTALLATION),
                 ),
                 settings=framework.settings(),
+                # Otherwise kopf asks for the name of the user, and the image's has none.
+                identity=cast("Any", pod_name or "mooring-operator"),
                 clusterwide=True,
                 standalone=True,
                 ready_flag=started,
