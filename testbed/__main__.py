@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from testbed import addresses, binaries, builder, cluster, failures, starting, state
+from testbed import addresses, binaries, builder, cleanliness, cluster, failures, starting, state
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +20,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("binaries", help="build the programs of a cluster, print their folder")
 
     commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
+    commands.add_parser("snapshot", help="note what the machine has").add_argument("file", type=Path)
+    clean = commands.add_parser("check-clean", help="compare the machine with what was noted; 1 if something is left")
+    clean.add_argument("file", type=Path)
 
     def of_cluster(command: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(command, help=text)
@@ -55,6 +58,12 @@ def run(options: argparse.Namespace) -> int:
             print(binaries.ensure())
         case "image":
             print(builder.image())
+        case "snapshot":
+            cleanliness.write(options.file)
+        case "check-clean":
+            left = cleanliness.check(options.file)
+            print("\n".join(left) if left else "nothing was left")
+            return 1 if left else 0
         case "up":
             cluster.up(
                 options.name,

@@ -102,14 +102,11 @@ def _build(context: Path, folder: Path) -> None:
     python = _stand_in()
     progress.say(f"building {name()}")
     goroot, modules, compiled = _go_folders()
-    pip_cache = cache.root() / "pip"
-    pip_cache.mkdir(exist_ok=True)
     volumes = [
         # The stand-in of the golang image has this machine's Go and its caches, where that image has its own.
         f"{goroot}:/usr/local/go:ro",
         f"{modules}:/go/pkg/mod",
         f"{compiled}:/root/.cache/go-build",
-        f"{pip_cache}:/root/.cache/pip",
     ]
     arguments = [f"{key}={os.environ[key]}" for key in _PASSED_ON if os.environ.get(key)]
     bundle = Path(os.environ.get("SSL_CERT_FILE") or _BUNDLE).resolve()

@@ -1,0 +1,57 @@
+"""What the image is built from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import builder, failures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    top = tmp_path / "checkout"
+    for name in (
+        "Dockerfile",
+        ".dockerignore",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "locks/runtime.txt",
+        "plugin/main.go",
+        "plugin/main_test.go",
+        "plugin/bin/mooring",
+        "operator/mooring/__init__.py",
+        "operator/mooring/__pycache__/__init__.cpython-311.pyc",
+        "secrets.txt",
+    ):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(name)
+    return top
+
+
+class TestStaging:
+    def test_sources_go_in_and_products_and_tests_stay_out(self, checkout: Path, tmp_path: Path) -> None:
+        staged = {str(path) for path in builder.stage(tmp_path / "context", checkout)}
+        assert {"plugin/main.go", "operator/mooring/__init__.py", "Dockerfile"} <= staged
+        assert not staged & {"plugin/bin/mooring", "plugin/main_test.go", "secrets.txt"}
+        assert not any("__pycache__" in path for path in staged)
+
+    def test_a_missing_source_is_named(self, checkout: Path, tmp_path: Path) -> None:
+        (checkout / "LICENSE").unlink()
+        with pytest.raises(failures.Failure, match="LICENSE is missing"):
+            builder.stage(tmp_path / "context", checkout)
+
+    def test_all_that_the_dockerfile_copies_is_staged(self) -> None:
+        copied = re.findall(r"^COPY (?!--)(.+) \S+$", (builder.CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+        tops = {name.rstrip("/").split("/")[0] for line in copied for name in line.split()}
+        assert tops
+        assert tops <= set(builder.CONTEXT)
+
+    def test_the_image_has_the_project_s_version(self) -> None:
+        assert re.fullmatch(r"mooring\.dev/mooring:\d+\.\d+\.\d+", builder.name())
