@@ -6,6 +6,7 @@ indexes, its state on objects and its managed webhook configurations: measured, 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def settings() -> kopf.OperatorSettings:
 
 def registry(
     *,
+    api_url: str,
     server: Server,
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
@@ -61,14 +63,18 @@ def registry(
 ) -> kopf.OperatorRegistry:
     """Return a registry of our own with all handlers.
 
-    `start` and `stop` frame the operator's life; `installation_changed` is called for each event of an Installation.
+    `api_url` is the API server's; `start` and `stop` frame the operator's life; `installation_changed` is called
+    for each event of an Installation.
     """
     made = kopf.OperatorRegistry()
     handlers.register(made, server=server)
 
     async def log_in(**given: object) -> kopf.ConnectionInfo | None:
         found = kopf.login_with_service_account(**given)  # type: ignore[arg-type]  # kopf passes what these take
-        return found or kopf.login_via_client(**given)  # type: ignore[arg-type]
+        if found:
+            # kopf's own answer is a name of the cluster's DNS, which this operator does not depend on.
+            return dataclasses.replace(found, server=api_url)
+        return kopf.login_via_client(**given)  # type: ignore[arg-type]
 
     async def begin(**_: object) -> None:
         await start()

@@ -66,7 +66,7 @@ class Reconciler:
                 self._server.prove(server_name=certificates.server_name(self._namespace)), _LISTENING_SECONDS
             )
         except (selftest.SelfTestError, ssl.SSLError, TimeoutError) as error:
-            self._complain(f"the webhook does not answer as it must: {error or 'it does not listen yet'}")
+            self._complain(f"the webhook does not answer as it must: {str(error) or 'it does not listen yet'}")
             return 5.0
         return await self._configure(bundle)
 
