@@ -1,0 +1,236 @@
+"""A real API server, with the controller manager, for all integration tests; and an operator process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import datetime
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from mooring.kube.client import Client
+from testbed import controlplane, failures
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from testbed.controlplane import ControlPlane
+
+SYSTEM = "mooring-system"
+IMAGE = "registry.example/mooring:tested"
+_POD = "mooring-operator-under-test"
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """etcd, API server and controller manager on loopback; KUBECONFIG names its administrator."""
+    with controlplane.running(controllers=True) as running:
+        os.environ["KUBECONFIG"] = str(running.kubeconfig)
+        yield running
+        del os.environ["KUBECONFIG"]
+
+
+@pytest.fixture
+async def client(plane: ControlPlane) -> AsyncIterator[Client]:
+    """A client with all rights."""
+    async with await Client.load() as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def kinds(plane: ControlPlane) -> None:
+    """Our own kinds are known to the API server."""
+    plane.kubectl("apply", "-k", "crds")
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+    def served() -> bool:
+        # A new kind answers watches with 429 for a moment.
+        try:
+            for kind in ("installations", "nodestates"):
+                plane.kubectl("get", "--raw", f"/apis/mooring.dev/v1alpha1/{kind}?watch=true&timeoutSeconds=1")
+        except failures.Failure:
+            return False
+        return True
+
+    wait(served, what=lambda: "watches on our kinds")
+
+
+@pytest.fixture
+def namespace(plane: ControlPlane) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    plane.kubectl("create", "namespace", name)
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+async def eventually(question: Callable[[], object], *, what: str) -> None:
+    """Return once the answer is true; fail where it is not within half a minute."""
+    deadline = asyncio.get_running_loop().time() + 30
+    while not question():
+        assert asyncio.get_running_loop().time() < deadline, f"not seen: {what}"
+        await asyncio.sleep(0.02)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OperatorProcess:
+    """A running operator: its process, its two ports, and its log."""
+
+    process: subprocess.Popen[bytes]
+    webhook_port: int
+    health_port: int
+    log: Path
+
+    def readiness(self) -> tuple[int, str]:
+        """Return status and text of /readyz; (0, "") where nothing listens yet."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def end(self) -> int:
+        """Ask it to end and return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Installed:
+    """A cluster with the manifests applied; the API server asks for the webhook on this port of loopback."""
+
+    plane: ControlPlane
+    webhook_port: int
+
+    def start_operator(self, folder: Path) -> OperatorProcess:
+        """Start an operator with exactly the rights of its service account."""
+        user = f"system:serviceaccount:{SYSTEM}:mooring-operator"
+        kubeconfig = self.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{SYSTEM}")
+        health_port = free_port()
+        log = folder / "operator.log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [
+                    Path(sys.executable).with_name("mooring"),
+                    "operator",
+                    f"--namespace={SYSTEM}",
+                    f"--pod-name={_POD}",
+                    f"--webhook-port={self.webhook_port}",
+                    f"--health-port={health_port}",
+                ],
+                env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+                stdout=stream,
+                stderr=stream,
+            )
+        return OperatorProcess(process, self.webhook_port, health_port, log)
+
+
+@pytest.fixture(scope="session")
+def installed(plane: ControlPlane, kinds: None) -> Installed:
+    """The manifests as the README says, but for the webhook: the API server reaches it by a URL on loopback."""
+    plane.kubectl("apply", "-k", "manifests/default")
+    webhook_port = free_port()
+    url = f"https://localhost:{webhook_port}/validate/networkattachmentdefinitions"
+    patch = [
+        {"op": "remove", "path": "/webhooks/0/clientConfig/service"},
+        {"op": "add", "path": "/webhooks/0/clientConfig/url", "value": url},
+    ]
+    plane.kubectl("patch", "validatingwebhookconfiguration", "mooring", "--type=json", "-p", json.dumps(patch))
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(_certificate_for_loopback()))
+    # Nothing runs pods here: this one stands for the operator's own, which tells it the image.
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": _POD, "namespace": SYSTEM},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "operator", "image": IMAGE}],
+        },
+    }
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    return Installed(plane, webhook_port)
+
+
+@pytest.fixture(scope="session")
+def operator(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """An operator that is ready; at the end it must end well, and without a trace in its log."""
+    running = installed.start_operator(tmp_path_factory.mktemp("operator"))
+    try:
+        wait(lambda: running.readiness()[0] == 200, what=lambda: f"readiness; its log: {running.log.read_text()}")
+        yield running
+        assert running.end() == 0
+    finally:
+        running.process.kill()
+        running.process.wait()
+    assert "Traceback" not in running.log.read_text()
+
+
+def wait(question: Callable[[], object], *, what: Callable[[], str], seconds: float = 30) -> None:
+    """Ask until the answer is true; fail where it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not question():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def _certificate_for_loopback() -> dict[str, Any]:
+    """Return a Secret as the operator would make it, valid for localhost as well."""
+    now = datetime.datetime.now(datetime.UTC)
+    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "integration")])
+
+    def sign(name: str, public: ec.EllipticCurvePublicKey, *extensions: tuple[x509.ExtensionType, bool]) -> bytes:
+        builder = x509.CertificateBuilder(
+            issuer_name=issuer,
+            subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+            public_key=public,
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - datetime.timedelta(minutes=1),
+            not_valid_after=now + datetime.timedelta(days=1),
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
+        return builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    names = [x509.DNSName(name) for name in (f"mooring-webhook.{SYSTEM}.svc", "localhost")]
+    files = {
+        "ca.crt": sign("integration", authority_key.public_key(), (x509.BasicConstraints(True, None), True)),
+        "tls.crt": sign("webhook", key.public_key(), (x509.SubjectAlternativeName(names), False)),
+        "tls.key": key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "mooring-webhook-tls", "namespace": SYSTEM},
+        "data": {name: base64.b64encode(content).decode() for name, content in files.items()},
+    }

@@ -1,0 +1,329 @@
+"""The operator as a process, with exactly the rights of its service account, against a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mooring.installing import daemonsets, nodestates, revisions
+from mooring.kube import errors, resources
+from tests.integration.conftest import IMAGE, SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mooring.kube.client import Client
+    from testbed.controlplane import ControlPlane
+    from tests.integration.conftest import Installed, OperatorProcess
+
+NODES = ("operator-n1", "operator-n2")
+LABELS = {"kubernetes.io/os": "linux"}
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+
+class Watching:
+    """Asks the API server until it says what is expected."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def until(self, question: Any, *, what: str, seconds: float = 30) -> Any:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            with contextlib.suppress(errors.NotFound):
+                found = await question(self._client)
+                if found:
+                    return found
+            assert asyncio.get_running_loop().time() < deadline, f"not seen: {what}"
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def watching(client: Client) -> Watching:
+    """Asks until it is so."""
+    return Watching(client)
+
+
+@pytest.fixture
+async def nodes(client: Client) -> AsyncIterator[tuple[str, ...]]:
+    """Two nodes, and their agents' last words gone at the end."""
+    for name in NODES:
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": LABELS | {"pool": name}}}
+        await client.create(resources.NODES, node)
+    yield NODES
+    for name in NODES:
+        await client.delete(resources.NODES, name)
+
+
+@pytest.fixture
+async def installation(client: Client, watching: Watching, nodes: tuple[str, ...]) -> AsyncIterator[dict[str, Any]]:
+    """The Installation of the examples; gone at the end, with all that was made for it."""
+    body = {"apiVersion": "mooring.dev/v1alpha1", "kind": "Installation", "metadata": {"name": "default"}, "spec": {}}
+    yield await client.create(resources.INSTALLATIONS, body)
+    with contextlib.suppress(errors.NotFound):
+        await client.delete(resources.INSTALLATIONS, "default")
+
+    async def gone(client: Client) -> bool:
+        sets = await client.list(resources.DAEMON_SETS, namespace=SYSTEM)
+        states = await client.list(resources.NODE_STATES)
+        return not sets["items"] and not states["items"]
+
+    await watching.until(gone, what="the end of what was made for the Installation")
+
+
+async def daemon_set(client: Client) -> dict[str, Any]:
+    return await client.get(resources.DAEMON_SETS, daemonsets.NAME, namespace=SYSTEM)
+
+
+async def conditions(client: Client) -> dict[str, Any]:
+    found = await client.get(resources.INSTALLATIONS, "default")
+    return {each["type"]: each for each in (found.get("status") or {}).get("conditions") or []}
+
+
+async def report(client: Client, node: str, *, ready: bool, message: str = "", revision: str | None = None) -> None:
+    """Say what the agent of a node would say."""
+    state = await client.get(resources.NODE_STATES, node)
+    condition = {
+        "type": "Ready",
+        "status": "True" if ready else "False",
+        "reason": "Applied" if ready else "ConfNotWritten",
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    status = {"revision": revision or state["spec"]["revision"], "conditions": [condition]}
+    await client.patch(resources.NODE_STATES, node, {"status": status}, subresource="status")
+
+
+async def agents_answer(client: Client, count: int) -> bool:
+    """Say what the kubelets would say, once the controller of DaemonSets has made the agents' pods."""
+    selector = "app.kubernetes.io/component=agent"
+    pods = (await client.list(resources.PODS, namespace=SYSTEM, label_selector=selector))["items"]
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    for pod in pods:
+        await client.patch(
+            resources.PODS, pod["metadata"]["name"], {"status": status}, namespace=SYSTEM, subresource="status"
+        )
+    return len(pods) == count
+
+
+class TestWithoutAnInstallation:
+    async def test_the_operator_is_ready_and_makes_nothing(self, client: Client, operator: OperatorProcess) -> None:
+        assert operator.readiness() == (200, "ok\n")
+        assert not (await client.list(resources.DAEMON_SETS, namespace=SYSTEM))["items"]
+
+    async def test_the_crd_of_networks_is_there_and_owned_by_nobody(self, client: Client, watching: Watching) -> None:
+        found = await watching.until(
+            lambda client: client.get(resources.CRDS, "network-attachment-definitions.k8s.cni.cncf.io"),
+            what="the CRD of networks",
+        )
+        assert "ownerReferences" not in found["metadata"]
+
+
+class TestAnInstallation:
+    async def test_becomes_an_immutable_revision_and_a_daemonset_with_the_operators_own_image(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        found = await watching.until(daemon_set, what="the DaemonSet")
+        assert found["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+        owner = found["metadata"]["ownerReferences"][0]
+        assert (owner["kind"], owner["uid"]) == ("Installation", installation["metadata"]["uid"])
+
+        async def states(client: Client) -> list[dict[str, Any]]:
+            listed = (await client.list(resources.NODE_STATES))["items"]
+            return listed if len(listed) == len(NODES) else []
+
+        found_states = await watching.until(states, what="a NodeState for each node")
+        revision = {state["spec"]["revision"] for state in found_states}.pop()
+        config_map = await client.get(resources.CONFIG_MAPS, revision, namespace=SYSTEM)
+        assert config_map["immutable"] is True
+        assert revisions.name(config_map["data"][revisions.KEY]) == revision
+        assert json.loads(config_map["data"][revisions.KEY])["image"] == IMAGE
+        for state in found_states:
+            assert state["metadata"]["ownerReferences"][0]["kind"] == "Node"
+
+    async def test_is_available_when_all_nodes_say_so_and_their_agents_answer(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        await watching.until(daemon_set, what="the DaemonSet")
+        for node in NODES:
+            await watching.until(lambda client, node=node: client.get(resources.NODE_STATES, node), what=node)
+            await report(client, node, ready=True)
+        found = await conditions(client)
+        assert found["Available"]["status"] == "False"
+        await watching.until(lambda client: agents_answer(client, 2), what="the agents' pods")
+
+        async def available(client: Client) -> dict[str, Any] | None:
+            found = await conditions(client)
+            return found if found["Available"]["status"] == "True" else None
+
+        found = await watching.until(available, what="Available")
+        assert found["Progressing"]["status"] == "False"
+        assert found["Degraded"]["status"] == "False"
+
+        await report(client, NODES[1], ready=False, message="no primary network: install one")
+
+        async def degraded(client: Client) -> dict[str, Any] | None:
+            found = await conditions(client)
+            return found if found["Degraded"]["status"] == "True" else None
+
+        found = await watching.until(degraded, what="Degraded")
+        assert found["Degraded"]["message"] == f"{NODES[1]}: no primary network: install one"
+        assert found["Available"]["status"] == "False"
+
+    async def test_serves_only_the_nodes_of_its_selector(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[1]), what="both nodes")
+        await client.patch(resources.INSTALLATIONS, "default", {"spec": {"nodeSelector": {"pool": NODES[0]}}})
+
+        async def one(client: Client) -> bool:
+            names = [item["metadata"]["name"] for item in (await client.list(resources.NODE_STATES))["items"]]
+            return names == [NODES[0]]
+
+        await watching.until(one, what="one NodeState")
+        selector = (await daemon_set(client))["spec"]["template"]["spec"]["nodeSelector"]
+        assert selector == {"kubernetes.io/os": "linux", "pool": NODES[0]}
+
+    async def test_a_changed_one_reaches_nodes_by_a_new_revision_and_the_old_stays_for_going_back(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        first = await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        await client.patch(resources.INSTALLATIONS, "default", {"spec": {"plugin": {"logLevel": "debug"}}})
+
+        async def moved(client: Client) -> str | None:
+            found = await client.get(resources.NODE_STATES, NODES[0])
+            revision = str(found["spec"]["revision"])
+            return revision if revision != first["spec"]["revision"] else None
+
+        second = await watching.until(moved, what="a new revision")
+        for name in (first["spec"]["revision"], second):
+            assert await client.get(resources.CONFIG_MAPS, name, namespace=SYSTEM)
+
+
+class TestWhatSomebodyElseDoes:
+    async def test_a_deleted_daemonset_is_made_again(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        before = await watching.until(daemon_set, what="the DaemonSet")
+        await client.delete(resources.DAEMON_SETS, daemonsets.NAME, namespace=SYSTEM)
+
+        async def again(client: Client) -> bool:
+            return bool((await daemon_set(client))["metadata"]["uid"] != before["metadata"]["uid"])
+
+        await watching.until(again, what="another DaemonSet", seconds=10)
+
+    @pytest.mark.parametrize(
+        "patch",
+        [
+            {"priorityClassName": "system-cluster-critical"},
+            {"nodeSelector": {"mooring.dev/nowhere": "true"}},
+            {"hostPID": False},
+            {"tolerations": []},
+        ],
+    )
+    async def test_an_edited_daemonset_is_put_right(
+        self, client: Client, watching: Watching, installation: dict[str, Any], patch: dict[str, Any]
+    ) -> None:
+        right = (await watching.until(daemon_set, what="the DaemonSet"))["spec"]["template"]["spec"]
+        await client.patch(
+            resources.DAEMON_SETS, daemonsets.NAME, {"spec": {"template": {"spec": patch}}}, namespace=SYSTEM
+        )
+
+        async def mended(client: Client) -> bool:
+            return bool((await daemon_set(client))["spec"]["template"]["spec"] == right)
+
+        await watching.until(mended, what="the DaemonSet as it was", seconds=10)
+
+    async def test_a_deleted_nodestate_and_a_deleted_revision_are_made_again(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        state = await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        await client.delete(resources.NODE_STATES, NODES[0])
+        await client.delete(resources.CONFIG_MAPS, state["spec"]["revision"], namespace=SYSTEM)
+        for question, what in (
+            (lambda client: client.get(resources.NODE_STATES, NODES[0]), "the NodeState"),
+            (
+                lambda client: client.get(resources.CONFIG_MAPS, state["spec"]["revision"], namespace=SYSTEM),
+                "the revision",
+            ),
+        ):
+            await watching.until(question, what=what, seconds=10)
+
+    async def test_a_nodestate_that_somebody_else_made_is_left_alone(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        foreign = {
+            "apiVersion": resources.NODE_STATES.api_version,
+            "kind": nodestates.KIND,
+            "metadata": {"name": "foreign"},
+            "spec": {},
+        }
+        await client.create(resources.NODE_STATES, foreign)
+        await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        assert await client.get(resources.NODE_STATES, "foreign")
+        await client.delete(resources.NODE_STATES, "foreign")
+
+
+class TestTheWebhook:
+    async def test_a_broken_network_is_refused_by_the_api_server_with_its_mistakes(self, client: Client) -> None:
+        text = (CHECKOUT / "examples" / "broken-network.yaml").read_text()
+        conf = text.partition("config: |")[2]
+        with pytest.raises(errors.ApiError) as caught:
+            await client.create(resources.NADS, network("broken", conf), namespace="default")
+        for path in ("$.vlan", "$.mtu", "$.ipam.ranges[0][0].rangeStart"):
+            assert path in caught.value.message
+
+    async def test_a_sound_network_is_taken_and_its_labels_may_change_unjudged(self, client: Client) -> None:
+        conf = json.dumps({"cniVersion": "1.0.0", "name": "sound", "type": "bridge"})
+        await client.create(resources.NADS, network("sound", conf), namespace="default")
+        await client.patch(resources.NADS, "sound", {"metadata": {"labels": {"a": "b"}}}, namespace="default")
+        with pytest.raises(errors.ApiError, match="MR1"):
+            await client.patch(resources.NADS, "sound", {"spec": {"config": "{"}}, namespace="default")
+        await client.delete(resources.NADS, "sound", namespace="default")
+
+    async def test_a_removed_ca_bundle_is_put_back_and_applying_the_manifests_again_leaves_it(
+        self, client: Client, watching: Watching, installed: Installed
+    ) -> None:
+        async def bundle(client: Client) -> str:
+            found = await client.get(resources.VALIDATING_WEBHOOKS, "mooring")
+            return str(found["webhooks"][0]["clientConfig"].get("caBundle", ""))
+
+        before = await watching.until(bundle, what="the caBundle")
+        remove = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
+        installed.plane.kubectl(
+            "patch", "validatingwebhookconfiguration", "mooring", "--type=json", "-p", json.dumps(remove)
+        )
+        assert await watching.until(bundle, what="the caBundle again", seconds=10) == before
+
+    async def test_its_configuration_goes_with_the_operators_role(self, client: Client, installed: Installed) -> None:
+        role = await client.get(resources.CLUSTER_ROLES, "mooring-operator")
+        found = await client.get(resources.VALIDATING_WEBHOOKS, "mooring")
+        assert [owner["uid"] for owner in found["metadata"]["ownerReferences"]] == [role["metadata"]["uid"]]
+
+
+def network(name: str, config: str) -> dict[str, Any]:
+    return {
+        "apiVersion": resources.NADS.api_version,
+        "kind": resources.NADS.kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"config": config},
+    }
+
+
+async def test_no_request_of_the_operator_is_forbidden(
+    plane: ControlPlane, client: Client, watching: Watching, installation: dict[str, Any]
+) -> None:
+    await watching.until(daemon_set, what="the DaemonSet")
+    refused = [
+        f"{entry['verb']} {entry['requestURI']}"
+        for entry in map(json.loads, plane.audit_log.read_text().splitlines())
+        if entry["user"].get("username", "").endswith(":mooring-operator") and entry["responseStatus"]["code"] == 403
+    ]
+    assert refused == []
