@@ -1,14 +1,19 @@
-"""The plugin, built once; the recording stub, built once; a node for each test."""
+"""The plugin and the programs of the tests, built once; a node for each test; an API server where one is asked for.
+
+MOORING_PLUGIN names a plugin to test instead of the one that these sources build.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import binaries
+from testbed import binaries, controlplane
+from tests.conformance import apiservers
 from tests.conformance import node as nodes
 
 if TYPE_CHECKING:
@@ -17,35 +22,74 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
+PROGRAMS = ("stub", "killer")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    """Say at once what would otherwise fail in every test."""
+    if os.geteuid() != 0:
+        pytest.fail("the conformance tests make network namespaces: run them as root", pytrace=False)
+
+
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the plugin and the stub, and return their folder."""
-    folder = tmp_path_factory.mktemp("built")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the recording stub plugin and of the killer."""
+    folder = tmp_path_factory.mktemp("programs")
+    for program in PROGRAMS:
+        subprocess.run(
+            ["go", "build", "-ldflags", "-s -w", "-o", str(folder / program), "."],
+            cwd=Path(__file__).parent / program,
+            check=True,
+            env=os.environ | {"CGO_ENABLED": "0"},
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The meta-plugin under test."""
+    chosen = os.environ.get("MOORING_PLUGIN")
+    if chosen:
+        return Path(chosen).absolute()
+    built = tmp_path_factory.mktemp("plugin") / "mooring"
     subprocess.run(
         [
-            *("go", "build", "-trimpath", "-o", str(folder / "mooring")),
+            *("go", "build", "-trimpath", "-o", str(built)),
             *("-ldflags", "-s -w -X main.version=1.2.3 -X main.commit=abcdef0 -X main.date=2026-01-02T03:04:05Z", "."),
         ],
         cwd=ROOT / "plugin",
         check=True,
+        env=os.environ | {"CGO_ENABLED": "0"},
     )
-    subprocess.run(
-        ["go", "build", "-ldflags", "-s -w", "-o", str(folder / "stub"), "stub.go"],
-        cwd=Path(__file__).parent / "stub",
-        check=True,
-    )
-    return folder
+    return built
 
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of the reference plugins."""
-    return binaries.build(binaries.CNI_PLUGINS)
+    return binaries.cni_plugins()
 
 
 @pytest.fixture
-def node(tmp_path: Path, built: Path, reference: Path) -> Iterator[nodes.Node]:
-    """A node of this test alone."""
-    made = nodes.Node(tmp_path, built / "mooring", built / "stub", reference)
+def node(tmp_path: Path, plugin: Path, programs: Path, reference: Path) -> Iterator[nodes.Node]:
+    """A node of this test alone, whose cache is fresh."""
+    made = nodes.Node(tmp_path, plugin, programs, reference)
+    made.beat()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[controlplane.ControlPlane]:
+    """A real API server that knows NetworkAttachmentDefinitions and the plugin's own rights."""
+    with controlplane.running() as running:
+        apiservers.prepare(running)
+        yield running
+
+
+@pytest.fixture
+def server(plane: controlplane.ControlPlane, node: nodes.Node) -> apiservers.Server:
+    """The API server as this node's plugin reaches it; the plugin runs where loopback is the machine's."""
+    node.netns = None
+    return apiservers.Server(plane)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 Json = dict[str, Any]
 
@@ -54,6 +54,18 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Running:
+    """A call of the plugin that has not ended."""
+
+    process: subprocess.Popen[str]
+
+    def end(self, *, timeout: float = 30) -> Outcome:
+        """Wait for its end."""
+        stdout, stderr = self.process.communicate(timeout=timeout)
+        return Outcome(self.process.returncode, stdout, stderr)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Pod:
     """A sandbox: a container id and a network namespace, both of this test alone."""
 
@@ -75,21 +87,23 @@ class Pod:
 class Node:
     """Folders and a network namespace of one test, and the plugin called in them."""
 
-    def __init__(self, root: Path, plugin: Path, stub: Path, reference: Path) -> None:
+    def __init__(self, root: Path, plugin: Path, programs: Path, reference: Path) -> None:
         self.root = root
         self.plugin = plugin
+        self.killer = programs / "killer"
         self.bin = root / "bin"
         self.state = root / "state"
         self.confs = root / "confs"
         self.recorded = root / "stub"
         self.namespaces: list[str] = []
-        self.netns = self._namespace()
+        self.netns: str | None = self._namespace()
+        self.replaced: dict[str, Path] = {}
         for folder in (self.bin, self.state, self.confs, self.recorded):
             folder.mkdir()
         for program in reference.iterdir():
             (self.bin / program.name).symlink_to(program)
         for kind in ("stub", "other", "third", "chained"):
-            (self.bin / kind).symlink_to(stub)
+            (self.bin / kind).symlink_to(programs / "stub")
 
     # ---- what is there ----
 
@@ -163,17 +177,54 @@ class Node:
         conf: Json | str,
         pod: Pod | None = None,
         *,
-        env: Mapping[str, str] | None = None,
+        timeout: float = 30,
+        **options: Any,
+    ) -> Outcome:
+        """Run the plugin once and wait for its end. Options are those of `command`."""
+        command, environment, stdin = self.command(verb, conf, pod, **options)
+        done = subprocess.run(
+            command, input=stdin, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def start(self, verb: str, conf: Json | str, pod: Pod | None = None, **options: Any) -> Running:
+        """Run the plugin and go on; `Running.end` waits for it."""
+        command, environment, stdin = self.command(verb, conf, pod, **options)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        process.stdin = None
+        return Running(process)
+
+    def command(
+        self,
+        verb: str,
+        conf: Json | str,
+        pod: Pod | None = None,
+        *,
+        env: Mapping[str, str | None] | None = None,
         annotations: Mapping[str, str] | None = None,
         ifname: str = "eth0",
         program: Path | None = None,
-        timeout: float = 30,
-    ) -> Outcome:
-        """Run the plugin once. `annotations` go where containerd puts them."""
+        prefix: Sequence[str | Path] = (),
+    ) -> tuple[list[str | Path], dict[str, str], str]:
+        """Make command, environment and stdin of a call.
+
+        `annotations` go where containerd puts them; `env` changes the environment, None takes a
+        variable away; `prefix` is a program that runs the plugin.
+        """
         if isinstance(conf, dict) and annotations is not None:
             given = dict(conf.get("runtimeConfig", {}))
             conf = conf | {"runtimeConfig": given | {ANNOTATIONS: dict(annotations)}}
-        environment = {
+        environment: dict[str, str | None] = {
             "PATH": os.environ["PATH"],
             "MOORING_STUB": str(self.recorded),
             "CNI_COMMAND": verb,
@@ -187,16 +238,12 @@ class Node:
                 "CNI_ARGS": pod.args,
             }
         environment |= env or {}
-        done = subprocess.run(
-            ["nsenter", f"--net={self.netns}", program or self.plugin],
-            input=conf if isinstance(conf, str) else json.dumps(conf),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        command: list[str | Path] = [] if self.netns is None else ["nsenter", f"--net={self.netns}"]
+        if self.replaced:
+            command += ["unshare", "--mount", "--propagation=private", "sh", "-ec", _replacing(self.replaced), "sh"]
+        command += [*prefix, program or self.plugin]
+        stdin = conf if isinstance(conf, str) else json.dumps(conf)
+        return command, {key: value for key, value in environment.items() if value is not None}, stdin
 
     def add(self, conf: Json, pod: Pod, annotation: str | list[Any] | None = None, **options: Any) -> Outcome:
         """ADD with a networks annotation, which may be given as the list that it is JSON of."""
@@ -272,6 +319,21 @@ class Node:
         """The names of the interfaces in a sandbox, without lo."""
         shown = in_netns(pod, "ip", "-json", "link")
         return {link["ifname"] for link in json.loads(shown)} - {"lo"}
+
+
+def _replacing(folders: Mapping[str, Path]) -> str:
+    """A shell script that puts folders of the test in the place of the machine's, and then runs a program.
+
+    Only below /var/lib, /opt and /etc/cni's parent: what else is there stays out of sight, and nothing is made on
+    the machine itself.
+    """
+    lines = [f"mount -t tmpfs none /{top}" for top in sorted({_top(folder) for folder in folders})]
+    lines += [f'mkdir -p "{folder}"; mount --bind "{source}" "{folder}"' for folder, source in folders.items()]
+    return "\n".join([*lines, 'exec "$@"'])
+
+
+def _top(folder: str) -> str:
+    return next(top for top in ("var/lib", "opt", "etc") if folder.startswith(f"/{top}/"))
 
 
 def journal_line(record: Json) -> bytes:

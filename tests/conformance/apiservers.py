@@ -1,0 +1,141 @@
+"""A real API server as the plugin of a node reaches it.
+
+Owns what tests put there and what they see of the plugin's requests. The plugin has the rights that the manifests
+grant it, no more. Refuses to stand in for the server: what it answers is its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socket
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from testbed import controlplane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[2]
+USER = "system:serviceaccount:mooring-system:mooring-plugin"
+RIGHTS = ROOT / "manifests" / "base" / "agent-rbac.yaml"
+DEFINITIONS = ROOT / "crds" / "network-attachment-definitions.yaml"
+Json = dict[str, Any]
+
+
+def prepare(plane: controlplane.ControlPlane) -> None:
+    """Bring in the definition of networks and the rights of the plugin."""
+    rights = [
+        rule
+        for rule in yaml.safe_load_all(RIGHTS.read_text())
+        if rule["metadata"]["name"] == "mooring-plugin" and rule["kind"].startswith("ClusterRole")
+    ]
+    assert len(rights) == 2, "a role and its binding"
+    for right in rights:
+        plane.kubectl("create", "-f", "-", stdin=json.dumps(right))
+    plane.kubectl("create", "-f", str(DEFINITIONS))
+    name = "customresourcedefinition/network-attachment-definitions.k8s.cni.cncf.io"
+    plane.kubectl("wait", "--for=condition=Established", name, "--timeout=30s")
+
+
+class Server:
+    """One test's namespace on the API server."""
+
+    def __init__(self, plane: controlplane.ControlPlane) -> None:
+        self.plane = plane
+        self.namespace = f"test-{uuid.uuid4().hex[:8]}"
+        self.kubeconfig = str(plane.kubeconfig_for(USER, "system:serviceaccounts", "system:authenticated"))
+        self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+
+    def make(self, thing: Json) -> Json:
+        """Create an object and return it as the server has it."""
+        made: Json = json.loads(self.plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(thing)))
+        return made
+
+    def pod(self, name: str = "web", annotations: Mapping[str, str] | None = None) -> str:
+        """Create a pod and return its UID."""
+        metadata = {"name": name, "namespace": self.namespace, "annotations": dict(annotations or {})}
+        spec = {"containers": [{"name": "c", "image": "registry.example/none"}], "nodeName": "somewhere"}
+        made = self.make({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        uid: str = made["metadata"]["uid"]
+        return uid
+
+    def network(self, name: str, config: Json) -> None:
+        """Create a NetworkAttachmentDefinition."""
+        self.make(
+            {
+                "apiVersion": "k8s.cni.cncf.io/v1",
+                "kind": "NetworkAttachmentDefinition",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"config": json.dumps(config)},
+            }
+        )
+
+    def events(self) -> list[Json]:
+        """The events of this namespace."""
+        found: Json = json.loads(self.plane.kubectl("get", "events", "-n", self.namespace, "-o", "json"))
+        items: list[Json] = found["items"]
+        return items
+
+    def requests(self) -> list[tuple[str, str]]:
+        """What the plugin asked for in this namespace: verb and path, in order.
+
+        A request of the test's own marks the end: the audit log holds what was answered before it.
+        """
+        marker = f"/version?{uuid.uuid4().hex}"
+        status, _ = controlplane.fetch(self.plane.layout, marker)
+        assert status == 200
+        lines: list[str] = []
+        while not any(marker in line for line in lines):
+            lines = self.plane.audit_log.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if line.endswith("}")]
+        return [
+            (entry["verb"], entry["requestURI"])
+            for entry in entries
+            if entry["user"]["username"] == USER and f"/namespaces/{self.namespace}/" in entry["requestURI"]
+        ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Absent:
+    """A kubeconfig whose server is not there, and how often somebody knocked."""
+
+    kubeconfig: str
+    listener: socket.socket
+
+    def knocks(self) -> int:
+        """The number of connections that were opened."""
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.listener.accept()[0].close()
+                count += 1
+        return count
+
+
+@contextlib.contextmanager
+def absent(folder: Path) -> Iterator[Absent]:
+    """A port that takes connections and never says anything."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        listener.setblocking(False)
+        path = folder / "absent.kubeconfig"
+        path.write_text(json.dumps(_kubeconfig(f"http://127.0.0.1:{listener.getsockname()[1]}")))
+        yield Absent(str(path), listener)
+
+
+def _kubeconfig(url: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "none"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }

@@ -1,0 +1,3 @@
+module mooring.dev/mooring/tests/conformance/killer
+
+go 1.26

@@ -1,0 +1,3 @@
+module mooring.dev/mooring/tests/conformance/stub
+
+go 1.26
