@@ -95,13 +95,9 @@ class Folded:
 
 
 def _zero(schema: object) -> object:
-    """Return what Go has for null in a list: the zero value of the items' type."""
+    """Return what Go has for null in a list of simple values. In a list of objects it stays null: plugins crash."""
     kind = schema.get("type") if isinstance(schema, dict) else None
     match kind:
-        case "object":
-            return {}
-        case "array":
-            return []
         case "string":
             return ""
         case "integer":

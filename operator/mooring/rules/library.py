@@ -175,5 +175,5 @@ def _validator(schema: Schema) -> jsonschema.Draft202012Validator:
 
 
 def _is_integer(_: object, value: object) -> bool:
-    # Go refuses 1.0 and 1e3 for an int, so a number that was written as a float is none.
-    return isinstance(value, int) and not isinstance(value, bool)
+    # Go refuses 1.0 and 1e3 for an int, so a number that was written as a float is none, and nor is a larger one.
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

@@ -177,6 +177,7 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                     "`markMasqBit` and `externalSetMarkChain` exclude one another.",
                     "Keep one.",
                 )
+            _backend(value, plugin, noted)
         case "bandwidth":
             for way in ("ingress", "egress"):
                 rate, burst = value.get(f"{way}Rate", 0), value.get(f"{way}Burst", 0)
@@ -185,6 +186,28 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                     refuse("MR122", given, f"`{given}` does not work without `{missing}`.", f"Write `{missing}`.")
         case "host-device" | "sriov" | "ib-sriov":
             _device(name, value, plugin, nad, noted)
+
+
+def _backend(value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) -> None:
+    """Note options of portmap that belong to the other way to forward ports."""
+    chosen = value.get("backend")
+    if chosen not in ("iptables", "nftables"):
+        return
+    for option in ("conditionsV4", "conditionsV6", "externalSetMarkChain"):
+        found = value.get(option)
+        first = found[0] if isinstance(found, list) and found else ""
+        # No condition of nftables begins like this, and all of iptables do.
+        meant = "iptables" if isinstance(first, str) and first.startswith(("-", "!")) else "nftables"
+        if option == "externalSetMarkChain":
+            first, meant = found, "iptables"
+        if first and meant != chosen:
+            noted.config(
+                "MR122",
+                (*plugin.path, option),
+                f"`{option}` is written for {meant}, and `backend` is {chosen}.",
+                f"Write it for {chosen}, or choose the other backend.",
+                mild=plugin.ignored,
+            )
 
 
 def _trunk(option: str, value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) -> None:

@@ -146,7 +146,8 @@ def _range(value: Mapping[str, object], path: paths.Path, section: Section, note
             "Write the higher address as `rangeEnd`.",
         )
         return None
-    last = int(end) if end is not None else last
+    # The default end is not compared with the beginning: an IPv4 range from the broadcast address on is taken.
+    last = int(end) if end is not None else max(last, first)
     taken = int(via) if via is not None and via.version == network.version else int(network.network_address) + 1
     free = last - first + 1 - (first <= taken <= last)
     return _Range(path=path, network=network, first=first, last=last, free=free)
