@@ -59,7 +59,7 @@ func (c *Client) Pod(ctx context.Context, namespace, name string) (*Pod, error) 
 		} `json:"metadata"`
 	}
 	err := c.patiently(ctx, func(ctx context.Context) error {
-		return c.do(ctx, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/pods/"+url.PathEscape(name), "", nil, &pod)
+		return c.do(ctx, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/pods/"+url.PathEscape(name), nil, "", nil, &pod)
 	}, http.StatusNotFound)
 	if isStatus(err, http.StatusNotFound) {
 		return nil, ErrNoPod
@@ -81,7 +81,7 @@ func (c *Client) Definition(ctx context.Context, namespace, name string) (*netwo
 		} `json:"spec"`
 	}
 	err := c.patiently(ctx, func(ctx context.Context) error {
-		return c.do(ctx, http.MethodGet, "/apis/k8s.cni.cncf.io/v1/namespaces/"+url.PathEscape(namespace)+"/network-attachment-definitions/"+url.PathEscape(name), "", nil, &found)
+		return c.do(ctx, http.MethodGet, "/apis/k8s.cni.cncf.io/v1/namespaces/"+url.PathEscape(namespace)+"/network-attachment-definitions/"+url.PathEscape(name), nil, "", nil, &found)
 	})
 	if isStatus(err, http.StatusNotFound) {
 		return nil, networks.ErrAbsent
@@ -90,6 +90,13 @@ func (c *Client) Definition(ctx context.Context, namespace, name string) (*netwo
 		return nil, err
 	}
 	return &networks.Definition{Namespace: namespace, Name: name, ResourceName: found.Metadata.Annotations["k8s.v1.cni.cncf.io/resourceName"], Config: found.Spec.Config}, nil
+}
+
+// Get reads an object or a list by its path.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, into any) error {
+	return c.patiently(ctx, func(ctx context.Context) error {
+		return c.do(ctx, http.MethodGet, path, query, "", nil, into)
+	})
 }
 
 // Warn records a Warning event on a pod. It is tried once.
@@ -103,7 +110,7 @@ func (c *Client) Warn(ctx context.Context, pod journal.Pod, reason, message stri
 		"involvedObject": map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": pod.Namespace, "name": pod.Name, "uid": pod.UID},
 		"source":         map[string]any{"component": "mooring"}, "firstTimestamp": at, "lastTimestamp": at,
 	}
-	return c.do(limited, http.MethodPost, "/api/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", "application/json", object.Encode(event), nil)
+	return c.do(limited, http.MethodPost, "/api/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", nil, "application/json", object.Encode(event), nil)
 }
 
 // patiently repeats a request while the server is away, busy, or answers one of these codes.
@@ -138,11 +145,13 @@ func (c *Client) patiently(ctx context.Context, try func(context.Context) error,
 	}
 }
 
-func (c *Client) do(ctx context.Context, method, path, contentType string, body []byte, into any) error {
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, contentType string, body []byte, into any) error {
 	if err := c.connect(); err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, c.access.server.JoinPath(path).String(), bytes.NewReader(body))
+	target := c.access.server.JoinPath(path)
+	target.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -121,23 +121,31 @@ func (g *garbage) collect(ctx context.Context, containerID, ifName string) {
 }
 
 func (g *garbage) undoAll(ctx context.Context, session *Session, file *journal.File, contents *journal.Contents) {
-	disabled := false
+	var collected []journal.State
 	for i := range contents.States {
 		g.meet(&contents.States[i])
-		if conf, err := confOf(&contents.States[i]); err == nil && conf.DisableGC {
-			disabled = true
+		if conf, err := confOf(&contents.States[i]); err != nil || !conf.DisableGC {
+			collected = append(collected, contents.States[i])
 		}
 	}
-	if disabled {
-		// The network's owner collects it; what else the sandbox had waits for its DEL or the agent.
-		g.Log.Warnf("%s: left alone, a network of it has disableGC", session.Call.ContainerID)
-		if err := file.Close(); err != nil {
-			g.Log.Errorf("the journal: %v", err)
-		}
+	if len(collected) < len(contents.States) {
+		g.partly(ctx, session, file, collected)
 		return
 	}
 	if err := session.undoJournal(ctx, file, contents); err != nil {
 		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))
+	}
+}
+
+// partly undoes the attachments of networks that let GC do so; the journal stays for the rest,
+// which their owner collects.
+func (g *garbage) partly(ctx context.Context, session *Session, file *journal.File, states []journal.State) {
+	g.Log.Warnf("%s: networks with disableGC are left alone", session.Call.ContainerID)
+	for _, err := range session.undo(ctx, file, states, "", deleting) {
+		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))
+	}
+	if err := file.Close(); err != nil {
+		g.Log.Errorf("the journal: %v", err)
 	}
 }
 

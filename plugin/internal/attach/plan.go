@@ -53,6 +53,9 @@ func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]plann
 	if chain := s.auxiliary(); chain != nil {
 		plans = append(plans, *chain)
 	}
+	if err := s.assignDevices(ctx, plans, identity.Pod); err != nil {
+		return nil, err
+	}
 	if err := s.complete(plans, identity); err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func FromObject(raw object.Object, path string) (*Conf, error) {
 		conf.list = true
 		conf.parseList(entries, path, report)
 	default:
-		report("", errors.New("neither type nor plugins: this names no plugin to run"))
+		report(".type", errors.New("missing, and there are no plugins: nothing names a plugin to run"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err

@@ -1,0 +1,73 @@
+package attach
+
+import (
+	"context"
+	"slices"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/devices"
+	"mooring.dev/mooring/plugin/internal/journal"
+)
+
+// assignDevices gives the i-th network of a resource its i-th device. The kubelet is looked
+// at only when a network names a resource, the API server only when that is not enough.
+func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journal.Pod) error {
+	wanted := map[string]int{}
+	for _, plan := range plans {
+		if plan.resource != "" {
+			wanted[plan.resource]++
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	allocated, err := devices.FromKubelet(ctx, pod.Namespace, pod.Name, pod.UID)
+	if err != nil {
+		return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
+	}
+	if lacking(allocated, wanted) != "" && s.API != nil {
+		claimed, err := devices.FromClaims(ctx, s.API, pod.Namespace, pod.Name)
+		if err != nil {
+			return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
+		}
+		for resource, ids := range claimed {
+			for _, id := range ids {
+				if !slices.Contains(allocated[resource], id) {
+					allocated[resource] = append(allocated[resource], id)
+				}
+			}
+		}
+	}
+	if resource := lacking(allocated, wanted); resource != "" {
+		return cnierror.New(types.ErrInvalidNetworkConfig, "resource %s: %d networks of the pod need a device of it, but its containers were given %d; request as many in the containers' resources", resource, wanted[resource], len(allocated[resource]))
+	}
+	for _, ids := range allocated {
+		slices.Sort(ids)
+	}
+	next := map[string]int{}
+	for i := range plans {
+		if resource := plans[i].resource; resource != "" {
+			plans[i].device = allocated[resource][next[resource]]
+			plans[i].conf = plans[i].conf.WithDevice(plans[i].device)
+			next[resource]++
+		}
+	}
+	return nil
+}
+
+// lacking names a resource of which there are fewer devices than networks want.
+func lacking(allocated devices.Allocated, wanted map[string]int) string {
+	resources := make([]string, 0, len(wanted))
+	for resource := range wanted {
+		resources = append(resources, resource)
+	}
+	slices.Sort(resources)
+	for _, resource := range resources {
+		if len(allocated[resource]) < wanted[resource] {
+			return resource
+		}
+	}
+	return ""
+}
