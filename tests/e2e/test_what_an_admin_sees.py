@@ -45,7 +45,7 @@ def test_no_role_of_ours_has_a_wildcard(cluster: Cluster) -> None:
 
 
 def test_the_agents_daemonset_is_made_by_the_operator(cluster: Cluster) -> None:
-    daemonset = cluster.get("daemonset", "mooring-agent", *SYSTEM)
+    daemonset = cluster.get("daemonset", "mooring-agent", *SYSTEM, "--show-managed-fields")
     managers = {entry["manager"] for entry in daemonset["metadata"]["managedFields"]}
     assert "mooring-operator" in managers
     assert daemonset["metadata"]["ownerReferences"][0]["kind"] == "Installation"
