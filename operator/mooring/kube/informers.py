@@ -184,6 +184,5 @@ class Informer:
     def _pause(self, failures: int) -> float:
         longest = _LONGEST_PAUSE_UNKNOWN_KIND if isinstance(self.last_error, errors.NotFound) else _LONGEST_PAUSE
         pause: float = min(longest, _FIRST_PAUSE * 2 ** min(failures - 1, 10))
-        if self.last_error is not None and self.last_error.retry_after:
-            pause = max(pause, self.last_error.retry_after)
-        return pause * random.uniform(0.5, 1)  # noqa: S311  no secret
+        asked = self.last_error.retry_after if self.last_error is not None else None
+        return max(pause * random.uniform(0.5, 1), asked or 0.0)  # noqa: S311  no secret
