@@ -7,12 +7,11 @@ says so, so it is put back at once; the one who took it is named; and only who k
 from __future__ import annotations
 
 import asyncio
-import collections
 import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from mooring.agent import loops
+from mooring.agent import contests, loops
 from mooring.installing import confs
 from mooring.node import binaries, conffolder, files, inotify
 
@@ -23,12 +22,6 @@ if TYPE_CHECKING:
     from mooring.agent.revisions import Revision
 
 _LOG = logging.getLogger(__name__)
-
-# Repairs within this time ...
-_CONTEST_SECONDS = 60.0
-# ... of which so many are made at once; the later ones wait a little.
-_PROMPT_REPAIRS = 5
-_CONTEST_PAUSE = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class Conf(loops.Reconciler):
         self._on_applied = on_applied
         self._target: Revision | None = None
         self._aimed = asyncio.Event()
-        self._repairs: collections.deque[float] = collections.deque(maxlen=_PROMPT_REPAIRS + 1)
+        self._contests: dict[str, contests.Contest] = {}
         self.applied: Applied | None = None
 
     async def watch(self) -> None:
@@ -97,20 +90,26 @@ class Conf(loops.Reconciler):
             kubeconfig=target.places.kubeconfig,
             plugin=target.plugin,
         )
-        rival = ""
+        contest = self._contests.setdefault(target.places.conf_dir, self._contest(target))
+        applied = Applied(revision=target.name, digest=conffolder.digest(data), primary=choice.primary)
         if found.ours != data:
-            rival, wait = self._contest(found, target, conffolder.digest(data))
-            if wait:
-                self.tell(warning=rival)
+            # What we wrote and nobody but us has reason to change, was changed.
+            if applied == self.applied and (wait := contest.lost(found.inodes, changed=found.ours is not None)):
+                self.tell(warning=contest.told)
                 return wait
             await asyncio.to_thread(conffolder.write, folder, confs.FILE, data)
+            found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILE, candidates=lambda _: [])
             _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, confs.FILE, choice.primary.name)
-        applied = Applied(revision=target.name, digest=conffolder.digest(data), primary=choice.primary)
+        contest.seen(found.inodes)
         if applied != self.applied:
             self.applied = applied
             self._on_applied()
-        self.tell(settled=True, warning=" ".join(filter(None, (choice.problem, *choice.notes, rival))))
-        return _CONTEST_SECONDS if rival else None
+        told = contest.told
+        self.tell(settled=True, warning=" ".join(filter(None, (choice.problem, *choice.notes, told))))
+        return contests.REMEMBERED if told else None
+
+    def _contest(self, target: Revision) -> contests.Contest:
+        return contests.Contest(f"{target.places.conf_dir}/{confs.FILE}", clock=asyncio.get_running_loop().time)
 
     async def _choose_target(self) -> Revision | None:
         """Return the newest revision whose binary is on the node: a conf never comes before its binary."""
@@ -167,22 +166,3 @@ class Conf(loops.Reconciler):
             )
 
         return await asyncio.to_thread(choose)
-
-    def _contest(self, found: conffolder.Folder, target: Revision, digest: str) -> tuple[str, float]:
-        """Say who took or changed the conf that we wrote, and how long to wait before it is put back."""
-        before = self.applied
-        if before is None or before.revision != target.name or before.digest != digest:
-            return "", 0.0  # it is ours to change: the first one, or other content
-        now = asyncio.get_running_loop().time()
-        recent = [moment for moment in self._repairs if now - moment < _CONTEST_SECONDS]
-        what = "changed" if found.ours is not None else "removed"
-        taken = sorted(name for name in found.names if name.startswith(f"{confs.FILE}."))
-        if taken:
-            what = f"renamed to {taken[0]}"
-        text = f"Another program {what} {target.places.conf_dir}/{confs.FILE}; it was put back."
-        if any(name.endswith(".cilium_bak") for name in taken):
-            text += " Set cni.exclusive=false in Cilium."
-        if len(recent) >= _PROMPT_REPAIRS and now - recent[-1] < _CONTEST_PAUSE:
-            return text, _CONTEST_PAUSE
-        self._repairs.append(now)
-        return text, 0.0

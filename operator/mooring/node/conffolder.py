@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from mooring.node import files
@@ -23,18 +24,19 @@ _MOST_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folder:
-    """What was found: our file's bytes (None: absent), the texts of candidates, and the names of everything else."""
+    """What was found: our file's bytes (None: absent), the texts of candidates, and the inode behind every name."""
 
     ours: bytes | None
     texts: dict[str, str]
-    names: frozenset[str]
+    inodes: dict[str, int]
 
 
 def read(folder: Path, *, ours: str, candidates: Callable[[Iterable[str]], list[str]]) -> Folder:
     """Read the folder; an unreadable candidate has an empty text. Raises `OSError` for the folder and for our file."""
-    names = frozenset(entry.name for entry in folder.iterdir())
+    with os.scandir(folder) as entries:
+        inodes = {entry.name: entry.inode() for entry in entries}
     texts = {}
-    for name in candidates(names):
+    for name in candidates(inodes):
         text = _text(folder / name)
         if text is not None:
             texts[name] = text
@@ -42,7 +44,7 @@ def read(folder: Path, *, ours: str, candidates: Callable[[Iterable[str]], list[
         own: bytes | None = (folder / ours).read_bytes()
     except FileNotFoundError:
         own = None
-    return Folder(ours=own, texts=texts, names=names)
+    return Folder(ours=own, texts=texts, inodes=inodes)
 
 
 def write(folder: Path, name: str, data: bytes) -> None:

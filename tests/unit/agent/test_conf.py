@@ -144,8 +144,30 @@ async def test_who_renames_it_is_named_and_told_what_to_do(world: World) -> None
     world.node.conf.rename(world.node.conf.with_name("00-multus.conf.cilium_bak"))
     await world.conf.look()
     assert world.node.conf.exists()
-    assert "renamed to 00-multus.conf.cilium_bak" in world.conf.health.warning
-    assert "cni.exclusive=false" in world.conf.health.warning
+    warning = world.conf.health.warning
+    assert "renamed /etc/cni/net.d/00-multus.conf to 00-multus.conf.cilium_bak" in warning
+    assert "cni.exclusive=false" in warning
+    await world.conf.look()  # our own write wakes us, and is no news
+    assert world.conf.health.warning == warning
+    assert world.conf.health.settled
+
+
+@pytest.mark.looptime
+async def test_a_fight_that_is_over_is_forgotten_and_an_old_backup_blames_nobody(world: World) -> None:
+    world.node.primary()
+    await world.conf.look()
+    world.node.conf.rename(world.node.conf.with_name("00-multus.conf.cilium_bak"))
+    assert await world.conf.look() == 60
+    await asyncio.sleep(61)
+    await world.conf.look()
+    assert not world.conf.health.warning
+    world.node.conf.unlink()
+    await world.conf.look()
+    assert "removed" in world.conf.health.warning
+    assert "Cilium" not in world.conf.health.warning
+    world.node.conf.rename(world.node.conf.with_name("00-multus.conf.cilium_bak"))
+    await world.conf.look()
+    assert "Cilium" in world.conf.health.warning
 
 
 @pytest.mark.looptime
