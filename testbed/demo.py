@@ -79,12 +79,13 @@ def show_networks(cluster: Cluster) -> None:
     if absent or len(status) != 3:
         raise Failed(f"status and pod disagree: {len(status)} networks, addresses not in the pod: {absent}")
     address = next(entry["ips"][0] for entry in status_of(cluster, "one-network") if entry["name"] == "default/storage")
-    step(f"a ping over the extra network:  kubectl exec two-networks -- ping -c 3 {address}")
+    step(f"a ping over the extra network:  kubectl exec two-networks -- ping -c 10 -i 0.2 {address}")
     before = counters(cluster, "two-networks")
-    show(cluster.kubectl("exec", "two-networks", "--", "ping", "-c", "3", address))
+    show(cluster.kubectl("exec", "two-networks", "--", "ping", "-c", "10", "-i", "0.2", address))
     after = counters(cluster, "two-networks")
     show("received packets:  " + ", ".join(f"{name} +{after[name] - before[name]}" for name in sorted(after)))
-    if after["net1"] - before["net1"] < 3 or after["eth0"] - before["eth0"] >= 3:
+    # A few packets arrive anywhere at any time (neighbour discovery); ten answers arrive where they belong.
+    if after["net1"] - before["net1"] < 10 or after["eth0"] - before["eth0"] >= 10:
         raise Failed("the packets did not use net1")
 
 
