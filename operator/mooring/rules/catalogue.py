@@ -228,6 +228,37 @@ _RULES = (
         "A route through a gateway of the other family",
         "The plugin cannot set it.",
     ),
+    Rule(
+        "MR501",
+        _E,
+        "A selection of networks that cannot be read",
+        "The meta-plugin refuses it, and the pod does not start: better than a pod without a network "
+        "that was asked for.",
+    ),
+    Rule(
+        "MR502",
+        _E,
+        "Two networks on one interface",
+        "The second one would find the name taken.",
+    ),
+    Rule(
+        "MR503",
+        _E,
+        "Not exactly one default network",
+        "A pod has one default network.",
+    ),
+    Rule(
+        "MR504",
+        _W,
+        "A key in a selection that nobody reads",
+        "Keys without a dot are reserved; a misspelt one does nothing.",
+    ),
+    Rule(
+        "MR505",
+        _E,
+        "Two gateways for one default route",
+        "The meta-plugin refuses it: it would be chance which is taken.",
+    ),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}

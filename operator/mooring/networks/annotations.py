@@ -1,0 +1,108 @@
+"""The annotations with which a pod asks for networks: owns both forms of their grammar.
+
+The meta-plugin reads the same grammar in Go; tests/conformance holds what both must agree on (rows SEL). Where
+the specification says that a malformed annotation is ignored it is refused here, with the place: a pod must not
+start without a network that somebody asked for. Nothing is looked up, so whether a network exists is unknown here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+from mooring.networks import confs, paths, requests
+
+if TYPE_CHECKING:
+    from mooring.networks.requests import Problem, Request
+
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
+
+_JSON = re.compile(r'[\[{"]')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Selection:
+    """What an annotation asks for, in order, and what is wrong with it; with problems no pod starts."""
+
+    requests: tuple[Request, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def parse(text: str, *, namespace: str) -> Selection:
+    """Read an annotation in either form; `namespace` is the one of networks that name none. Never raises.
+
+    Blank means no networks. Relations between requests (an interface twice) are not looked at.
+    """
+    if not text.strip():
+        return Selection()
+    found = _json(text, namespace) if _JSON.search(text) else _text(text, namespace)
+    return Selection(requests=tuple(found[0]), problems=tuple(found[1]))
+
+
+def _json(text: str, namespace: str) -> tuple[list[Request], list[Problem]]:
+    try:
+        value = confs.parse(text).value
+    except confs.NotJSONError as error:
+        place = f"line {error.place.line}, column {error.place.column}"
+        problem = requests.Problem(
+            place=place, message=f"The annotation is not JSON: {error.problem}, at {error.excerpt}.", remedy=error.hint
+        )
+        return [], [problem]
+    if not isinstance(value, list):
+        problem = requests.Problem(
+            place="$",
+            message="The annotation is JSON, but no list.",
+            remedy='Write a list of objects: [{"name": "..."}], or a text: namespace/name@interface.',
+        )
+        return [], [problem]
+    found: list[Request] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(value):
+        request, wrong = requests.read(item, namespace=namespace, place=paths.render((index,)))
+        problems.extend(wrong)
+        if request is not None:
+            found.append(request)
+    return found, problems
+
+
+def _text(text: str, namespace: str) -> tuple[list[Request], list[Problem]]:
+    found: list[Request] = []
+    problems: list[Problem] = []
+    position = 1
+    for item in text.split(","):
+        place = f"position {position + len(item) - len(item.lstrip())}"
+        position += len(item) + 1
+        wrong = _item(item, namespace, place, found)
+        if wrong is not None:
+            problems.append(wrong)
+    return found, problems
+
+
+def _item(item: str, namespace: str, place: str, found: list[Request]) -> Problem | None:
+    """Read `[namespace/]name[@interface]` into `found`, or say what is wrong with it."""
+
+    def problem(message: str, remedy: str) -> Problem:
+        return requests.Problem(place=place, message=message, remedy=remedy)
+
+    if not item.strip():
+        return problem("Between two commas, or after the last one, stands no network.", "Remove the comma.")
+    if item.count("/") > 1 or item.count("@") > 1 or (item.find("@") < item.find("/") and "@" in item):
+        return problem(
+            f"{requests.quote(item.strip())} is no network.", "Write namespace/name@interface, each part once."
+        )
+    front, at, interface = item.partition("@")
+    chosen, slash, name = front.rpartition("/")
+    chosen, name, interface = chosen.strip(), name.strip(), interface.strip()
+    for part, what, given in ((chosen, "namespace", slash), (name, "name", True)):
+        if given and not requests.is_label(part):
+            return problem(
+                f"{requests.quote(part)} is no {what} of a network." if part else f"The {what} is empty.",
+                "Write small letters, digits and `-`, at most 63; a name with dots needs the JSON form.",
+            )
+    wrong = requests.interface_problem(interface) if at else None
+    if wrong is not None:
+        return problem(*wrong)
+    found.append(requests.Request(namespace=chosen or namespace, name=name, interface=interface, place=place))
+    return None
