@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"mooring.dev/mooring/plugin/internal/journal"
@@ -103,14 +105,27 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, into an
 func (c *Client) Warn(ctx context.Context, pod journal.Pod, reason, message string, now time.Time) error {
 	limited, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
-	at := now.UTC().Format(time.RFC3339)
-	event := map[string]any{
-		"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message, "count": 1,
-		"metadata":       map[string]any{"generateName": pod.Name + ".", "namespace": pod.Namespace},
-		"involvedObject": map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": pod.Namespace, "name": pod.Name, "uid": pod.UID},
-		"source":         map[string]any{"component": "mooring"}, "firstTimestamp": at, "lastTimestamp": at,
+	node, err := os.Hostname()
+	if err != nil {
+		node = "unknown"
 	}
-	return c.do(limited, http.MethodPost, "/api/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", nil, "application/json", object.Encode(event), nil)
+	event := map[string]any{
+		"apiVersion": "events.k8s.io/v1", "kind": "Event", "type": "Warning", "reason": reason, "note": cut(message), "action": "Attaching",
+		"metadata":            map[string]any{"generateName": pod.Name + ".", "namespace": pod.Namespace},
+		"regarding":           map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": pod.Namespace, "name": pod.Name, "uid": pod.UID},
+		"eventTime":           now.UTC().Format(journal.TimeFormat),
+		"reportingController": "mooring.dev/plugin", "reportingInstance": node,
+	}
+	return c.do(limited, http.MethodPost, "/apis/events.k8s.io/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", nil, "application/json", object.Encode(event), nil)
+}
+
+// cut keeps a note within the API's bound of 1024 bytes.
+func cut(text string) string {
+	const most = 1000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // patiently repeats a request while the server is away, busy, or answers one of these codes.
