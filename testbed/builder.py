@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parent.parent
 CONTEXT = ("Dockerfile", ".dockerignore", "plugin", "operator", "locks", "pyproject.toml", "README.md", "LICENSE")
 SUITE = "bookworm"
+# Every edit makes another archive of 100 MB and a few layers.
+_KEPT_ARCHIVES = 3
+_KEPT_LAYERS = 200
 _STAND_IN_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 # What tells package managers how to leave this machine, by the names that the Dockerfile knows.
@@ -60,9 +63,13 @@ def image() -> Path:
         shutil.rmtree(context, ignore_errors=True)
         entry = cache.key(cache.files_key(context, stage(context)), name(), _stand_in_key())
         try:
-            return cache.published("image", entry, lambda folder: _build(context, folder)) / "mooring.tar"
+            archive = cache.published("image", entry, lambda folder: _build(context, folder)) / "mooring.tar"
         finally:
             shutil.rmtree(context)
+        archive.parent.touch()
+        for old in sorted(archive.parent.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-_KEPT_ARCHIVES]:
+            shutil.rmtree(old)
+        return archive
 
 
 def stage(context: Path, checkout: Path = CHECKOUT) -> list[Path]:
@@ -125,6 +132,8 @@ def _build(context: Path, folder: Path) -> None:
         what=f"building {name()}",
         log=log,
     )
+    if len(list((cache.root() / "buildah/root/overlay").iterdir())) > _KEPT_LAYERS:
+        _buildah(["rmi", "--prune", "--force"], what="dropping old layers", log=log)
     # Made once and read a few times: the fastest compression is the best.
     _buildah(
         [
@@ -218,4 +227,5 @@ def _words() -> list[str]:
 def _buildah(arguments: Sequence[str], *, what: str, log: Path) -> None:
     policy = f"--signature-policy={cache.root() / 'buildah' / 'policy.json'}"
     command, *rest = arguments
-    commands.run_logged([*_words(), command, policy, *rest], what=what, log=log)
+    policies = [policy] if command in ("build", "push") else []
+    commands.run_logged([*_words(), command, *policies, *rest], what=what, log=log)

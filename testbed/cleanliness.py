@@ -116,12 +116,14 @@ def _processes() -> Iterator[str]:
             program = str((folder / "exe").readlink())
             apart = any((folder / "ns" / kind).readlink() != own[kind] for kind in kinds)
             words = (folder / "cmdline").read_text(errors="replace")[:120]
+            groups = re.search(r"mooring-[^/\n]+", (folder / "cgroup").read_text())
             identity = processes.identify(int(folder.name))
         except OSError:
             # It has ended, or it is a kernel thread.
             continue
         if identity is not None and (apart or program.startswith(f"{cache.root()}/")):
-            yield f"pid {identity.pid} started {identity.start}: {' '.join(words.replace(chr(0), ' ').split())}"
+            whose = f" in control group {groups[0]}" if groups else ""
+            yield f"pid {identity.pid} started {identity.start}{whose}: {' '.join(words.replace(chr(0), ' ').split())}"
 
 
 def _mounts(text: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import concurrent.futures
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed import (
@@ -18,6 +19,7 @@ from testbed import (
     binaries,
     cache,
     cgroups,
+    commands,
     controlplane,
     failures,
     images,
@@ -35,7 +37,6 @@ from testbed import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 def up(
@@ -52,6 +53,7 @@ def up(
     naming the part at fault, with the end of its log; everything stays for a look until `down`.
     """
     _require()
+    _load_modules()
     programs = binaries.ensure()
     small = images.small_images()
     with cache.locked(f"cluster-{name}"):
@@ -93,7 +95,11 @@ def up(
             ]
         for writing in written:
             writing.result()
-        starting.start_nodes(made, numbers, programs, archive=small)
+        try:
+            starting.start_nodes(made, numbers, programs, archive=small)
+        except failures.Failure as failure:
+            hint = f"everything is left for a look; `python -m testbed down --name {name}` takes it away"
+            raise failures.Failure(f"{failure}\n  {hint}") from failure
         made.complete = True
         made.save()
         progress.say(f"cluster {name} is up: {count} nodes Ready; KUBECONFIG={layout.kubeconfig}")
@@ -189,6 +195,13 @@ def _require() -> None:
                 f"the cache {cache.root()} is below {top}, which nodes have for themselves: "
                 "set MOORING_TESTBED_CACHE to a folder elsewhere"
             )
+
+
+def _load_modules() -> None:
+    """Load what kube-proxy needs to see traffic between pods of one node, where the kernel has it as a module."""
+    if not Path("/proc/sys/net/bridge").exists():
+        progress.say("loading kernel module br_netfilter; it stays loaded")
+        commands.run(["modprobe", "br_netfilter"])
 
 
 def _take_away(name: str) -> None:

@@ -1,7 +1,7 @@
-"""etcd and kube-apiserver, and the arguments they run with.
+"""etcd and kube-apiserver: where they keep what, and running them alone.
 
-Owns the control plane's command lines, for a cluster's first node as for a lone API server on
-loopback that tests talk to:
+Owns the control plane's files, for a cluster's first node as for a lone API server on loopback
+that tests talk to:
 
     with testbed.controlplane.running() as plane:
         plane.kubectl("get", "--raw", "/readyz"); plane.kubeconfig; plane.audit_log
@@ -25,12 +25,13 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed import binaries, commands, failures, pki
+from testbed import arguments, binaries, commands, failures, pki
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 READY_SECONDS = 60.0
+_ATTEMPTS = 3
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 # One line for each request, at its end: who, what, when, and the answer's status. No bodies: no secrets.
 AUDIT_POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n"
@@ -134,55 +135,6 @@ def prepare(layout: Layout) -> None:
     (layout.folder / "audit-policy.yaml").write_text(AUDIT_POLICY)
 
 
-def etcd_arguments(layout: Layout) -> list[str]:
-    """Return etcd's arguments: plain HTTP on loopback of its network namespace, no fsync (data is throw-away)."""
-    client = f"http://127.0.0.1:{layout.etcd_port}"
-    peer = f"http://127.0.0.1:{layout.etcd_peer_port}"
-    return [
-        "--name=testbed",
-        f"--data-dir={layout.folder / 'etcd'}",
-        f"--listen-client-urls={client}",
-        f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=testbed={peer}",
-        "--unsafe-no-fsync",
-        "--log-level=warn",
-    ]
-
-
-def apiserver_arguments(layout: Layout) -> list[str]:
-    """Return kube-apiserver's arguments."""
-    secrets = layout.pki
-    arguments = [
-        f"--etcd-servers=http://127.0.0.1:{layout.etcd_port}",
-        # 0.0.0.0 within the node's network namespace, which only the cluster's own link reaches.
-        f"--bind-address={'127.0.0.1' if layout.lone else '0.0.0.0'}",  # noqa: S104
-        f"--advertise-address={layout.address}",
-        f"--secure-port={layout.port}",
-        f"--tls-cert-file={secrets / 'apiserver.crt'}",
-        f"--tls-private-key-file={secrets / 'apiserver.key'}",
-        f"--client-ca-file={secrets / 'ca.crt'}",
-        f"--service-account-key-file={secrets / 'service-accounts.key'}",
-        f"--service-account-signing-key-file={secrets / 'service-accounts.key'}",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-cluster-ip-range={layout.service_network}",
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        "--allow-privileged=true",
-        f"--audit-policy-file={layout.folder / 'audit-policy.yaml'}",
-        f"--audit-log-path={layout.audit_log}",
-        f"--kubelet-client-certificate={secrets / 'apiserver-kubelet.crt'}",
-        f"--kubelet-client-key={secrets / 'apiserver-kubelet.key'}",
-        "--kubelet-preferred-address-types=InternalIP",
-        "--enable-priority-and-fairness=false",
-    ]
-    if layout.lone:
-        # Nobody makes service accounts without a controller manager, and a loopback address is no endpoint.
-        arguments += ["--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none"]
-    return arguments
-
-
 def fetch(layout: Layout, path: str) -> tuple[int, bytes]:
     """GET a path from the API server as administrator; return status and body, (0, b"") where nobody answers."""
     context = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
@@ -228,69 +180,62 @@ def running(*, controllers: bool = False, extra_arguments: Sequence[str] = ()) -
 
     With `controllers` also kube-controller-manager (namespaces get deleted, owners collect their
     garbage, service accounts appear). `extra_arguments` go to kube-apiserver. The processes die
-    with the *thread* that entered the block, whatever happens to it. Takes about five seconds.
+    with the *thread* that entered the block, whatever happens to it. Takes about three seconds.
     Raises Failure where a part does not come up, with its log.
     """
     programs = binaries.kubernetes()
-    folder = Path(tempfile.mkdtemp(prefix="mooring-controlplane-"))
-    started: dict[str, subprocess.Popen[bytes]] = {}
-    try:
-        port, etcd_port, etcd_peer_port = _free_ports(3)
-        layout = Layout(folder, "127.0.0.1", port, etcd_port, etcd_peer_port, lone=True)
-        prepare(layout)
-        started["etcd"] = _start(layout, programs, "etcd", etcd_arguments(layout))
-        started["kube-apiserver"] = _start(
-            layout, programs, "kube-apiserver", [*apiserver_arguments(layout), *extra_arguments]
+    for attempt in range(_ATTEMPTS):
+        folder = Path(tempfile.mkdtemp(prefix="mooring-controlplane-"))
+        started: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            try:
+                layout = _launch(folder, programs, started, controllers=controllers, extra_arguments=extra_arguments)
+            except failures.Failure as failure:
+                # Somebody took a port between our finding it free and our using it.
+                if "address already in use" in str(failure) and attempt < _ATTEMPTS - 1:
+                    continue
+                raise
+            yield ControlPlane(layout, programs)
+            return
+        finally:
+            for process in reversed(started.values()):
+                process.kill()
+                process.wait()
+            shutil.rmtree(folder)
+
+
+def _launch(
+    folder: Path,
+    programs: Path,
+    started: dict[str, subprocess.Popen[bytes]],
+    *,
+    controllers: bool,
+    extra_arguments: Sequence[str],
+) -> Layout:
+    port, etcd_port, etcd_peer_port, controllers_port = _free_ports(4)
+    layout = Layout(folder, "127.0.0.1", port, etcd_port, etcd_peer_port, lone=True)
+    prepare(layout)
+    commands_of = {
+        "etcd": arguments.etcd(layout),
+        "kube-apiserver": [*arguments.apiserver(layout), *extra_arguments],
+    }
+    if controllers:
+        commands_of["kube-controller-manager"] = arguments.controller_manager(
+            layout, pod_network="10.244.0.0/16", port=controllers_port
         )
-        if controllers:
-            arguments = controller_manager_arguments(layout, pod_network="10.244.0.0/16", port=_free_ports(1)[0])
-            started["kube-controller-manager"] = _start(layout, programs, "kube-controller-manager", arguments)
-        wait_ready(
-            layout,
-            lambda: next((folder / f"{name}.log" for name, part in started.items() if part.poll() is not None), None),
-        )
-        yield ControlPlane(layout, programs)
-    finally:
-        for process in reversed(started.values()):
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder)
+    for name, words in commands_of.items():
+        started[name] = _start(layout, programs, name, words)
+    wait_ready(
+        layout,
+        lambda: next((folder / f"{name}.log" for name, part in started.items() if part.poll() is not None), None),
+    )
+    return layout
 
 
-def controller_manager_arguments(layout: Layout, *, pod_network: str, port: int = 10257) -> list[str]:
-    """Return kube-controller-manager's arguments. Pod networks of nodes are given by whoever makes the nodes."""
-    return [
-        f"--kubeconfig={layout.kubeconfig}",
-        f"--authentication-kubeconfig={layout.kubeconfig}",
-        f"--authorization-kubeconfig={layout.kubeconfig}",
-        f"--service-account-private-key-file={layout.pki / 'service-accounts.key'}",
-        f"--root-ca-file={layout.pki / 'ca.crt'}",
-        f"--cluster-signing-cert-file={layout.pki / 'ca.crt'}",
-        f"--cluster-signing-key-file={layout.pki / 'ca.key'}",
-        "--use-service-account-credentials=true",
-        f"--cluster-cidr={pod_network}",
-        "--allocate-node-cidrs=false",
-        "--leader-elect=false",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
-    ]
-
-
-def scheduler_arguments(layout: Layout) -> list[str]:
-    """Return kube-scheduler's arguments."""
-    return [
-        f"--kubeconfig={layout.kubeconfig}",
-        f"--authentication-kubeconfig={layout.kubeconfig}",
-        f"--authorization-kubeconfig={layout.kubeconfig}",
-        "--leader-elect=false",
-        "--bind-address=127.0.0.1",
-    ]
-
-
-def _start(layout: Layout, programs: Path, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(layout: Layout, programs: Path, name: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
     with (layout.folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", programs / name, *arguments],
+            ["setpriv", "--pdeathsig", "KILL", "--", programs / name, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed import controlplane, failures, namespaces, nodes, processes, state, wiring
+from testbed import arguments, controlplane, failures, namespaces, nodes, processes, state, wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +45,8 @@ def start_nodes(made: state.State, numbers: Sequence[int], programs: Path, *, ar
         record(made, f"{node}/outside", outside)
         wiring.connect_node(plan, switch, number, first)
     if 1 in names:
-        _start(made, 1, "etcd", [programs / "etcd", *controlplane.etcd_arguments(layout)])
-        _start(made, 1, "kube-apiserver", [programs / "kube-apiserver", *controlplane.apiserver_arguments(layout)])
+        _start(made, 1, "etcd", [programs / "etcd", *arguments.etcd(layout)])
+        _start(made, 1, "kube-apiserver", [programs / "kube-apiserver", *arguments.apiserver(layout)])
     for number, node in names.items():
         _start(made, number, "containerd", nodes.containerd_command(made.node_folder(node), programs), programs)
     for node in names.values():
@@ -56,9 +56,9 @@ def start_nodes(made: state.State, numbers: Sequence[int], programs: Path, *, ar
             import_archive(made, node, archive, programs)
     controlplane.wait_ready(layout, lambda: _log_of_ended(made))
     if 1 in names:
-        arguments = controlplane.controller_manager_arguments(layout, pod_network=str(plan.pod_network))
-        _start(made, 1, "kube-controller-manager", [programs / "kube-controller-manager", *arguments])
-        _start(made, 1, "kube-scheduler", [programs / "kube-scheduler", *controlplane.scheduler_arguments(layout)])
+        manager = arguments.controller_manager(layout, pod_network=str(plan.pod_network))
+        _start(made, 1, "kube-controller-manager", [programs / "kube-controller-manager", *manager])
+        _start(made, 1, "kube-scheduler", [programs / "kube-scheduler", *arguments.scheduler(layout)])
     before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     for number, node in names.items():
         folder = made.node_folder(node)
