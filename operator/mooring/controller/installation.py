@@ -67,7 +67,7 @@ class Reconciler:
         if installation is None:
             self._adopt(None)
             await self._withdraw()
-            return None
+            return _EVERY
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:

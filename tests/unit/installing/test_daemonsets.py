@@ -1,0 +1,73 @@
+"""The agent's DaemonSet: depends on nothing that it looks after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.installing import daemonsets
+from mooring.installing.installations import InstallationSpec
+
+OWNER = {"apiVersion": "mooring.dev/v1alpha1", "kind": "Installation", "name": "default", "uid": "7"}
+
+
+def made(**spec: Any) -> dict[str, Any]:
+    return daemonsets.daemon_set(
+        InstallationSpec.model_validate(spec), namespace="mooring-system", image="registry/mooring:1", owner=OWNER
+    )
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    found: dict[str, Any] = made(**spec)["spec"]["template"]["spec"]
+    return found
+
+
+def test_it_needs_no_pod_network_and_no_cluster_dns() -> None:
+    found = pod()
+    assert (found["hostNetwork"], found["hostPID"], found["dnsPolicy"]) == (True, True, "Default")
+
+
+def test_it_runs_on_every_node_before_anything_else() -> None:
+    found = pod()
+    assert {"operator": "Exists"} in found["tolerations"]
+    assert found["priorityClassName"] == "system-node-critical"
+
+
+def test_it_runs_on_the_selected_nodes_only() -> None:
+    assert pod(nodeSelector={"pool": "a"})["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "a"}
+
+
+def test_each_folder_of_the_node_is_seen_below_host() -> None:
+    found = pod(paths={"preset": "microk8s", "stateDir": "/srv/mooring"})
+    volumes = {volume["name"]: volume["hostPath"]["path"] for volume in found["volumes"]}
+    seen = {mount["mountPath"]: volumes[mount["name"]] for mount in found["containers"][0]["volumeMounts"]}
+    assert all(inside == f"/host{outside}" for inside, outside in seen.items())
+    assert {"/srv/mooring", "/var/snap/microk8s/current/opt/cni/bin"} <= set(seen.values())
+
+
+def test_two_parts_in_the_same_folder_mount_it_once() -> None:
+    found = pod(paths={"cniBinDir": "/srv/cni", "cniConfDir": "/srv/cni"})
+    paths = [volume["hostPath"]["path"] for volume in found["volumes"]]
+    assert len(paths) == len(set(paths))
+
+
+def test_its_probes_ask_on_the_nodes_own_network() -> None:
+    container = pod()["containers"][0]
+    for name, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+        assert container[name]["httpGet"] == {"host": "127.0.0.1", "port": 9454, "path": path}
+
+
+def test_its_image_and_owner_are_given() -> None:
+    found = made()
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "registry/mooring:1"
+    assert found["metadata"]["ownerReferences"] == [OWNER]
+
+
+def test_its_selector_is_what_its_pods_carry() -> None:
+    found = made()["spec"]
+    assert found["selector"]["matchLabels"].items() <= found["template"]["metadata"]["labels"].items()
+
+
+def test_what_the_admin_says_of_resources_replaces_ours() -> None:
+    wanted = {"requests": {"cpu": "1"}}
+    assert pod(agent={"resources": wanted})["containers"][0]["resources"] == wanted
+    assert pod()["containers"][0]["resources"]["limits"]
