@@ -1,0 +1,33 @@
+"""The budgets of the design, and whether a number is within them. Refuses to fail anything."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that something may be, in a unit."""
+
+    most: float
+    unit: str
+
+    def verdict(self, value: float) -> str:
+        """Say in words whether a value is within the budget."""
+        side = "within" if value <= self.most else "above"
+        shown = f"{self.most:g} {self.unit}".rstrip()
+        return f"{side} budget ({shown})"
+
+
+VERSION = Budget(1.15, "x bridge")
+BINARY = Budget(9.0, "MB")
+CALLS = Budget(0, "API calls")
+FETCHES = Budget(1, "GET")
+
+_ADD = {1: Budget(3.0, "ms"), 4: Budget(4.0, "ms")}
+_DEL = Budget(3.0, "ms")
+
+
+def overhead(verb: str, networks: int) -> Budget | None:
+    """Return the budget of a verb above its delegates with this many extra networks, None where there is none."""
+    return _ADD.get(networks) if verb == "ADD" else _DEL

@@ -1,0 +1,51 @@
+"""The plugin as it is shipped: built from plugin/ with the image's flags. Owns what version and
+commit a measurement is of."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from testbed import commands, machine
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plugin:
+    """A built plugin. `commit` ends in `+changes` where plugin/ differed from it; `size` is in bytes."""
+
+    path: Path
+    version: str
+    commit: str
+    size: int
+
+
+def commit() -> str:
+    """Return the last commit that touched plugin/, `unknown` outside a git checkout."""
+    found = commands.run(["git", "log", "-1", "--format=%h", "--", "plugin"], cwd=CHECKOUT, check=False).strip()
+    if not found:
+        return "unknown"
+    changes = commands.run(["git", "status", "--porcelain", "--", "plugin"], cwd=CHECKOUT, check=False).strip()
+    return f"{found}+changes" if changes else found
+
+
+def built(folder: Path) -> Plugin:
+    """Build the plugin into a folder. Raises Failure where Go is missing or the build fails."""
+    machine.require_go()
+    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    source = commit()
+    path = folder / "mooring"
+    variables = f"-X main.version={version} -X main.commit={source} -X main.date=1970-01-01T00:00:00Z"
+    commands.run(
+        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {variables}", "-o", path, "."],
+        cwd=CHECKOUT / "plugin",
+        environment={"CGO_ENABLED": "0"},
+    )
+    return Plugin(path, version, source, path.stat().st_size)
+
+
+def given(path: Path) -> Plugin:
+    """Describe a plugin that somebody built already. Raises Failure where it does not run."""
+    return Plugin(path.absolute(), commands.run([path.absolute(), "--version"]).strip(), "given", path.stat().st_size)

@@ -1,0 +1,45 @@
+"""Tables and verdicts as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import budgets, tables
+
+
+def test_columns_line_up() -> None:
+    shown = tables.text(["what", "ms", ""], [["a", "1.00", "within"], ["longer", "10.00", ""]])
+    assert shown.splitlines() == [
+        "what       ms",
+        "------  -----  ------",
+        "a        1.00  within",
+        "longer  10.00",
+    ]
+
+
+def test_a_row_of_another_width_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 cells under 1 headings"):
+        tables.text(["one"], [["a", "b"]])
+
+
+def test_numbers_have_the_unit_of_their_column() -> None:
+    assert tables.milliseconds(0.00123) == "1.23"
+    assert tables.signed(0.002) == "+2.00"
+    assert tables.signed(-0.0005) == "-0.50"
+    assert tables.mebibytes(1536) == "1.5"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(3.0, "within budget (3 ms)"), (3.01, "above budget (3 ms)"), (-1, "within budget (3 ms)")]
+)
+def test_a_budget_says_on_which_side_a_number_is(value: float, said: str) -> None:
+    assert budgets.Budget(3.0, "ms").verdict(value) == said
+
+
+def test_the_design_has_budgets_for_these() -> None:
+    one, four = budgets.overhead("ADD", 1), budgets.overhead("ADD", 4)
+    assert one is not None
+    assert four is not None
+    assert (one.most, four.most) == (3.0, 4.0)
+    assert budgets.overhead("ADD", 2) is None
+    assert budgets.overhead("DEL", 8) == budgets.Budget(3.0, "ms")
