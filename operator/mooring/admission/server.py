@@ -113,22 +113,25 @@ class Server:
     async def prove(self, *, server_name: str) -> None:
         """Post a known-bad and a known-good review to every path through the real listener.
 
-        Waits until the server listens. Raises selftest.SelfTestError, and leaves `ready` False, where an answer is
-        not what it must be.
+        Waits until the server listens. Raises selftest.SelfTestError, and makes `ready` False, where an answer is
+        not what it must be; while it is repeated, `ready` stays what it was.
         """
-        self._proven = False
         await self._listening.wait()
-        if self._bundle is None:
-            raise selftest.SelfTestError("the webhook server has no certificate yet")
-        await selftest.run(
-            port=self._port,
-            trusted=self._bundle.ca_certificates,
-            server_name=server_name,
-            cases=[
-                selftest.Case(path=route.path, denied=route.known_bad, allowed=route.known_good)
-                for route in self._routes.values()
-            ],
-        )
+        try:
+            if self._bundle is None:
+                raise selftest.SelfTestError("the webhook server has no certificate yet")
+            await selftest.run(
+                port=self._port,
+                trusted=self._bundle.ca_certificates,
+                server_name=server_name,
+                cases=[
+                    selftest.Case(path=route.path, denied=route.known_bad, allowed=route.known_good)
+                    for route in self._routes.values()
+                ],
+            )
+        except selftest.SelfTestError:
+            self._proven = False
+            raise
         self._proven = True
 
     async def __call__(self, fn: object) -> AsyncIterator[kopf.WebhookClientConfig]:

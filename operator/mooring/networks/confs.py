@@ -25,15 +25,11 @@ _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed configuration: its text, its value, and the paths of keys that stand more than once."""
+    """A parsed configuration: its value, the paths of keys that stand more than once, and where all stands."""
 
-    text: str
     value: object
-    duplicates: tuple[paths.Path, ...] = ()
-
-    def locate(self, path: paths.Path) -> paths.Position | None:
-        """Return where the value at `path` begins in the text."""
-        return paths.locate(self.text, path)
+    duplicates: tuple[paths.Path, ...]
+    places: paths.Locator
 
 
 class NotJSONError(ValueError):
@@ -71,7 +67,7 @@ def parse(text: str) -> Document:
         raise _explain(text, _outside_of_texts(text, str(error)), "") from error
     except RecursionError as error:
         raise _failure(text, 0, "nested too deep", "Write a configuration with fewer levels of brackets.") from error
-    return Document(text=text, value=value, duplicates=_paths_of(value, repeated) if repeated else ())
+    return Document(value=value, duplicates=_paths_of(value, repeated) if repeated else (), places=paths.Locator(text))
 
 
 class _ConstantError(ValueError):

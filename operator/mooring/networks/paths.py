@@ -45,47 +45,60 @@ def position(text: str, offset: int) -> Position:
     return Position(offset=offset, line=text.count("\n", 0, offset) + 1, column=offset - start + 1)
 
 
-def locate(text: str, path: Path) -> Position | None:
-    """Return where the value at `path` begins in a JSON text, or None where there is no such value.
+class Locator:
+    """Finds values in one JSON text, which must have been parsed before.
 
-    The text must have been parsed before. Of a key that stands twice the last one counts, as for every
-    decoder that matters here.
+    Each object and list is scanned once, however often something in it is looked for: a hostile text must not cost
+    more than a long one.
     """
-    decoder = json.JSONDecoder()
-    offset = _skip(text, 0)
-    try:
+
+    def __init__(self, text: str) -> None:
+        """Take the text; nothing is scanned yet."""
+        self._text = text
+        # Values are only skipped: what they are does not matter, and a long number must not be an error.
+        self._decoder = json.JSONDecoder(parse_int=len, parse_float=len)
+        self._children: dict[int, dict[str | int, int]] = {}
+
+    def locate(self, path: Path) -> Position | None:
+        """Return where the value at `path` begins, or None where there is no such value.
+
+        Of a key that stands twice the last one counts, as for every decoder that matters here.
+        """
+        offset = self._skip(0)
         for step in path:
-            found = _child(text, offset, step, decoder)
+            children = self._children.get(offset)
+            if children is None:
+                try:
+                    children = self._children[offset] = self._scan(offset)
+                except RecursionError:
+                    # Parsing stopped just short of the limit, and here we are called from deeper down.
+                    return None
+            found = children.get(step)
             if found is None:
                 return None
             offset = found
-    except (ValueError, IndexError, RecursionError):
-        return None
-    return position(text, offset)
+        return position(self._text, offset)
 
+    def _scan(self, offset: int) -> dict[str | int, int]:
+        """Return the offsets of the values of the object or list at `offset`, by key or index."""
+        found: dict[str | int, int] = {}
+        text = self._text
+        opening = text[offset : offset + 1]
+        if opening not in ("{", "["):
+            return found
+        offset = self._skip(offset + 1)
+        while text[offset] not in "}]":
+            key: str | int = len(found)
+            if opening == "{":
+                key, offset = self._decoder.raw_decode(text, offset)
+                offset = self._skip(self._skip(offset) + 1)
+            found[key] = offset
+            _, offset = self._decoder.raw_decode(text, offset)
+            offset = self._skip(offset)
+            if text[offset] == ",":
+                offset = self._skip(offset + 1)
+        return found
 
-def _child(text: str, offset: int, step: str | int, decoder: json.JSONDecoder) -> int | None:
-    opening = text[offset]
-    if opening != ("{" if isinstance(step, str) else "["):
-        return None
-    found = None
-    index = 0
-    offset = _skip(text, offset + 1)
-    while text[offset] not in "}]":
-        key: object = index
-        if opening == "{":
-            key, offset = decoder.raw_decode(text, offset)
-            offset = _skip(text, _skip(text, offset) + 1)
-        if key == step:
-            found = offset
-        _, offset = decoder.raw_decode(text, offset)
-        offset = _skip(text, offset)
-        if text[offset] == ",":
-            offset = _skip(text, offset + 1)
-        index += 1
-    return found
-
-
-def _skip(text: str, offset: int) -> int:
-    match = _BLANKS.match(text, offset)
-    return offset if match is None else match.end()
+    def _skip(self, offset: int) -> int:
+        match = _BLANKS.match(self._text, offset)
+        return offset if match is None else match.end()

@@ -47,7 +47,7 @@ class Notes:
         """Note something at a path of the configuration; `mild` makes a refusal a warning."""
         if self.full:
             return
-        place = self._document.locate(path) if self._document is not None else None
+        place = self._document.places.locate(path) if self._document is not None else None
         where = f"{CONFIG}: {paths.render(path)}" if path else CONFIG
         self._add(code, where, message, remedy, place, mild=mild)
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from mooring.networks import annotations as selections
 from mooring.networks import requests
 
-
 KEYS = [
     "name", "namespace", "interface", "interfaceRequest", "ips", "mac", "infiniband-guid", "portMappings",
     "bandwidth", "default-route", "cni-args", "deviceID", "ipam-claim-reference",

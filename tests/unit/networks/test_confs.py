@@ -31,10 +31,11 @@ class TestWhatIsJSON:
     @given(JSON)
     def test_every_value_is_found_again_in_the_text(self, value: object) -> None:
         text = json.dumps(value, indent=1)
+        places = paths.Locator(text)
         waiting: list[tuple[paths.Path, object]] = [((), value)]
         while waiting:
             path, item = waiting.pop()
-            place = paths.locate(text, path)
+            place = places.locate(path)
             assert place is not None
             assert json.JSONDecoder().raw_decode(text, place.offset)[0] == item
             if isinstance(item, dict):
@@ -47,13 +48,13 @@ class TestWhatIsJSON:
         assert [paths.render(path) for path in document.duplicates] == ["$.a", "$.a[0].b"]
 
     def test_the_last_of_two_keys_is_the_one_that_is_located(self) -> None:
-        place = paths.locate('{"a": 1, "a": 22}', ("a",))
+        place = paths.Locator('{"a": 1, "a": 22}').locate(("a",))
         assert place is not None
         assert place.offset == 14
 
     @pytest.mark.parametrize("path", [("b",), ("a", 0), (0,), ("a", "b", "c")])
     def test_what_is_not_there_has_no_place(self, path: paths.Path) -> None:
-        assert paths.locate('{"a": {"b": 1}}', path) is None
+        assert paths.Locator('{"a": {"b": 1}}').locate(path) is None
 
     def test_an_integer_of_any_length_is_read(self) -> None:
         assert confs.parse("1" * 10_000).value == float("inf")

@@ -103,6 +103,14 @@ class TestRobustness:
     def test_a_hostile_configuration_gives_a_bounded_list(self) -> None:
         assert len(judge(bridge(**{f"colour{n}": n for n in range(5000)}))) == LIMIT
 
+    def test_a_hostile_list_of_options_is_located_once(self) -> None:
+        text = '{"type": "bridge", "mtu": ' + "1" * 9999 + ", " + ", ".join(f'"x{n}": {n}' for n in range(20_000)) + "}"
+        assert len(judge(text)) == LIMIT
+
+    def test_no_depth_makes_it_raise(self) -> None:
+        for depth in range(800, 1100):
+            judge('{"type": "bridge", "vlan": "1", "colour": ' + "[" * depth + "]" * depth + "}")
+
     def test_thousands_of_ranges_are_compared_in_little_time(self) -> None:
         ranges = [[{"subnet": f"10.{n // 256}.{n % 256}.0/24"}] for n in range(3000)]
         assert judge(bridge(ipam={"type": "host-local", "ranges": ranges})) == []
