@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -167,7 +168,7 @@ class Node:
 @pytest.fixture(scope="module")
 def agent_kubeconfig(plane: ControlPlane, kinds: None) -> Path:
     """Credentials of the agent's service account, with exactly the rights that the manifests give it."""
-    for name in ("namespace", "agent-rbac"):
+    for name in ("namespace", "service-accounts", "agent-rbac"):
         plane.kubectl("apply", "-f", f"manifests/base/{name}.yaml")
     plane.kubectl("apply", "-f", "crds/network-attachment-definitions.yaml")  # the operator's work, in a cluster
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -213,6 +214,9 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     conf = json.loads(node.conf.read_text())
     assert (conf["type"], conf["logLevel"], conf["delegates"]) == ("mooring", "debug", [PRIMARY])
     assert node.seen("/opt/cni/bin/mooring").read_text() == PLUGIN
+    kubeconfig = node.seen("/etc/cni/net.d/mooring.d/kubeconfig")
+    assert conf["kubeconfig"] == "/etc/cni/net.d/mooring.d/kubeconfig"
+    assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
     heartbeat = json.loads(node.seen("/var/lib/mooring/networks/heartbeat").read_text())
     assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - heartbeat["boottime"] <= 30
 
@@ -302,6 +306,30 @@ def test_a_plugin_that_does_not_prove_itself_leaves_the_node_as_it_was(ready: No
     eventually(lambda: "the old one stays" in ready.unready(), what="the complaint")
     assert ready.seen("/opt/cni/bin/mooring").read_text() == PLUGIN
     assert ready.conf.exists()
+
+
+def test_the_plugin_s_credentials_are_its_own_and_bound_to_the_node(ready: Node) -> None:
+    plane = ready.plane
+    kubeconfig = ready.seen("/etc/cni/net.d/mooring.d/kubeconfig")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(plane.programs / "kubectl"), f"--kubeconfig={kubeconfig}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    who = json.loads(run("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]
+    assert who["username"] == "system:serviceaccount:mooring-system:mooring-plugin"
+    assert who["extra"]["authentication.kubernetes.io/node-name"] == [ready.name]
+    assert run("auth", "can-i", "get", "network-attachment-definitions.k8s.cni.cncf.io").stdout == "yes\n"
+    assert run("auth", "can-i", "list", "pods").stdout == "no\n"
+    before = kubeconfig.read_bytes()
+    ready.stop()
+    ready.start()
+    eventually(ready.ready, what="readiness")
+    assert kubeconfig.read_bytes() == before
+    kubeconfig.unlink()
+    ready.stop()
+    ready.start()
+    eventually(kubeconfig.exists, what="new credentials")
 
 
 def test_the_agent_may_not_do_more_than_its_work(plane: ControlPlane, agent_kubeconfig: Path) -> None:

@@ -12,9 +12,22 @@ import functools
 import logging
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import binaries, cache, conf, health, inventory, loops, revisions, sandboxes, status, supervising
+from mooring.agent import (
+    binaries,
+    cache,
+    conf,
+    credentials,
+    health,
+    inventory,
+    loops,
+    revisions,
+    sandboxes,
+    status,
+    supervising,
+)
 from mooring.kube import client as clients
 from mooring.kube import errors, events, informers, resources
 from mooring.node import clocks
@@ -95,6 +108,14 @@ class Agent:
             on_applied=changed,
             on_health=changed,
         )
+        self.credentials = credentials.Credentials(
+            client,
+            node=node,
+            namespace=namespace,
+            revision=lambda: self.revisions.current,
+            now=time.time,
+            on_health=changed,
+        )
         self.cache = cache.Cache(
             revision=lambda: self.revisions.current, on_current=self._cache_current, on_health=changed
         )
@@ -138,6 +159,7 @@ class Agent:
             self.revisions,
             self.binaries,
             self.conf,
+            self.credentials,
             self.cache,
             self.heart,
             self.status,

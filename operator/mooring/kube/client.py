@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -67,6 +68,14 @@ class Client:
     def url(self) -> str:
         """The API server's URL, without credentials."""
         return str(self._api.configuration.host)
+
+    def certificate_authority(self) -> bytes:
+        """Return the PEM text that the API server's certificate is checked against; b"" for the system's own.
+
+        Reads a file. Raises `OSError`.
+        """
+        path = self._api.configuration.ssl_ca_cert
+        return Path(path).read_bytes() if path else b""
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> dict[str, Any]:
         """Return an object."""

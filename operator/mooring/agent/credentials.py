@@ -1,0 +1,166 @@
+"""Owns the plugin's identity at the API server: a kubeconfig on the node whose token is renewed in time.
+
+The token is not the one of the agent's pod, which dies with the pod: it is asked for the service account
+`mooring-plugin`, bound to the Node object, and renewed at half its life. A kubeconfig is replaced as one file, so the
+plugin never reads a new token beside an old certificate authority. Refuses to log any of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from mooring.agent import loops
+from mooring.kube import errors, resources
+from mooring.node import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mooring.agent.revisions import Revision
+    from mooring.kube.client import Client
+
+SERVICE_ACCOUNT = "mooring-plugin"
+LIFE_SECONDS = 24 * 3600
+_MODE = 0o600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Token:
+    """What a service account's token says of itself; times are seconds since 1970."""
+
+    issued: float
+    expires: float
+    node: str
+    """The UID of the Node that it is bound to."""
+
+    @property
+    def renewal(self) -> float:
+        """When it is to be replaced: at half its life."""
+        return (self.issued + self.expires) / 2
+
+
+class Credentials(loops.Reconciler):
+    """Keeps `mooring.d/kubeconfig` usable."""
+
+    name = "credentials"
+    reason = "CredentialsNotWritten"
+    period = 600.0  # a token is renewed hours before it ends; this is soon enough
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        node: str,
+        namespace: str,
+        revision: Callable[[], Revision | None],
+        now: Callable[[], float],
+        on_health: Callable[[], None],
+    ) -> None:
+        """`now` is the wall clock in seconds: tokens know no other."""
+        super().__init__(on_health=on_health)
+        self._client = client
+        self._node = node
+        self._namespace = namespace
+        self._revision = revision
+        self._now = now
+
+    async def look(self) -> float | None:
+        """Renew the token where it is old, of another node, or not there."""
+        revision = self._revision()
+        if revision is None:
+            return None
+        path = revision.places.seen(revision.places.kubeconfig)
+        found = await asyncio.to_thread(_read, path)
+        token = None if found is None else inspect(_token_of(found))
+        try:
+            node = await self._client.get(resources.NODES, self._node)
+            authority = await asyncio.to_thread(self._client.certificate_authority)
+            uid = node["metadata"]["uid"]
+            wanted = kubeconfig(server=self._client.url, authority=authority, token=_token_of(found or {}))
+            if token is None or token.node != uid or token.renewal <= self._now() or found != wanted:
+                fresh = await self._ask(uid)
+                token = inspect(fresh)
+                document = kubeconfig(server=self._client.url, authority=authority, token=fresh)
+                await asyncio.to_thread(_write, path, document)
+        except errors.ApiError as error:
+            if token is None or token.expires <= self._now():
+                raise
+            # The one on the node serves on.
+            self.tell(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
+            return self.pause.longest
+        self.tell(settled=True)
+        return None
+
+    async def _ask(self, uid: str) -> str:
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {
+                "expirationSeconds": LIFE_SECONDS,
+                "boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": self._node, "uid": uid},
+            },
+        }
+        answer = await self._client.create(
+            resources.SERVICE_ACCOUNTS, request, namespace=self._namespace, name=SERVICE_ACCOUNT, subresource="token"
+        )
+        return str(answer["status"]["token"])
+
+
+def kubeconfig(*, server: str, authority: bytes, token: str) -> dict[str, Any]:
+    """Return a kubeconfig for one server and one token; JSON of it is YAML too."""
+    name = "mooring"
+    cluster = {"server": server}
+    if authority:
+        cluster["certificate-authority-data"] = base64.b64encode(authority).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": cluster}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "users": [{"name": name, "user": {"token": token}}],
+    }
+
+
+def inspect(token: str) -> Token | None:
+    """Return what a token says of itself, without proof; None for what is no token of a node."""
+    try:
+        body = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return Token(
+            issued=float(claims["iat"]),
+            expires=float(claims["exp"]),
+            node=str(claims["kubernetes.io"]["node"]["uid"]),
+        )
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _token_of(document: dict[str, Any]) -> str:
+    try:
+        token = document["users"][0]["user"]["token"]
+    except (KeyError, IndexError, TypeError):
+        return ""
+    return token if isinstance(token, str) else ""
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the kubeconfig on the node; None where there is none that we wrote, or one that others can read."""
+    try:
+        if path.stat().st_mode & 0o077:
+            return None
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    files.make_folder(path.parent, mode=0o700)
+    files.sweep(path.parent)
+    files.write_atomically(path, json.dumps(document).encode(), mode=_MODE, durable=True)
