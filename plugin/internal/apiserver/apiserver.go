@@ -21,7 +21,7 @@ import (
 const (
 	requestTimeout = 2500 * time.Millisecond
 	retryPause     = 250 * time.Millisecond
-	eventTimeout   = time.Second
+	eventTimeout   = 2500 * time.Millisecond
 	maxAnswer      = 8 << 20
 	userAgent      = "mooring-plugin"
 )

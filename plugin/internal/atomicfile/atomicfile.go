@@ -9,20 +9,38 @@ import (
 	"path/filepath"
 )
 
-// Write puts data at path with this mode. The temporary name starts with a dot and carries
-// no extension, so that nobody who reads the folder takes it for a file of theirs.
+// Temporary is the name under which the file at path is written. It starts with a dot and
+// ends in no extension that anybody loads; it is always the same, so that whoever removes the
+// file can remove what a killed writer left.
+func Temporary(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
+}
+
+// Write puts data at path with this mode. One path has one writer at a time.
 func Write(path string, data []byte, mode os.FileMode) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".mooring-")
+	temporary := Temporary(path)
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, writeErr := temporary.Write(data)
-	err = errors.Join(writeErr, temporary.Chmod(mode), temporary.Close())
+	_, writeErr := file.Write(data)
+	err = errors.Join(writeErr, file.Chmod(mode), file.Close())
 	if err == nil {
-		err = os.Rename(temporary.Name(), path)
+		err = os.Rename(temporary, path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temporary.Name()))
+		return errors.Join(err, os.Remove(temporary))
 	}
 	return nil
+}
+
+// Remove deletes the file at path and what a killed writer left of it; absence is no error.
+func Remove(path string) error {
+	var problems []error
+	for _, name := range []string{path, Temporary(path)} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
 }

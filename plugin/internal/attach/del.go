@@ -22,6 +22,9 @@ const lockPatience = 30 * time.Second
 // API server, no network definition and no annotation.
 func (s *Session) Del(ctx context.Context) error {
 	s.Log.About("DEL %s", s.Call.ContainerID)
+	if err := journal.Sweep(s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName); err != nil {
+		s.Log.Warnf("the journal: %v", err)
+	}
 	limited, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	file, contents, err := journal.Open(limited, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
@@ -53,8 +56,21 @@ func (s *Session) undoJournal(ctx context.Context, file *journal.File, contents 
 	if !contents.Intact || len(contents.States) == 0 {
 		return s.salvage(ctx, file, contents)
 	}
+	s.endStragglers(contents)
 	problems := s.undo(ctx, file, pending(contents), s.Call.Netns, deleting)
 	return s.finish(file, contents, problems)
+}
+
+// endStragglers ends what still runs of a call that was killed: a delegate dies with us, but
+// a program that the delegate started does not, and it must not finish behind our back.
+func (s *Session) endStragglers(contents *journal.Contents) {
+	killed := slices.ContainsFunc(contents.States, func(state journal.State) bool { return state.Open })
+	if !killed || contents.Header == nil || contents.Header.BootID != networks.BootID() {
+		return
+	}
+	if err := delegate.EndStragglers(s.Call.ContainerID); err != nil {
+		s.Log.Errorf("an earlier call of this sandbox was killed: %v", err)
+	}
 }
 
 // pending leaves out what was never begun. After a reboot "begun" proves nothing: only the
@@ -77,6 +93,7 @@ func (s *Session) finish(file *journal.File, contents *journal.Contents, problem
 	if kept {
 		err = file.Close()
 	} else {
+		s.removeScratch()
 		err = file.Remove()
 	}
 	if err != nil {

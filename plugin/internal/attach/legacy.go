@@ -10,7 +10,6 @@ import (
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
-	"mooring.dev/mooring/plugin/internal/networks"
 	"mooring.dev/mooring/plugin/internal/object"
 	"mooring.dev/mooring/plugin/internal/podinfo"
 )
@@ -62,9 +61,18 @@ func (s *Session) importScratch(containerID, ifName string) (*journal.File, *jou
 			return nil, nil, fmt.Errorf("scratch file %s: %w", path, err)
 		}
 		s.Log.Verbosef("took over %d attachments from the scratch file %s", len(states), path)
-		return file, contents, os.Remove(path)
+		return file, contents, nil
 	}
 	return nil, nil, nil
+}
+
+// removeScratch deletes the scratch file of a sandbox that is undone.
+func (s *Session) removeScratch() {
+	for _, root := range s.roots() {
+		if err := os.Remove(filepath.Join(root, s.Call.ContainerID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.Log.Warnf("the scratch file: %v", err)
+		}
+	}
 }
 
 func (s *Session) readScratch(data []byte, root, containerID, ifName string) ([]journal.State, error) {
@@ -147,8 +155,10 @@ func (s *Session) writeImported(states []journal.State, containerID, ifName stri
 	for _, state := range states {
 		attachments = append(attachments, state.Attachment)
 	}
+	// No boot had this id: whatever of the intents is undone, "begun" or not, should this call be
+	// killed before it has written more.
 	header := journal.Header{
-		BootID: networks.BootID(), ContainerID: containerID, IfName: ifName, Netns: s.Call.Netns,
+		BootID: "00000000-0000-0000-0000-000000000000", ContainerID: containerID, IfName: ifName, Netns: s.Call.Netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
 	}
 	file, err := journal.Create(s.Conf.CNIDir, header, attachments, s.Now)

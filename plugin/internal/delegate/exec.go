@@ -31,8 +31,8 @@ const (
 	pipeGrace = 500 * time.Millisecond
 )
 
-// Marker is in the environment of every delegate: whoever finds it at its start was called
-// by itself.
+// Marker is in the environment of every delegate, with the container's id: whoever finds it at
+// its start was called by itself.
 const Marker = "MOORING_DELEGATE"
 
 var errTooMuch = errors.New("more output than allowed")
@@ -148,11 +148,19 @@ func environ(verb string, call Call, path []string) []string {
 	for _, pair := range call.Args {
 		args = append(args, pair[0]+"="+pair[1])
 	}
-	kept = append(kept, Marker+"=1", "CNI_COMMAND="+verb, "CNI_PATH="+strings.Join(path, string(os.PathListSeparator)))
+	kept = append(kept, Marker+"="+call.marker(), "CNI_COMMAND="+verb, "CNI_PATH="+strings.Join(path, string(os.PathListSeparator)))
 	if call.ContainerID != "" {
 		kept = append(kept, "CNI_CONTAINERID="+call.ContainerID, "CNI_NETNS="+call.Netns, "CNI_IFNAME="+call.IfName, "CNI_ARGS="+strings.Join(args, ";"))
 	}
 	return kept
+}
+
+// marker is the container's id; STATUS and GC are about none.
+func (c Call) marker() string {
+	if c.ContainerID == "" {
+		return "node"
+	}
+	return c.ContainerID
 }
 
 func describe(kind, verb string) string { return fmt.Sprintf("plugin %s (%s)", kind, verb) }

@@ -45,10 +45,7 @@ func Remember(root string, conf *netconf.Conf, call Call, result json.RawMessage
 
 // Forget removes the entry; that there is none is no error.
 func Forget(root, network, containerID, ifName string) error {
-	if err := os.Remove(cachePath(root, network, containerID, ifName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return atomicfile.Remove(cachePath(root, network, containerID, ifName))
 }
 
 // Recall finds the result that libcni cached for an attachment, nil where it did not.

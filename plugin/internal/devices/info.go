@@ -54,8 +54,5 @@ func RemoveInfo(path string) error {
 	if filepath.Dir(path) != cniInfo {
 		return fmt.Errorf("%q is no file of %s", path, cniInfo)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return atomicfile.Remove(path)
 }

@@ -10,6 +10,7 @@ import (
 type State struct {
 	Attachment
 	Begun       bool            // some verb was begun
+	Open        bool            // the last record says begun: it runs, or was killed
 	Attached    bool            // the last record is a result of ADD without error
 	Undone      bool            // the last record is a result of DEL without error
 	Quarantined bool            // given up, the agent's now
@@ -101,9 +102,9 @@ func (c *Contents) take(record json.RawMessage) bool {
 	}
 	switch kind.Type {
 	case "begun":
-		state.Begun, state.Attached, state.Undone = true, false, false
+		state.Begun, state.Open, state.Attached, state.Undone = true, true, false, false
 	case "result":
-		state.Begun = true
+		state.Begun, state.Open = true, false
 		state.Attached = kind.Verb == "ADD" && kind.Error == nil
 		state.Undone = kind.Verb == "DEL" && kind.Error == nil
 		if kind.Verb == "ADD" {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
+
+	"mooring.dev/mooring/plugin/internal/atomicfile"
 )
 
 // ErrExists says that this sandbox has a journal already.
@@ -43,7 +45,7 @@ func Create(cniDir string, header Header, attachments []Attachment, now func() t
 	}
 	header.Type, header.Version, header.Time = "header", Version, stamp(now())
 	path := Path(cniDir, header.ContainerID, header.IfName)
-	temporary := filepath.Join(Dir(cniDir), "."+filepath.Base(path)+".tmp")
+	temporary := atomicfile.Temporary(path)
 	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -146,6 +148,15 @@ func (j *File) Sync() error {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// Sweep removes what a call that was killed while it made the journal left.
+func Sweep(cniDir, containerID, ifName string) error {
+	err := os.Remove(atomicfile.Temporary(Path(cniDir, containerID, ifName)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Begin notes that a delegate is about to run.
