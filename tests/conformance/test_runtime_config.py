@@ -1,0 +1,179 @@
+"""RTC: runtimeConfig and CNI_ARGS: who is given what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.node import ANNOTATIONS, NETWORKS, Json, Node, chain, stub
+
+PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]
+
+
+def _given(call: Json) -> Json:
+    """The runtimeConfig of a call of the stub."""
+    given: Json = call["conf"].get("runtimeConfig", {})
+    return given
+
+
+def test_RTC_1_each_plugin_gets_only_the_capabilities_that_it_declares(node: Node) -> None:
+    network = chain(
+        "a",
+        {"type": "stub", "capabilities": {"ips": True, "mac": False}},
+        {"type": "other", "capabilities": {"mac": True, "ips": False}},
+        {"type": "third"},
+    )
+    node.network("a", network)
+    request = {"name": "a", "ips": ["10.1.1.1/24"], "mac": "02:00:00:00:00:07"}
+    conf, pod = node.conf(stub()), node.pod()
+    node.add(conf, pod, [request]).ok()
+    node.delete(conf, pod).ok()
+    for verb in ("ADD", "DEL"):
+        given = {call["type"]: _given(call) for call in node.calls(verb) if call["env"]["CNI_IFNAME"] == "net1"}
+        assert given == {"stub": {"ips": ["10.1.1.1/24"]}, "other": {"mac": "02:00:00:00:00:07"}, "third": {}}
+
+
+def test_RTC_2_what_the_runtime_gives_reaches_the_default_network_only(node: Node) -> None:
+    capabilities = {"portMappings": True, "ips": True, "mac": True, "dns": True, "bandwidth": True, ANNOTATIONS: True}
+    node.network("a", stub("a", capabilities=capabilities))
+    node.network("everyone", stub("everyone", capabilities=capabilities), namespace="kube-system")
+    runtime = {
+        "portMappings": PORTS,
+        "ips": ["10.1.1.1/24"],
+        "mac": "02:00:00:00:00:07",
+        "dns": {"servers": ["10.96.0.10"]},
+        "bandwidth": {"ingressRate": 1000},
+    }
+    conf = node.conf(stub(capabilities=capabilities), runtimeConfig=runtime, defaultNetworks=["everyone"])
+    conf["clusterNetwork"] = "primary"
+    node.network("primary", stub("primary", capabilities=capabilities), namespace="kube-system")
+    node.add(conf, node.pod(), "a").ok()
+    first, *others = node.calls("ADD")
+    assert _given(first) == runtime | {ANNOTATIONS: {NETWORKS: "a"}}
+    assert [_given(call) for call in others] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("capability", "value"),
+    [
+        ("dns", {"servers": ["10.96.0.10"], "searches": ["a.b"], "options": ["ndots:5"]}),
+        ("aliases", ["web", "www"]),
+        ("ipRanges", [[{"subnet": "10.1.2.0/24", "rangeStart": "10.1.2.3"}]]),
+        ("cgroupPath", "/kubepods/pod6d0f1c3e"),
+        ("portMappings", PORTS),
+        ("something.example.com/new", {"number": 12345678901234567890, "none": None}),
+    ],
+)
+def test_RTC_3_any_capability_reaches_the_default_network_unchanged(node: Node, capability: str, value: Any) -> None:
+    conf = node.conf(stub(capabilities={capability: True}), runtimeConfig={capability: value})
+    pod = node.pod()
+    node.add(conf, pod).ok()
+    node.delete(conf, pod).ok()
+    for call in node.calls():
+        assert _given(call) == {capability: value}
+
+
+REQUESTS = [
+    ("ips", {"ips": ["10.1.1.1/24"]}, "ips"),
+    ("mac", {"mac": "02:00:00:00:00:07"}, "mac"),
+    ("portMappings", {"portMappings": [{"hostPort": 1, "containerPort": 2}]}, "portMappings"),
+    ("bandwidth", {"bandwidth": {"ingressRate": 1}}, "bandwidth"),
+    ("infiniband-guid", {"infiniband-guid": "02:00:00:00:00:00:00:07"}, "infinibandGUID"),
+]
+
+
+@pytest.mark.parametrize(("key", "request_", "capability"), REQUESTS, ids=[key for key, _, _ in REQUESTS])
+def test_RTC_4_a_request_that_no_plugin_offers_fails_before_anything_runs(
+    node: Node, key: str, request_: Json, capability: str
+) -> None:
+    node.network("a", stub("a", capabilities={capability: False}))
+    error = node.add(node.conf(stub()), node.pod(), [{"name": "a"} | request_]).error
+    assert error["code"] == 7
+    assert capability in error["msg"]
+    assert "default/a" in error["msg"]
+    assert node.calls() == []
+
+
+@pytest.mark.parametrize(("key", "request_", "capability"), REQUESTS, ids=[key for key, _, _ in REQUESTS])
+def test_RTC_4_a_key_of_the_conf_relaxes_that_to_a_warning(
+    node: Node, key: str, request_: Json, capability: str
+) -> None:
+    node.network("a", stub("a"))
+    done = node.add(node.conf(stub(), requireCapabilities=False), node.pod(), [{"name": "a"} | request_])
+    done.ok()
+    assert capability in done.stderr
+    assert _given(node.calls()[1]) == {}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"ingressRate": 1000},
+        {"egressRate": 1000, "egressBurst": 2000},
+        {"ingressRate": 1, "ingressBurst": 2, "egressRate": 3, "egressBurst": 4},
+    ],
+)
+def test_RTC_5_bandwidth_holds_what_was_asked_for_and_no_zeros(node: Node, asked: Json) -> None:
+    node.network("a", stub("a", capabilities={"bandwidth": True}))
+    node.add(node.conf(stub()), node.pod(), [{"name": "a", "bandwidth": asked}]).ok()
+    assert _given(node.calls()[1]) == {"bandwidth": asked}
+
+
+def _pairs(call: Json) -> list[str]:
+    arguments: str = call["env"]["CNI_ARGS"]
+    return arguments.split(";")
+
+
+def test_RTC_6_addresses_are_in_the_arguments_where_a_plugin_knows_only_the_old_form(node: Node) -> None:
+    node.network("a", stub("a"))
+    request = {"name": "a", "ips": ["10.1.1.1/24", "fd00::1/64"], "mac": "02:00:00:00:00:07"}
+    conf, pod = node.conf(stub(), requireCapabilities=False), node.pod()
+    node.add(conf, pod, [request]).ok()
+    node.delete(conf, pod).ok()
+    first, second = node.calls("ADD")
+    assert not [pair for pair in _pairs(first) if pair.startswith(("IP=", "MAC="))]
+    assert {"IP=10.1.1.1/24,fd00::1/64", "MAC=02:00:00:00:00:07"} <= set(_pairs(second))
+    assert _pairs(node.calls("DEL")[0]) == _pairs(second)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    ["A=1;B=2", "WITH=a=b=c", "EMPTY=", "A=1;", "A=1;A=2", "Z=1;A=2", "IP=10.0.0.9"],
+    ids=["plain", "with =", "empty", "trailing ;", "twice", "order", "IP"],
+)
+def test_RTC_7_the_arguments_of_the_runtime_stay_whole_and_in_order_on_every_verb(node: Node, extra: str) -> None:
+    node.network("a", stub("a"))
+    pod = node.pod()
+    arguments = f"{pod.args};{extra}"
+    conf = node.conf(stub())
+    node.add(conf, pod, "a", env={"CNI_ARGS": arguments}).ok()
+    node.call("CHECK", conf | {"prevResult": {"cniVersion": "1.0.0"}}, pod, env={"CNI_ARGS": arguments}).ok()
+    node.delete(conf, pod, env={"CNI_ARGS": arguments}).ok()
+    wanted = [pair for pair in arguments.split(";") if pair]
+    for call in node.calls():
+        assert [pair for pair in _pairs(call) if pair in wanted] == wanted
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "IgnoreUnknown=1", "K8S_POD_NAMESPACE=;K8S_POD_NAME=", "IgnoreUnknown=1;FOO=bar"]
+)
+def test_RTC_7_the_pods_keys_are_always_there(node: Node, arguments: str) -> None:
+    pod = node.pod()
+    node.add(node.conf(stub()), pod, env={"CNI_ARGS": arguments}).ok()
+    keys = [pair.partition("=")[0] for pair in _pairs(node.calls()[0])]
+    for key in ("IgnoreUnknown", *(f"K8S_POD_{key}" for key in ("NAMESPACE", "NAME", "INFRA_CONTAINER_ID", "UID"))):
+        assert keys.count(key) == 1
+    assert f"K8S_POD_INFRA_CONTAINER_ID={pod.container}" in _pairs(node.calls()[0])
+
+
+@pytest.mark.parametrize("arguments", ["novalue", "A=1;B;C=2", "=1"])
+def test_RTC_7_arguments_that_are_no_pairs_are_refused_by_add_and_never_hinder_del(node: Node, arguments: str) -> None:
+    pod = node.pod()
+    conf = node.conf(stub())
+    error = node.add(conf, pod, env={"CNI_ARGS": arguments}).error
+    assert error["code"] == 4
+    assert "CNI_ARGS" in error["msg"]
+    node.add(conf, pod).ok()
+    node.delete(conf, pod, env={"CNI_ARGS": arguments}).ok()
+    assert node.ran() == ["ADD eth0", "DEL eth0"]
