@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbed.kubectl import CHECKOUT, Cluster, Failed, eventually, is_up, testbed
+from testbed.kubectl import CHECKOUT, Cluster, Failed, ask_testbed, eventually, is_up
 
 NAME = "demo"
 SNAPSHOT = Path("/run") / "mooring-demo.before"
@@ -102,10 +102,10 @@ def up() -> None:
     """Show the whole of it."""
     step(f"a real cluster of {NODES} nodes")
     if not is_up(NAME) and not SNAPSHOT.exists():
-        testbed("snapshot", str(SNAPSHOT))
-    testbed("up", "--name", NAME, "--nodes", str(NODES))
+        ask_testbed("snapshot", str(SNAPSHOT))
+    ask_testbed("up", "--name", NAME, "--nodes", str(NODES))
     step("the image, built from the Dockerfile and loaded into the nodes")
-    testbed("load-image", testbed("image").splitlines()[-1], "--name", NAME)
+    ask_testbed("load-image", ask_testbed("image").splitlines()[-1], "--name", NAME)
     cluster = Cluster(NAME)
     show(cluster.kubectl("get", "nodes", "-o", "wide"))
     install(cluster)
@@ -123,7 +123,7 @@ def up() -> None:
 
 def down() -> None:
     """End the demo."""
-    testbed("down", "--name", NAME)
+    ask_testbed("down", "--name", NAME)
     print("the demo is gone; `make demo-check-clean` compares the machine with what was noted before it")
 
 

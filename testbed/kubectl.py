@@ -24,7 +24,7 @@ class Failed(Exception):
     """A command or a wait did not end as it should; the text is for the person at the terminal."""
 
 
-def testbed(*arguments: str) -> str:
+def ask_testbed(*arguments: str) -> str:
     """Run a command of the testbed; its progress goes to stderr as it is, what it prints is returned.
 
     Raises:
@@ -48,8 +48,8 @@ class Cluster:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.kubectl_path = Path(testbed("binaries").splitlines()[-1]) / "kubectl"
-        self.kubeconfig = testbed("kubeconfig", "--name", name).splitlines()[-1]
+        self.kubectl_path = Path(ask_testbed("binaries").splitlines()[-1]) / "kubectl"
+        self.kubeconfig = ask_testbed("kubeconfig", "--name", name).splitlines()[-1]
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run kubectl and return what happened, failed or not."""
@@ -97,7 +97,7 @@ class Cluster:
         Raises:
             Failed: the command's exit status was not 0.
         """
-        return testbed("exec-node", "--name", self.name, node, "--", *command)
+        return ask_testbed("exec-node", "--name", self.name, node, "--", *command)
 
     def network_status(self, pod: str, namespace: str = "default") -> list[dict[str, Any]]:
         """Return a pod's network-status; an empty list where there is none yet."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.kubectl import Cluster, eventually, is_up, testbed
+from testbed.kubectl import Cluster, ask_testbed, eventually, is_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-NAME = "e2e"
+NAME = os.environ.get("MOORING_E2E_NAME", "e2e")
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +23,11 @@ def cluster() -> Iterator[Cluster]:
     """A real cluster with the operator and its agents running."""
     if os.geteuid() != 0:
         pytest.fail("the end-to-end tests make nodes out of namespaces: they need root")
-    if not is_up(NAME):
-        testbed("up", "--name", NAME, "--nodes", "2", "--node-network", "192.168.249.0/24")
+    found = is_up(NAME)
+    if not found:
+        ask_testbed("up", "--name", NAME, "--nodes", "2", "--node-network", "192.168.249.0/24")
     try:
-        testbed("load-image", testbed("image").splitlines()[-1], "--name", NAME)
+        ask_testbed("load-image", ask_testbed("image").splitlines()[-1], "--name", NAME)
         cluster = Cluster(NAME)
         cluster.kubectl("apply", "-k", "manifests/default")
         cluster.wait("deployment/mooring-operator", "--namespace=mooring-system", "--for=condition=Available")
@@ -32,8 +35,9 @@ def cluster() -> Iterator[Cluster]:
         cluster.wait("installation/default", "--for=condition=Available")
         yield cluster
     finally:
-        if not os.environ.get("MOORING_E2E_KEEP"):
-            testbed("down", "--name", NAME)
+        # A cluster that was up before is somebody's; it stays.
+        if not found and not os.environ.get("MOORING_E2E_KEEP"):
+            ask_testbed("down", "--name", NAME)
 
 
 @pytest.fixture
@@ -54,3 +58,28 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 def nodes(cluster: Cluster) -> list[str]:
     """The names of the nodes."""
     return sorted(node["metadata"]["name"] for node in cluster.get("nodes")["items"])
+
+
+@pytest.fixture
+def agents_away(cluster: Cluster) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A block in which no agent runs: no operator to correct the DaemonSet, and a DaemonSet that fits no node."""
+    system = ("-n", "mooring-system")
+
+    @contextlib.contextmanager
+    def away() -> Iterator[None]:
+        cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=0")
+        try:
+            _gone(cluster, "operator")
+            nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"mooring.dev/nowhere": "true"}}}}}
+            cluster.kubectl("patch", "daemonset", "mooring-agent", *system, "--type=merge", "-p", json.dumps(nowhere))
+            _gone(cluster, "agent")
+            yield
+        finally:
+            cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=1")
+
+    return away
+
+
+def _gone(cluster: Cluster, component: str) -> None:
+    selector = f"app.kubernetes.io/component={component}"
+    cluster.kubectl("wait", "pod", "-n", "mooring-system", "-l", selector, "--for=delete", "--timeout=60s")

@@ -9,6 +9,9 @@ from testbed.kubectl import eventually
 from tests.e2e import objects
 
 if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable
+
     from testbed.kubectl import Cluster
 
 SYSTEM = ("-n", "mooring-system")
@@ -54,7 +57,10 @@ def test_a_drifted_daemonset_is_corrected(cluster: Cluster) -> None:
 
 
 def test_without_its_agent_a_node_gives_pods_their_networks_and_the_status_follows(
-    cluster: Cluster, namespace: str, nodes: list[str]
+    cluster: Cluster,
+    namespace: str,
+    nodes: list[str],
+    agents_away: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> None:
     node = nodes[1]
     cluster.apply(objects.network(namespace, "alone", objects.bridge("alone", "10.67.0.0/24")))
@@ -63,23 +69,11 @@ def test_without_its_agent_a_node_gives_pods_their_networks_and_the_status_follo
         seconds=10,
         what="the network in the node's cache",
     )
-    # Held away: no operator to correct the DaemonSet, and a DaemonSet that fits no node.
-    cluster.kubectl("scale", "deployment", "mooring-operator", *SYSTEM, "--replicas=0")
-    cluster.kubectl(
-        "wait", "pod", *SYSTEM, "-l", "app.kubernetes.io/component=operator", "--for=delete", "--timeout=60s"
-    )
-    away = {"spec": {"template": {"spec": {"nodeSelector": {"mooring.dev/nowhere": "true"}}}}}
-    cluster.kubectl("patch", "daemonset", "mooring-agent", *SYSTEM, "--type=merge", "-p", json.dumps(away))
-    try:
-        cluster.kubectl(
-            "wait", "pod", *SYSTEM, "-l", "app.kubernetes.io/component=agent", "--for=delete", "--timeout=60s"
-        )
+    with agents_away():
         cluster.apply(objects.pod(namespace, "lonely", "alone", node))
         cluster.wait("pod/lonely", "-n", namespace, "--for=condition=Ready")
         assert "net1" in cluster.kubectl("exec", "lonely", "-n", namespace, "--", "ip", "addr")
         assert cluster.network_status("lonely", namespace) == []
-    finally:
-        cluster.kubectl("scale", "deployment", "mooring-operator", *SYSTEM, "--replicas=1")
     eventually(lambda: agent_ready(cluster, node), seconds=90, what="the agent's return")
     status = eventually(lambda: cluster.network_status("lonely", namespace), seconds=5, what="the status of the pod")
     assert [entry["interface"] for entry in status] == ["eth0", "net1"]
