@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SYSTEM = "mooring-system"
 IMAGE = "registry.example/mooring:tested"
-_POD = "mooring-operator-under-test"
+POD = "mooring-operator-under-test"
 
 
 @pytest.fixture(scope="session")
@@ -122,8 +122,9 @@ class Installed:
     plane: ControlPlane
     webhook_port: int
 
-    def start_operator(self, folder: Path) -> OperatorProcess:
-        """Start an operator with exactly the rights of its service account."""
+    def start_operator(self, folder: Path, *, pod: str = POD, webhook_port: int = 0) -> OperatorProcess:
+        """Start an operator with exactly the rights of its service account, in the name of a pod."""
+        webhook_port = webhook_port or self.webhook_port
         user = f"system:serviceaccount:{SYSTEM}:mooring-operator"
         kubeconfig = self.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{SYSTEM}")
         health_port = free_port()
@@ -134,15 +135,15 @@ class Installed:
                     Path(sys.executable).with_name("mooring"),
                     "operator",
                     f"--namespace={SYSTEM}",
-                    f"--pod-name={_POD}",
-                    f"--webhook-port={self.webhook_port}",
+                    f"--pod-name={pod}",
+                    f"--webhook-port={webhook_port}",
                     f"--health-port={health_port}",
                 ],
                 env={**os.environ, "KUBECONFIG": str(kubeconfig)},
                 stdout=stream,
                 stderr=stream,
             )
-        return OperatorProcess(process, self.webhook_port, health_port, log)
+        return OperatorProcess(process, webhook_port, health_port, log)
 
 
 @pytest.fixture(scope="session")
@@ -157,18 +158,22 @@ def installed(plane: ControlPlane, kinds: None) -> Installed:
     ]
     plane.kubectl("patch", "validatingwebhookconfiguration", "mooring", "--type=json", "-p", json.dumps(patch))
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(_certificate_for_loopback()))
-    # Nothing runs pods here: this one stands for the operator's own, which tells it the image.
+    make_pod(plane, POD, IMAGE)
+    return Installed(plane, webhook_port)
+
+
+def make_pod(plane: ControlPlane, name: str, image: str) -> None:
+    """Make the pod that tells an operator its image; nothing runs pods here, the operator is a process."""
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": _POD, "namespace": SYSTEM},
+        "metadata": {"name": name, "namespace": SYSTEM},
         "spec": {
             "automountServiceAccountToken": False,
-            "containers": [{"name": "operator", "image": IMAGE}],
+            "containers": [{"name": "operator", "image": image}],
         },
     }
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
-    return Installed(plane, webhook_port)
 
 
 @pytest.fixture(scope="session")

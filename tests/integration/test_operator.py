@@ -12,7 +12,7 @@ import pytest
 
 from mooring.installing import daemonsets, nodestates, revisions
 from mooring.kube import errors, resources
-from tests.integration.conftest import IMAGE, SYSTEM
+from tests.integration.conftest import IMAGE, POD, SYSTEM, eventually, free_port, make_pod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -315,6 +315,51 @@ def network(name: str, config: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "default"},
         "spec": {"config": config},
     }
+
+
+class TestTwoReplicas:
+    async def test_both_are_ready_one_writes_and_the_other_takes_over_within_seconds(
+        self,
+        client: Client,
+        watching: Watching,
+        installed: Installed,
+        installation: dict[str, Any],
+        tmp_path: Path,
+    ) -> None:
+        """As in an update: for a while the old one and the new one run, with different images."""
+        await watching.until(daemon_set, what="the DaemonSet")
+        make_pod(installed.plane, "newer", "registry.example/mooring:newer")
+        newer = installed.start_operator(tmp_path, pod="newer", webhook_port=free_port())
+        try:
+            await eventually(lambda: newer.readiness()[0] == 200, what="readiness of the second")
+            before = await daemon_set(client)
+            assert before["metadata"]["generation"] == 1
+            assert before["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+
+            # What happens when the first one ends: the Lease is the other's.
+            lease = await client.get(resources.LEASES, "mooring-operator", namespace=SYSTEM)
+            assert lease["spec"]["holderIdentity"] == POD
+            term = {"spec": {"holderIdentity": "newer", "leaseDurationSeconds": 15}}
+            await client.patch(resources.LEASES, "mooring-operator", term, namespace=SYSTEM)
+
+            async def updated(client: Client) -> bool:
+                found = await daemon_set(client)
+                return bool(found["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":newer"))
+
+            await watching.until(updated, what="the newer image")
+            assert newer.end() == 0
+            lease = await client.get(resources.LEASES, "mooring-operator", namespace=SYSTEM)
+            assert lease["spec"]["holderIdentity"] in ("", POD)
+        finally:
+            newer.process.kill()
+            newer.process.wait()
+
+        async def back(client: Client) -> bool:
+            found = await daemon_set(client)
+            return bool(found["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE)
+
+        await watching.until(back, what="the first one's image, as it leads again")
+        assert "Traceback" not in newer.log.read_text()
 
 
 async def test_no_request_of_the_operator_is_forbidden(

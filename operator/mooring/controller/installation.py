@@ -57,8 +57,10 @@ class Reconciler:
         self._adopt = adopt
         self._now = now
 
-    async def reconcile(self) -> float | None:
+    async def reconcile(self, *, writing: bool) -> float | None:
         """Compare and repair once; return the seconds until the next look.
+
+        Without `writing` (another replica leads) the Installation is only read, for what it says of admission.
 
         Raises:
             errors.ApiError: something could not be written; the conditions say so where they could be.
@@ -66,14 +68,18 @@ class Reconciler:
         installation = await self._get()
         if installation is None:
             self._adopt(None)
-            await self._withdraw()
+            if writing:
+                await self._withdraw()
             return _EVERY
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
-            await self._tell_invalid(installation, error)
-            return None
+            if writing:
+                await self._tell_invalid(installation, error)
+            return _EVERY
         self._adopt(spec)
+        if not writing:
+            return _EVERY
         problems: list[Problem] = []
         failures: list[errors.ApiError] = []
         revision = await self._apply(installation, spec, problems, failures)

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import datetime
 import logging
+import platform
+import uuid
 from typing import TYPE_CHECKING
 
 from mooring.admission import handlers
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from mooring.installing.installations import InstallationSpec
     from mooring.kube.client import Client
+from mooring.kube.leases import Election
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +49,14 @@ class Operator:
         self.server = Server(routes=handlers.routes(severities=self._severities), port=webhook_port)
         self._view = View(client, namespace=namespace, wake=lambda key, after: self.queue.add(key, after=after))
         self._client = client
+        self._election = Election(
+            client,
+            namespace=namespace,
+            name=keys.LEASE,
+            # The name of a pod is never that of two running ones, and a container that starts anew leads at once.
+            identity=pod_name or f"{platform.node()}-{uuid.uuid4().hex[:8]}",
+            changed=self._leadership_changed,
+        )
         self._installation = installation.Reconciler(
             client,
             self._view,
@@ -60,6 +71,7 @@ class Operator:
             self.server,
             namespace=namespace,
             failure_policy=lambda: self._spec.admission.failure_policy if self._spec else "Fail",
+            leading=lambda: self._election.leading,
             now=_now,
         )
 
@@ -75,6 +87,7 @@ class Operator:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._election.release()
 
     def leave(self) -> None:
         """Say that this process is about to end: it is not ready from now on."""
@@ -82,7 +95,9 @@ class Operator:
 
     def missing(self) -> list[str]:
         """Return what keeps the operator from being ready."""
-        lacking = [] if not self._leaving else ["nothing: the operator is ending"]
+        if self._leaving:
+            return ["nothing: the operator is ending"]
+        lacking = []
         if not self._view.synced:
             lacking += [
                 f"the first complete list of {informer.plural}"
@@ -100,20 +115,29 @@ class Operator:
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
             await self._view.wait_synced()
             _LOG.info("Everything has been seen once; working")
-            for key in keys.ALL:
-                self.queue.add(key)
+            self._add_all()
             group.create_task(self.queue.run(self._work), name="queue")
+            group.create_task(self._election.run(), name="election")
 
     async def _work(self, key: str) -> float | None:
         match key:
             case keys.INSTALLATION:
-                return await self._installation.reconcile()
+                return await self._installation.reconcile(writing=self._election.leading)
             case keys.WEBHOOK:
                 return await self._webhook.reconcile()
             case keys.DEFINITION:
-                await definition.reconcile(self._client, self._view)
+                if self._election.leading:
+                    await definition.reconcile(self._client, self._view)
                 return None
         raise AssertionError(f"no work is known by the key {key!r}")
+
+    def _leadership_changed(self, leading: bool) -> None:
+        if leading:
+            self._add_all()
+
+    def _add_all(self) -> None:
+        for key in keys.ALL:
+            self.queue.add(key)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self._leaving:

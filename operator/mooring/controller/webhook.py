@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _EVERY = 3600.0
+_SOON = 5.0
 _LISTENING_SECONDS = 30.0
 
 FailurePolicy = Literal["Fail", "Ignore"]
@@ -42,6 +43,7 @@ class Reconciler:
         *,
         namespace: str,
         failure_policy: Callable[[], FailurePolicy],
+        leading: Callable[[], bool],
         now: Callable[[], datetime.datetime],
     ) -> None:
         self._client = client
@@ -49,6 +51,7 @@ class Reconciler:
         self._server = server
         self._namespace = namespace
         self._failure_policy = failure_policy
+        self._leading = leading
         self._now = now
         self.problem = ""
         """Why the webhook is not in order; "" where it is."""
@@ -60,6 +63,9 @@ class Reconciler:
             errors.ApiError: the Secret or the configuration could not be read or written.
         """
         bundle = await self._bundle()
+        if bundle is None:
+            self._complain("there is no certificate yet; the replica that leads makes it")
+            return _SOON
         try:
             self._server.use(bundle)
             await asyncio.wait_for(
@@ -67,21 +73,26 @@ class Reconciler:
             )
         except (selftest.SelfTestError, ssl.SSLError, TimeoutError) as error:
             self._complain(f"the webhook does not answer as it must: {str(error) or 'it does not listen yet'}")
-            return 5.0
-        return await self._configure(bundle)
+            return _SOON
+        if self._leading():
+            return await self._configure(bundle)
+        self.problem = ""
+        return _EVERY
 
-    async def _bundle(self) -> certificates.Bundle:
-        """Return the certificate of the Secret; make one where there is none, or where it must be replaced."""
+    async def _bundle(self) -> certificates.Bundle | None:
+        """Return the certificate of the Secret; the leader makes one where there is none that can be used."""
         try:
             secret = await self._client.get(resources.SECRETS, certificates.SECRET, namespace=self._namespace)
         except errors.NotFound:
-            return await self._write(None, version=None)
+            return await self._write(None, version=None) if self._leading() else None
         try:
             bundle = certificates.from_secret(secret)
         except certificates.UnusableSecretError as error:
+            if not self._leading():
+                return None
             _LOG.warning("%s; making a new one", error)
             return await self._write(None, version=secret["metadata"]["resourceVersion"])
-        if certificates.needs_renewal(bundle, namespace=self._namespace, now=self._now()):
+        if self._leading() and certificates.needs_renewal(bundle, namespace=self._namespace, now=self._now()):
             return await self._write(bundle, version=secret["metadata"]["resourceVersion"])
         return bundle
 
