@@ -125,7 +125,7 @@ def warnings(findings: Iterable[Finding]) -> list[str]:
     waiting = [_shorten(str(finding).replace("\n", " "), WARNING_LENGTH) for finding in findings]
     for index, text in enumerate(waiting):
         left = len(waiting) - index
-        note = f"... and {left} more warnings; `mooring lint` shows all"
+        note = f"... and {left} more warnings"
         if len(text) + (len(note) if left > 1 else 0) > room:
             taken.append(note)
             break

@@ -1,0 +1,27 @@
+"""The reference of rules is what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mooring.rules import catalogue, reference
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_document_is_fresh() -> None:
+    written = (ROOT / reference.DOCUMENT).read_text(encoding="utf-8")
+    assert written == reference.write(ROOT / reference.CORPUS), "run `make generate`"
+
+
+def test_every_code_is_in_the_document() -> None:
+    text = reference.write(ROOT / reference.CORPUS)
+    assert [code for code in catalogue.RULES if f"### {code}: " not in text] == []
+
+
+def test_every_rule_for_definitions_has_an_example() -> None:
+    text = reference.write(ROOT / reference.CORPUS)
+    for code in catalogue.RULES:
+        if not code.startswith("MR5") and code not in ("MR100", "MR116"):
+            section = text.split(f"### {code}: ")[1].split("\n#")[0]
+            assert "```json" in section, code
