@@ -310,6 +310,16 @@ class Node:
             for path in (self.state / folder).rglob("*")
         )
 
+    def leases(self) -> list[str]:
+        """Addresses that host-local holds for this node: networks' `dataDir` is `ipam`."""
+        files = (self.root / "ipam").rglob("*")
+        return sorted(path.name for path in files if path.is_file() and not path.name.startswith(("lock", "last_")))
+
+    def bridge(self, name: str, subnet: str, **keys: Any) -> Json:
+        """A network of the reference plugins whose addresses `leases` knows."""
+        ipam = {"type": "host-local", "subnet": subnet, "dataDir": str(self.root / "ipam")}
+        return {"cniVersion": "1.0.0", "name": name, "type": "bridge", "bridge": f"br-{name}", "ipam": ipam} | keys
+
     def failures(self) -> list[Json]:
         """The lines of failures.jsonl."""
         file = self.state / "failures.jsonl"

@@ -251,7 +251,7 @@ def test_SEL_16_cni_args_that_are_no_object_are_refused(node: Node, value: Any) 
 
 def test_SEL_16_cni_args_win_key_by_key_in_conf_and_every_plugin(node: Node) -> None:
     node.beat()
-    own = {"args": {"cni": {"kept": 1, "replaced": "old"}, "other": True}}
+    own: dict[str, Any] = {"args": {"cni": {"kept": 1, "replaced": "old"}, "other": True}}
     node.network("a", stub("a", **own))
     node.network("b", chain("b", {"type": "stub"} | own, {"type": "other"}))
     args = {"replaced": "new", "added": {"x": 12345678901234567890}}

@@ -8,10 +8,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -29,8 +32,12 @@ type answer struct {
 	KillParent bool `json:"killParent"`
 	// WaitFor is a file that must exist before the answer is given.
 	WaitFor string `json:"waitFor"`
-	// Truncate is a file to make unwritable by replacing it with a folder.
+	// Break is a path to make unusable by replacing it with a folder.
 	Break string `json:"break"`
+	// Fill is a folder of a small file system in which no room is left.
+	Fill string `json:"fill"`
+	// Child is a process that outlives this one unless somebody ends it; its id is in the file "child".
+	Child bool `json:"child"`
 }
 
 func main() {
@@ -68,8 +75,16 @@ func main() {
 		check(os.RemoveAll(chosen.Break))
 		check(os.Mkdir(chosen.Break, 0o700))
 	}
+	if chosen.Fill != "" {
+		fill(chosen.Fill)
+	}
+	if chosen.Child {
+		child := exec.Command("sleep", "600")
+		check(child.Start())
+		check(os.WriteFile(filepath.Join(folder, "child"), []byte(strconv.Itoa(child.Process.Pid)), 0o600))
+	}
 	if chosen.Hang {
-		select {}
+		time.Sleep(time.Hour)
 	}
 	for range chosen.Flood {
 		fmt.Print(strings.Repeat("x", 1<<20))
@@ -116,6 +131,20 @@ func result(stdin []byte, ifName string) string {
 		os.Getenv("CNI_NETNS") + `"}],"ips":[{` + family + `"interface":0,"address":"10.9.0.2/24"}],"dns":{}}`
 }
 
+// fill writes until there is no room for one more byte.
+func fill(folder string) {
+	file, err := os.Create(filepath.Join(folder, ".full"))
+	check(err)
+	for size := 1 << 20; size > 0; {
+		if _, err := file.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+		} else {
+			check(err)
+		}
+	}
+	check(file.Close())
+}
+
 func record(folder, event, kind, verb string, stdin []byte, at time.Time) {
 	environment := map[string]string{}
 	for _, pair := range os.Environ() {
@@ -124,7 +153,7 @@ func record(folder, event, kind, verb string, stdin []byte, at time.Time) {
 	}
 	line, err := json.Marshal(map[string]any{
 		"event": event, "type": kind, "verb": verb, "env": environment, "raw": string(stdin),
-		"conf": json.RawMessage(orNull(stdin)), "at": at.UnixNano(),
+		"conf": json.RawMessage(orNull(stdin)), "at": at.UnixNano(), "pid": os.Getpid(),
 	})
 	check(err)
 	file, err := os.OpenFile(filepath.Join(folder, "calls.jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
