@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from testbed.kubectl import eventually
+
 if TYPE_CHECKING:
     from testbed.kubectl import Cluster
 
@@ -14,10 +16,15 @@ def test_installation_and_nodestates_have_readable_columns(cluster: Cluster, nod
     installation = cluster.kubectl("get", "installation").splitlines()
     assert installation[0].split()[0] == "NAME"
     assert {"AVAILABLE", "REVISION", "NODES"} <= set(installation[0].split()), installation[0]
-    states = cluster.kubectl("get", "nodestates").splitlines()
-    assert {"READY", "REVISION"} <= set(states[0].split()), states[0]
-    assert sorted(line.split()[0] for line in states[1:]) == nodes
-    assert all("True" in line and "mooring-revision-" in line for line in states[1:]), states
+    header, *states = cluster.kubectl("get", "nodestates").splitlines()
+    assert {"READY", "REVISION"} <= set(header.split()), header
+    assert sorted(line.split()[0] for line in states) == nodes
+
+    def told() -> bool:
+        _, *states = cluster.kubectl("get", "nodestates").splitlines()
+        return all("True" in line and "mooring-revision-" in line and "pod-network" in line for line in states)
+
+    eventually(told, seconds=30, what="readiness, revision and primary network of each node")
 
 
 def test_the_operator_runs_non_root_with_a_read_only_root_and_no_capabilities(cluster: Cluster) -> None:

@@ -82,7 +82,7 @@ class Inventory(loops.Reconciler):
         self._folders = folders
         self._now = now
         self._written: dict[str, Any] | None = None
-        self._written_at = float("-inf")
+        self._written_at: float | None = None
 
     async def follow(self, path: Path) -> None:
         """Look again when the plugin notes a failure in the file; raises `OSError` when its folder is gone."""
@@ -98,6 +98,9 @@ class Inventory(loops.Reconciler):
         state = self._states.get(self._node)
         if state is None:
             return None  # the operator makes it; the informer wakes us
+        if self._written_at is None:
+            # An agent that just started knows nothing yet: what the one before it wrote is truer for a moment.
+            self._written_at = clock()
         wait = self._written_at + _DEBOUNCE_SECONDS - clock()
         if wait > 0:
             return wait

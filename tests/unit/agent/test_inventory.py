@@ -51,6 +51,10 @@ class World:
             on_health=lambda: None,
         )
 
+    async def start(self) -> float | None:
+        """Look for the first time, when nothing is known yet."""
+        return await self.inventory.look()
+
     async def look(self) -> float | None:
         """Look, and let the API server's watch tell what was written."""
         await asyncio.sleep(10)  # beyond the debouncing
@@ -81,7 +85,9 @@ class World:
 
 @pytest.fixture
 async def world(client: FakeClient, node: Node) -> World:
-    return World(client, node)
+    world = World(client, node)
+    await world.start()
+    return world
 
 
 pytestmark = pytest.mark.looptime
@@ -93,6 +99,18 @@ def threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return call(*arguments)
 
     monkeypatch.setattr(asyncio, "to_thread", at_once)
+
+
+async def test_an_agent_that_just_started_leaves_for_a_moment_what_the_one_before_it_wrote(
+    client: FakeClient, node: Node
+) -> None:
+    world = World(client, node)
+    wait = await world.start()
+    assert client.patches == []
+    assert wait
+    await asyncio.sleep(wait)
+    await world.start()
+    assert len(client.patches) == 1
 
 
 async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) -> None:
