@@ -41,7 +41,8 @@ def check(section: Section, noted: Notes) -> None:
     networks: list[formats.Network] = []
     match section.kind:
         case "host-local":
-            networks = ranges.check(section, noted)
+            found = ranges.check(section, noted)
+            networks = [] if section.elsewhere else [member.network for member in found]
         case "static":
             networks = _static(section, noted)
         case "whereabouts":

@@ -157,6 +157,13 @@ _RULES = (
         "The kubelet is asked for a resource of this name; it will have none.",
     ),
     Rule(
+        "MR203",
+        _W,
+        "One network name for different networks",
+        "Leases, results and device records are kept by the name of the network: two networks of one name take "
+        "each other's addresses.",
+    ),
+    Rule(
         "MR301",
         _E,
         "Not an address",
@@ -211,6 +218,12 @@ _RULES = (
         "They do nothing: host-local looks at them only beside a `subnet`.",
     ),
     Rule(
+        "MR311",
+        _A,
+        "Addresses of one node on a network of several",
+        "host-local keeps its leases on each node, so that pods of two nodes get the same address.",
+    ),
+    Rule(
         "MR312",
         _E,
         "More addresses than the version can hold",
@@ -227,6 +240,12 @@ _RULES = (
         _W,
         "A route through a gateway of the other family",
         "The plugin cannot set it.",
+    ),
+    Rule(
+        "MR320",
+        _W,
+        "Two definitions give the same addresses",
+        "Both give addresses of one range on the same bridge or master, and neither knows the leases of the other.",
     ),
     Rule(
         "MR501",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mooring.networks import nads, paths
     from mooring.rules.notes import Notes
 
+#: These put the pod onto a network outside of its node.
+_SPANNING = frozenset({"macvlan", "ipvlan", "vlan", "ovs", "sriov", "ib-sriov"})
 _SPECIAL_SUBNETS = frozenset({"usepodcidr", "usepodcidripv6"})
 
 
@@ -116,6 +118,13 @@ def _ipam(
                     f"Did you mean `{near}`?",
                 )
         return
+    if entry.name == "host-local" and kind.name in _SPANNING:
+        noted.config(
+            "MR311",
+            (*path, "type"),
+            f"host-local knows the addresses of one node only, and a {kind.name} network may span several.",
+            "Use `whereabouts` or `dhcp`, or a definition with a range of its own for each node.",
+        )
     mild = plugin.ignored or not described or _filled_in(section)
     folded = options.check(entry, section, path, noted, mild=mild)
     capabilities = plugin.value.get("capabilities")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Range:
+class Range:
     """A range that the allocator would take: first and last address as numbers, and how many can be given."""
 
     path: paths.Path
@@ -31,9 +31,9 @@ class _Range:
     free: int
 
 
-def check(section: Section, noted: Notes) -> list[formats.Network]:
-    """Note what the allocator refuses; return the networks, if addresses come from nowhere else."""
-    sets: list[tuple[paths.Path, list[_Range]]] = []
+def check(section: Section, noted: Notes) -> list[Range]:
+    """Note what the allocator refuses; return the ranges that it would take."""
+    sets: list[tuple[paths.Path, list[Range]]] = []
     complete = True
     value = section.value
     if "subnet" in value:
@@ -66,10 +66,10 @@ def check(section: Section, noted: Notes) -> list[formats.Network]:
     if complete:
         _overlaps([member for _, members in sets for member in members], section, noted)
         addressing.count([members[0].network for _, members in sets if members], section, noted)
-    return [] if section.elsewhere else [member.network for _, members in sets for member in members]
+    return [member for _, members in sets for member in members]
 
 
-def _set(item: object, path: paths.Path, section: Section, noted: Notes) -> tuple[list[_Range], bool]:
+def _set(item: object, path: paths.Path, section: Section, noted: Notes) -> tuple[list[Range], bool]:
     if not isinstance(item, list):
         return [], False
     if not item:
@@ -95,7 +95,7 @@ def _set(item: object, path: paths.Path, section: Section, noted: Notes) -> tupl
     return usable, True
 
 
-def _capacity(members: list[_Range], path: paths.Path, section: Section, noted: Notes) -> None:
+def _capacity(members: list[Range], path: paths.Path, section: Section, noted: Notes) -> None:
     if not any(member.free for member in members):
         noted.config(
             "MR308",
@@ -106,7 +106,7 @@ def _capacity(members: list[_Range], path: paths.Path, section: Section, noted: 
         )
 
 
-def _range(value: Mapping[str, object], path: paths.Path, section: Section, noted: Notes) -> _Range | None:
+def _range(value: Mapping[str, object], path: paths.Path, section: Section, noted: Notes) -> Range | None:
     read = formats.network(addressing.text(value, "subnet"))
     if read is None:
         return None
@@ -150,10 +150,10 @@ def _range(value: Mapping[str, object], path: paths.Path, section: Section, note
     last = int(end) if end is not None else max(last, first)
     taken = int(via) if via is not None and via.version == network.version else int(network.network_address) + 1
     free = last - first + 1 - (first <= taken <= last)
-    return _Range(path=path, network=network, first=first, last=last, free=free)
+    return Range(path=path, network=network, first=first, last=last, free=free)
 
 
-def _overlaps(members: list[_Range], section: Section, noted: Notes) -> None:
+def _overlaps(members: list[Range], section: Section, noted: Notes) -> None:
     ordered = sorted(members, key=lambda member: (member.network.version, member.first, member.last))
     for one, other in itertools.pairwise(ordered):
         if one.network.version == other.network.version and other.first <= one.last:
