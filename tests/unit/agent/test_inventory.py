@@ -57,6 +57,8 @@ class World:
 
     async def look(self) -> float | None:
         """Look, and let the API server's watch tell what was written."""
+        if not self.client.patches:
+            await self.start()
         await asyncio.sleep(10)  # beyond the debouncing
         count = len(self.client.patches)
         wait = await self.inventory.look()
@@ -85,9 +87,7 @@ class World:
 
 @pytest.fixture
 async def world(client: FakeClient, node: Node) -> World:
-    world = World(client, node)
-    await world.start()
-    return world
+    return World(client, node)
 
 
 pytestmark = pytest.mark.looptime
