@@ -81,6 +81,10 @@ test-conformance: packages $(STAMP) ## The plugin as a black box in real network
 test-integration: packages $(STAMP) ## Against a real API server
 	$(RUN)pytest tests/integration
 
+.PHONY: test-kernel2
+test-kernel2: packages $(STAMP) ## Delegates that this kernel may lack, in a second kernel
+	$(RUN)pytest tests/kernel2 -s
+
 .PHONY: test-e2e
 test-e2e: packages $(STAMP) ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
@@ -98,6 +102,24 @@ demo-down: $(STAMP) ## End the demo; nothing of it stays
 .PHONY: demo-check-clean
 demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the demo
 	@$(RUN)python -m testbed.demo check-clean
+
+##  ---- speed ----
+
+.PHONY: bench
+bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved
+	$(RUN)python -m bench
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for a minute
+	cd plugin && for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' $$package | awk '{print $$2}' | sort -u); do \
+	    echo "--- $$package $$target"; go test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); done; done
+
+FUZZTIME ?= 60s
+
+.PHONY: test-race
+test-race: packages ## The Go tests under the race detector
+	cd plugin && CGO_ENABLED=1 go test -race ./...
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout (not the cache of binaries)
