@@ -111,7 +111,7 @@ func (c *Client) Warn(ctx context.Context, pod journal.Pod, reason, message stri
 	}
 	event := map[string]any{
 		"apiVersion": "events.k8s.io/v1", "kind": "Event", "type": "Warning", "reason": reason, "note": cut(message), "action": "Attaching",
-		"metadata":            map[string]any{"generateName": pod.Name + ".", "namespace": pod.Namespace},
+		"metadata":            map[string]any{"generateName": pod.Name + "-", "namespace": pod.Namespace},
 		"regarding":           map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": pod.Namespace, "name": pod.Name, "uid": pod.UID},
 		"eventTime":           now.UTC().Format(journal.TimeFormat),
 		"reportingController": "mooring.dev/plugin", "reportingInstance": node,
