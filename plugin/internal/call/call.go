@@ -114,7 +114,7 @@ func (c *Call) checkVersion(first string) error {
 		} else if json.Valid(c.Stdin) {
 			return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name and $.cniVersion: expected strings")
 		}
-		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: %v", object.Explain(c.Stdin, err))
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: %v", object.Syntax(c.Stdin))
 	}
 	c.CNIVersion = head.CNIVersion
 	if c.CNIVersion == "" {

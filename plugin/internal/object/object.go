@@ -8,6 +8,7 @@ package object
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,23 +20,25 @@ type Object map[string]json.RawMessage
 // Parse reads one JSON object. The error says what was found instead.
 func Parse(data []byte) (Object, error) {
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, data); err != nil {
-		return nil, Explain(data, err)
+	if json.Compact(&compact, data) != nil {
+		return nil, Syntax(data)
 	}
 	if kind := Kind(compact.Bytes()); kind != "an object" {
 		return nil, fmt.Errorf("expected an object, found %s", kind)
 	}
 	parsed := Object{}
 	if err := json.Unmarshal(compact.Bytes(), &parsed); err != nil {
-		return nil, Explain(compact.Bytes(), err)
+		return nil, err
 	}
 	return parsed, nil
 }
 
-// Explain adds line and column to a syntax error of encoding/json.
-func Explain(data []byte, err error) error {
-	syntax, ok := err.(*json.SyntaxError)
-	if !ok {
+// Syntax says at which line and column data stops being JSON; nil where it is JSON.
+func Syntax(data []byte) error {
+	var whole json.RawMessage
+	err := json.Unmarshal(data, &whole)
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
 		return err
 	}
 	at := max(0, min(int(syntax.Offset)-1, len(data)))

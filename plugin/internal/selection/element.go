@@ -13,9 +13,8 @@ import (
 
 func parseJSON(text string) ([]Element, error) {
 	var items []json.RawMessage
-	if !json.Valid([]byte(text)) {
-		var ignored any
-		return nil, object.Explain([]byte(text), json.Unmarshal([]byte(text), &ignored))
+	if err := object.Syntax([]byte(text)); err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal([]byte(text), &items); err != nil {
 		return nil, fmt.Errorf("expected an array of objects, or a text like ns/name@interface, found %s", object.Kind(json.RawMessage(text)))

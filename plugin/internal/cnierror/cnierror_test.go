@@ -1,0 +1,40 @@
+package cnierror
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+func TestCodeAndDetailsSurviveEveryPrefix(t *testing.T) {
+	inner := types.NewError(11, "no address left", "pool p")
+	got := Prefix(fmt.Errorf("wrapped: %w", Prefix(inner, "network %s", "a")), "pod %s", "b")
+	if got.Code != 11 || got.Msg != "pod b: network a: no address left" || got.Details != "pool p" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWhatCarriesNoCodeIsAnInternalError(t *testing.T) {
+	if got := From(errors.New("x")); got.Code != types.ErrInternal || got.Msg != "x" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestSeveralErrorsHaveTheFirstOnesCodeAndAllTexts(t *testing.T) {
+	got := Join([]error{New(2, "a"), types.NewError(7, "b", "d"), errors.New("c")})
+	if got.Code != 2 || got.Msg != "a; b; c" || got.Details != "d" {
+		t.Errorf("got %+v", got)
+	}
+	if Join(nil) != nil {
+		t.Error("an error made of none")
+	}
+}
+
+func TestThePhrasesThatRuntimesTakeForSuccessAreReplaced(t *testing.T) {
+	got := Plain(types.NewError(3, "pod Not Found: stat /x: no such file or directory", "not  found, No Such File Or Directory"))
+	if got.Code != 3 || got.Msg != "pod missing: stat /x: file is missing" || got.Details != "missing, file is missing" {
+		t.Errorf("got %+v", got)
+	}
+}

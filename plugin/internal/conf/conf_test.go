@@ -1,0 +1,87 @@
+package conf
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+const minimal = `{"cniVersion":"1.0.0","name":"n","type":"mooring","delegates":[{"name":"a","type":"x"}]`
+
+func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
+	got, err := Parse([]byte(minimal + "}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.CNIDir != "/var/lib/mooring" || got.BinDir != "/opt/cni/bin" || got.ConfDir != "/etc/cni/multus/net.d" || got.MultusNamespace != "kube-system" {
+		t.Errorf("folders: %+v", got)
+	}
+	if got.NamespaceIsolation || !got.RequireCapabilities || len(got.GlobalNamespaces) != 1 || got.GlobalNamespaces[0] != "default" {
+		t.Errorf("policies: %+v", got)
+	}
+	if !got.Log.ToStderr || got.Log.Level != "panic" || got.Log.Rotation.MaxSize != 100 {
+		t.Errorf("log: %+v", got.Log)
+	}
+}
+
+func TestKeysAreFoundInAnyCaseAndNullIsAbsent(t *testing.T) {
+	got, err := Parse([]byte(minimal + `,"readinessIndicatorFile":"/run/ready","NamespaceIsolation":true,"binDir":null}`))
+	if err != nil || got.ReadinessIndicatorFile != "/run/ready" || !got.NamespaceIsolation || got.BinDir != "/opt/cni/bin" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestEveryProblemIsToldAtOnceWithItsPath(t *testing.T) {
+	_, err := Parse([]byte(`{"name":"n","binDir":5,"cniDir":"relative","delegateTimeout":-1,"keepClusterRoutes":["x"],"delegates":[{"name":"a","plugins":[]},{"type":"../x"}]}`))
+	var known *types.Error
+	if !errors.As(err, &known) || known.Code != types.ErrInvalidNetworkConfig {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{"$.binDir", "$.cniDir", "$.delegateTimeout", "$.keepClusterRoutes", "$.delegates[0].plugins", "$.delegates[1].type", "$.delegates[1].name"} {
+		if want == "$.delegates[1].name" {
+			continue // a delegate that cannot be read is told of once
+		}
+		if !strings.Contains(known.Msg, want+":") {
+			t.Errorf("%s is not named in %s", want, known.Msg)
+		}
+	}
+	if strings.Contains(known.Msg, "\n") {
+		t.Error("the message has several lines")
+	}
+}
+
+func TestWhatCanBeReadOfABrokenConfigurationIsThereForDEL(t *testing.T) {
+	got, err := Parse([]byte(`{"name":"n","cniDir":"/elsewhere","delegates":5}`))
+	if err == nil || got.CNIDir != "/elsewhere" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestDepthIsCountedOutsideOfStrings(t *testing.T) {
+	for text, want := range map[string]int{`{"a":"[[[\"[","b":[[]]}`: 3, `"["`: 0, "": 0} {
+		if got := depth([]byte(text)); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+}
+
+func FuzzAConfigurationIsReadOrRefused(f *testing.F) {
+	for _, text := range []string{
+		minimal + "}", minimal + `,"runtimeConfig":{"x":1},"prevResult":{"cniVersion":"1.0.0"}}`, `{"clusterNetwork":"a"}`,
+		`{"delegates":[{"plugins":[]}]}`, `{"delegates":[{"name":"a","plugins":[{"type":"x","capabilities":5}]}]}`, "[]", `{"logOptions":5}`,
+		`{"globalNamespaces":"a, b","keepClusterRoutes":["10.0.0.0/8"],"cniVersions":["1.0.0"]}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := Parse(data)
+		if got == nil {
+			t.Fatal("nothing is there for DEL")
+		}
+		if err == nil && len(got.Delegates) == 0 && got.ClusterNetwork == "" {
+			t.Errorf("%q passed without a default network", data)
+		}
+	})
+}

@@ -1,0 +1,69 @@
+package podinfo
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"mooring.dev/mooring/plugin/internal/object"
+)
+
+func joined(pairs [][2]string) string {
+	texts := make([]string, 0, len(pairs))
+	for _, pair := range pairs {
+		texts = append(texts, pair[0]+"="+pair[1])
+	}
+	return strings.Join(texts, ";")
+}
+
+func TestArgumentsAreKeptInOrderAndCompleted(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "IgnoreUnknown=true;K8S_POD_NAMESPACE=;K8S_POD_NAME=;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=",
+		"B=a=b=c;;IgnoreUnknown=1;K8S_POD_UID=u;":                                                              "B=a=b=c;IgnoreUnknown=1;K8S_POD_UID=u;K8S_POD_NAMESPACE=;K8S_POD_NAME=;K8S_POD_INFRA_CONTAINER_ID=c1",
+		"A=1;A=2;IgnoreUnknown=1;K8S_POD_NAMESPACE=n;K8S_POD_NAME=p;K8S_POD_INFRA_CONTAINER_ID=;K8S_POD_UID=u": "A=1;A=2;IgnoreUnknown=1;K8S_POD_NAMESPACE=n;K8S_POD_NAME=p;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=u",
+	} {
+		got, err := Parse(text, "c1")
+		if err != nil || joined(got.Args) != want {
+			t.Errorf("%q: %s, %v", text, joined(got.Args), err)
+		}
+	}
+}
+
+func TestWhatIsNoPairIsRefused(t *testing.T) {
+	for _, text := range []string{"A", "=b", "A=1;B"} {
+		if _, err := Parse(text, "c1"); err == nil {
+			t.Errorf("%q passed", text)
+		}
+	}
+}
+
+func TestTheKeysPresenceIsTheTruth(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "null": true, "{}": true, `{"a":"b"}`: true} {
+		config := object.Object{}
+		if text != "" {
+			config[AnnotationsKey] = json.RawMessage(text)
+		}
+		if _, given, err := Annotations(config); err != nil || given != want {
+			t.Errorf("%q: %v, %v", text, given, err)
+		}
+	}
+	if _, _, err := Annotations(object.Object{AnnotationsKey: json.RawMessage(`[]`)}); err == nil {
+		t.Error("a list passed for annotations")
+	}
+}
+
+func FuzzArgumentsAreReadOrRefused(f *testing.F) {
+	for _, text := range []string{"", "A=1", "A=1;B=2=3;", ";;", "K8S_POD_NAME=x;K8S_POD_UID=", "=", "A"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := Parse(text, "c1")
+		if err != nil {
+			return
+		}
+		again, err := Parse(joined(got.Args), "c1")
+		if err != nil || joined(again.Args) != joined(got.Args) {
+			t.Errorf("%q: %s, then %s, %v", text, joined(got.Args), joined(again.Args), err)
+		}
+	})
+}
