@@ -81,7 +81,7 @@ class TestRanges:
         assert wide == {"a/w": ["MR320", "MR320"], "a/x": ["MR320"], "a/y": ["MR320"]}
 
     def test_masters_and_chains_are_looked_at_as_well(self) -> None:
-        macvlan = {
+        macvlan: dict[str, object] = {
             "type": "macvlan",
             "master": "eth1",
             "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.0.0.0/24"}]]},
