@@ -185,9 +185,12 @@ func portMappings(value json.RawMessage) (json.RawMessage, error) {
 		if err := json.Unmarshal(item, &mapping); err != nil {
 			return nil, fmt.Errorf("entry %d: expected hostPort and containerPort as numbers, protocol and hostIP as strings", i)
 		}
-		for key, port := range map[string]int{"hostPort": mapping.HostPort, "containerPort": mapping.ContainerPort} {
-			if port < 1 || port > 65535 {
-				return nil, fmt.Errorf("entry %d: %s is %d; it is required and between 1 and 65535", i, key, port)
+		for _, port := range []struct {
+			key    string
+			number int
+		}{{"hostPort", mapping.HostPort}, {"containerPort", mapping.ContainerPort}} {
+			if port.number < 1 || port.number > 65535 {
+				return nil, fmt.Errorf("entry %d: %s is %d; it is required and between 1 and 65535", i, port.key, port.number)
 			}
 		}
 		mapping.Protocol = strings.ToLower(mapping.Protocol)
