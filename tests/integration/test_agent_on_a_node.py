@@ -3,166 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
-import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
-import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.agents import AGENT, NETWORK_STATUS, PLUGIN, PRIMARY, Node, eventually
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from testbed.controlplane import ControlPlane
-
-SYSTEM = "mooring-system"
-NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
-AGENT = "system:serviceaccount:mooring-system:mooring-agent"
-PLUGIN = """#!/bin/sh
-cat >/dev/null
-echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'
-"""
-PRIMARY = {"cniVersion": "1.0.0", "name": "pod-network", "type": "bridge", "ipam": {"type": "host-local"}}
-
-
-def eventually(probe: Callable[[], Any], *, seconds: float = 15, what: str) -> Any:
-    """Ask until the answer is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.02)
-    return found
-
-
-@dataclasses.dataclass
-class Node:
-    """A Node, its folders, and the agent on it."""
-
-    plane: ControlPlane
-    name: str
-    root: Path
-    port: int
-    kubeconfig: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        arguments = ["agent", "--node", self.name, "--namespace", SYSTEM, "--host-root", str(self.root / "host")]
-        arguments += ["--plugin", str(self.root / "plugin"), "--health-port", str(self.port)]
-        code = "import sys; from mooring.cli.main import main; sys.exit(main())"
-        with (self.root / "agent.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", code, *arguments],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-            )
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(10)
-
-    def unready(self) -> str:
-        """Return why it is not ready, "" when it is."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
-                return "" if answer.status == 200 else "?"
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode()
-        except OSError as error:
-            return str(error)
-
-    def ready(self) -> bool:
-        return not self.unready()
-
-    def seen(self, path: str) -> Path:
-        return self.root / "host" / path.lstrip("/")
-
-    @property
-    def conf(self) -> Path:
-        return self.seen("/etc/cni/net.d/00-multus.conf")
-
-    def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.plane.kubectl("get", "nodestate", self.name, "-o", "json"))
-        return found
-
-    def revision(self, **plugin: Any) -> str:
-        """Make a revision and give it to the node, as the leader of the operator does."""
-        document = {
-            "version": 1,
-            "image": "mooring:1",
-            "paths": {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d", "stateDir": "/var/lib/mooring"},
-            "defaultNetwork": "auto",
-            "plugin": plugin,
-        }
-        name = f"mooring-revision-{uuid.uuid4().hex[:10]}"
-        config_map = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": SYSTEM},
-            "data": {"revision.json": json.dumps(document)},
-        }
-        state = {
-            "apiVersion": "mooring.dev/v1alpha1",
-            "kind": "NodeState",
-            "metadata": {"name": self.name},
-            "spec": {"revision": name, "drain": False},
-        }
-        for body in (config_map, state):
-            self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
-        return name
-
-    def pod(self, name: str, **annotations: str) -> str:
-        """Make a pod on the node; return its UID."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "namespace": "default", "annotations": annotations},
-            "spec": {"nodeName": self.name, "containers": [{"name": "c", "image": "i"}]},
-        }
-        created = self.plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(body))
-        return str(json.loads(created)["metadata"]["uid"])
-
-    def annotations(self, name: str) -> dict[str, str]:
-        pod = json.loads(self.plane.kubectl("get", "pod", name, "-o", "json"))
-        return dict(pod["metadata"].get("annotations") or {})
-
-    def attach(self, pod: str, uid: str, *networks: str) -> None:
-        """Write the journal of a sandbox as the plugin does."""
-        folder = self.seen("/var/lib/mooring/attachments")
-        name = f"{uuid.uuid4().hex}@eth0.jsonl"
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1_000_000:06}Z"
-        header = {"type": "header", "version": 1, "time": stamp, "bootID": "x", "containerID": "c", "ifName": "eth0"}
-        listed = [{"index": 0, "network": "pod-network", "nad": False, "default": True, "ifName": "eth0"}]
-        for index, network in enumerate(networks, start=1):
-            listed.append({"index": index, "network": network, "nad": True, "default": False, "ifName": f"net{index}"})
-        records: list[dict[str, Any]] = [
-            {**header, "pod": {"namespace": "default", "name": pod, "uid": uid}},
-            {"type": "intents", "attachments": listed},
-        ]
-        for each in listed:
-            result = {"cniVersion": "1.0.0", "interfaces": [{"name": each["ifName"], "sandbox": "/x"}]}
-            records.append({"type": "result", "verb": "ADD", "index": each["index"], "result": result})
-        temporary = folder / f".{name}.tmp"
-        with temporary.open("xb") as file:
-            (folder / name).hardlink_to(temporary)
-            temporary.unlink()
-            for record in records:
-                body = json.dumps(record).encode()
-                file.write(b'{"crc":"%08x","record":%b}\n' % (zlib.crc32(body), body))
 
 
 @pytest.fixture(scope="module")
@@ -176,27 +34,34 @@ def agent_kubeconfig(plane: ControlPlane, kinds: None) -> Path:
 
 
 @pytest.fixture
-def node(plane: ControlPlane, agent_kubeconfig: Path, tmp_path: Path) -> Iterator[Node]:
-    """A node with a primary network and an agent that was just started; no revision yet."""
+def bare(plane: ControlPlane, agent_kubeconfig: Path, tmp_path: Path) -> Iterator[Node]:
+    """A Node with nothing on it."""
     name = f"node-{uuid.uuid4().hex[:8]}"
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
     plane.kubectl("create", "-f", "-", stdin=json.dumps(node))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    made = Node(plane, name, tmp_path, port, agent_kubeconfig)
-    for folder in ("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/mooring"):
-        made.seen(folder).mkdir(parents=True)
-    for program in (tmp_path / "plugin", made.seen("/opt/cni/bin/bridge"), made.seen("/opt/cni/bin/host-local")):
-        program.write_text(PLUGIN)
-        program.chmod(0o755)
-    made.seen("/etc/cni/net.d/10-pods.conf").write_text(json.dumps(PRIMARY))
-    made.start()
+    made = Node(plane, name, tmp_path, port, agent_kubeconfig, tmp_path / "host")
     yield made
     if made.process is not None and made.process.poll() is None:
         made.stop()
     with contextlib.suppress(OSError):
         print((tmp_path / "agent.log").read_text())
     plane.kubectl("delete", "node", name)
+
+
+@pytest.fixture
+def node(bare: Node) -> Node:
+    """A node with a primary network and an agent that was just started; no revision yet."""
+    for folder in bare.paths.values():
+        bare.seen(folder).mkdir(parents=True)
+    for name in ("bridge", "host-local"):
+        bare.program(name, PLUGIN)
+    (bare.root / "plugin").write_text(PLUGIN)
+    (bare.root / "plugin").chmod(0o755)
+    bare.seen("/etc/cni/net.d/10-pods.conf").write_text(json.dumps(PRIMARY))
+    bare.start()
+    return bare
 
 
 @pytest.fixture
@@ -221,12 +86,12 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - heartbeat["boottime"] <= 30
 
     def reported() -> bool:
-        status = node.state().get("status", {})
-        conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+        status = node.status()
+        conditions = {each["type"]: each["status"] for each in status["conditions"]}
         return status.get("revision") == name and conditions == {"Ready": "True", "Degraded": "False"}
 
     eventually(reported, what="the report")
-    status = node.state()["status"]
+    status = node.status()
     assert status["primaryNetwork"] == {"name": "pod-network", "file": "10-pods.conf"}
     assert [binary["name"] for binary in status["binaries"]] == ["mooring"]
 
@@ -243,7 +108,7 @@ def test_a_pod_s_status_follows_its_journal_and_outlives_hand_edits(ready: Node)
     ready.plane.kubectl("delete", "pod", "web", "--force", "--grace-period=0")
 
     def networks() -> bool:
-        return bool(ready.state()["status"]["networks"])
+        return bool(ready.status()["networks"])
 
     eventually(networks, what="the network in the node's report")
 
@@ -286,7 +151,7 @@ def test_a_conf_that_another_program_renames_is_put_back_and_the_program_named(r
     eventually(ready.conf.exists, seconds=2, what="the conf")
 
     def told() -> bool:
-        return any("cni.exclusive=false" in each["message"] for each in ready.state()["status"]["conditions"])
+        return any("cni.exclusive=false" in each["message"] for each in ready.status()["conditions"])
 
     eventually(told, what="the condition")
     assert ready.ready()
@@ -350,3 +215,102 @@ def test_the_agent_may_not_do_more_than_its_work(plane: ControlPlane, agent_kube
             check=False,
         )
         assert said.stdout.strip() == expected, what
+
+
+DELEGATE = """#!/bin/sh
+read -r conf
+case "$CNI_COMMAND" in
+VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}' ;;
+ADD)
+    case "$conf" in *broken*) echo '{"code":7,"msg":"there is no such master"}'; exit 1 ;; esac
+    echo '{"cniVersion":"1.0.0","interfaces":[{"name":"'"$CNI_IFNAME"'","sandbox":"'"$CNI_NETNS"'"}]}' ;;
+esac
+"""
+
+
+@pytest.fixture
+def real(bare: Node) -> Node:
+    """A node with the real plugin, whose folders are below the machine's own root: what the conf names is there."""
+    bare.host_root = Path("/")
+    bare.paths = {key: str(bare.root / key) for key in bare.paths}
+    for folder in bare.paths.values():
+        Path(folder).mkdir()
+    for name in ("bridge", "host-local", "macvlan"):
+        bare.program(name, DELEGATE)
+    environment = os.environ | {"CGO_ENABLED": "0"}
+    subprocess.run(["go", "build", "-o", str(bare.root / "plugin"), "."], cwd="plugin", check=True, env=environment)
+    (bare.seen(bare.paths["cniConfDir"]) / "10-pods.conf").write_text(json.dumps(PRIMARY))
+    bare.revision()
+    bare.start()
+    eventually(bare.ready, what="readiness")
+    return bare
+
+
+@pytest.fixture
+def netns() -> Iterator[str]:
+    """A network namespace."""
+    holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+    path = f"/proc/{holder.pid}/ns/net"
+    eventually(lambda: Path(path).stat().st_ino != Path("/proc/self/ns/net").stat().st_ino, what="the namespace")
+    yield path
+    holder.kill()
+    holder.wait()
+
+
+def call(node: Node, verb: str, netns: str, pod: str, uid: str, networks: str) -> dict[str, Any]:
+    """Execute the plugin with the agent's conf as the runtime does; return what it printed."""
+    conf = json.loads(node.conf.read_text())
+    conf["runtimeConfig"] = {"io.kubernetes.cri.pod-annotations": {"k8s.v1.cni.cncf.io/networks": networks}}
+    arguments = {"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": pod, "K8S_POD_UID": uid, "IgnoreUnknown": "1"}
+    done = subprocess.run(
+        [str(Path(node.paths["cniBinDir"]) / "mooring")],
+        input=json.dumps(conf).encode(),
+        env={
+            "CNI_COMMAND": verb,
+            "CNI_CONTAINERID": f"sandbox-of-{pod}",
+            "CNI_NETNS": netns,
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": node.paths["cniBinDir"],
+            "CNI_ARGS": ";".join(f"{key}={value}" for key, value in arguments.items()),
+        },
+        capture_output=True,
+        check=False,
+    )
+    return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+
+
+def test_plugin_and_agent_understand_each_other(real: Node, netns: str) -> None:
+    for name, kind in (("storage", "macvlan"), ("broken", "macvlan")):
+        body = {
+            "apiVersion": "k8s.cni.cncf.io/v1",
+            "kind": "NetworkAttachmentDefinition",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"config": json.dumps({"cniVersion": "1.0.0", "name": name, "type": kind})},
+        }
+        real.plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        eventually((Path(real.paths["stateDir"]) / f"networks/default/{name}.json").exists, what="the cache")
+    uid = real.pod("moored")
+    answer = call(real, "ADD", netns, "moored", uid, "storage")
+    assert [each["name"] for each in answer.get("interfaces", [])] == ["eth0"], answer
+    text = eventually(lambda: real.annotations("moored").get(NETWORK_STATUS), what="the status")
+    assert [(entry["name"], entry["interface"]) for entry in json.loads(text)] == [
+        ("pod-network", "eth0"),
+        ("default/storage", "net1"),
+    ]
+
+    def attachments() -> dict[str, int]:
+        return {each["name"]: each["attachments"] for each in real.status()["networks"]}
+
+    eventually(lambda: attachments() == {"storage": 1}, what="the attachment in the node's report")
+    stranded = real.pod("stranded")
+    assert call(real, "ADD", netns, "stranded", stranded, "broken")["code"] == 7
+    eventually(lambda: real.status()["failedAdds"] == 1, what="the failure in the node's report")
+    [error] = real.status()["lastErrors"]
+    assert "default/stranded" in error["message"]
+    assert "no such master" in error["message"]
+    assert NETWORK_STATUS not in real.annotations("stranded")
+    call(real, "DEL", netns, "moored", uid, "storage")
+    eventually(lambda: attachments() == {}, what="the end of the attachment")
+    requests = [json.loads(line) for line in real.plane.audit_log.read_text().splitlines()]
+    by_plugin = [one for one in requests if one["user"]["username"].endswith(":mooring-plugin")]
+    assert not [one for one in by_plugin if one["verb"] == "get"], "with a fresh cache nothing is asked"

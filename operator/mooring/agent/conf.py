@@ -118,9 +118,7 @@ class Conf(loops.Reconciler):
             return None
         if self._target is None or self._target.name != revision.name:
             if self._installed() != revision.name and (self._target is not None or not await self._urgent(revision)):
-                if self._target is None:
-                    self.tell(problem="The conf waits for the plugin's binary")
-                return self._target
+                return self._target  # woken when the binary is there
             self._target = revision
             self._aimed.set()
         return self._target

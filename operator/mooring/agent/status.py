@@ -64,6 +64,7 @@ class Status(loops.Reconciler):
 
     name = "status"
     reason = "StatusNotWritten"
+    pause = loops.Pause(first=0.25, longest=10.0)  # after an outage pods wait for no more than that
 
     def __init__(
         self,

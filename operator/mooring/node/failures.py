@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 _VERBS = frozenset({"ADD", "DEL", "CHECK", "GC", "STATUS"})
 
 
@@ -54,6 +56,9 @@ def _failure(line: bytes) -> Failure | None:
     pod = document.get("pod")
     code = document.get("code")
     if not isinstance(code, int) or isinstance(code, bool) or not isinstance(pod, dict):
+        return None
+    # The API server takes no other form of a time, and with it none of the node's whole status.
+    if not _TIME.fullmatch(_text(document.get("time"))):
         return None
     names = [_text(pod.get(part)) for part in ("namespace", "name")]
     return Failure(

@@ -1,0 +1,173 @@
+"""A node that is a folder, and the agent on it as a process with its own rights at a real API server."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from testbed.controlplane import ControlPlane
+
+SYSTEM = "mooring-system"
+NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+AGENT = "system:serviceaccount:mooring-system:mooring-agent"
+PLUGIN = """#!/bin/sh
+cat >/dev/null
+echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'
+"""
+PRIMARY = {"cniVersion": "1.0.0", "name": "pod-network", "type": "bridge", "ipam": {"type": "host-local"}}
+PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d", "stateDir": "/var/lib/mooring"}
+
+
+def eventually(probe: Callable[[], Any], *, seconds: float = 15, what: str) -> Any:
+    """Ask until the answer is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.02)
+    return found
+
+
+@dataclasses.dataclass
+class Node:
+    """A Node, its folders, and the agent on it."""
+
+    plane: ControlPlane
+    name: str
+    root: Path
+    port: int
+    kubeconfig: Path
+    host_root: Path
+    paths: dict[str, str] = dataclasses.field(default_factory=PATHS.copy)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        arguments = ["agent", "--node", self.name, "--namespace", SYSTEM, "--host-root", str(self.host_root)]
+        arguments += ["--plugin", str(self.root / "plugin"), "--health-port", str(self.port)]
+        code = "import sys; from mooring.cli.main import main; sys.exit(main())"
+        with (self.root / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+    def unready(self) -> str:
+        """Return why it is not ready, "" when it is."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return "" if answer.status == 200 else "?"
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode()
+        except OSError as error:
+            return str(error)
+
+    def ready(self) -> bool:
+        return not self.unready()
+
+    def seen(self, path: str) -> Path:
+        return self.host_root / path.lstrip("/")
+
+    @property
+    def conf(self) -> Path:
+        return self.seen(self.paths["cniConfDir"]) / "00-multus.conf"
+
+    def status(self) -> dict[str, Any]:
+        """Return the status of the NodeState, with empty lists before there is one."""
+        found = json.loads(self.plane.kubectl("get", "nodestate", self.name, "-o", "json"))
+        return {"networks": [], "conditions": [], "failedAdds": 0, **found.get("status", {})}
+
+    def revision(self, **plugin: Any) -> str:
+        """Make a revision and give it to the node, as the leader of the operator does."""
+        document = {
+            "version": 1,
+            "image": "mooring:1",
+            "paths": self.paths,
+            "defaultNetwork": "auto",
+            "plugin": plugin,
+        }
+        name = f"mooring-revision-{uuid.uuid4().hex[:10]}"
+        config_map = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": SYSTEM},
+            "data": {"revision.json": json.dumps(document)},
+        }
+        state = {
+            "apiVersion": "mooring.dev/v1alpha1",
+            "kind": "NodeState",
+            "metadata": {"name": self.name},
+            "spec": {"revision": name, "drain": False},
+        }
+        for body in (config_map, state):
+            self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        return name
+
+    def pod(self, name: str, **annotations: str) -> str:
+        """Make a pod on the node; return its UID."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default", "annotations": annotations},
+            "spec": {"nodeName": self.name, "containers": [{"name": "c", "image": "i"}]},
+        }
+        created = self.plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(body))
+        return str(json.loads(created)["metadata"]["uid"])
+
+    def annotations(self, name: str) -> dict[str, str]:
+        pod = json.loads(self.plane.kubectl("get", "pod", name, "-o", "json"))
+        return dict(pod["metadata"].get("annotations") or {})
+
+    def program(self, name: str, text: str) -> Path:
+        """Put a program into the folder of plugins."""
+        path = self.seen(self.paths["cniBinDir"]) / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def attach(self, pod: str, uid: str, *networks: str) -> None:
+        """Write the journal of a sandbox as the plugin does."""
+        folder = self.seen("/var/lib/mooring/attachments")
+        name = f"{uuid.uuid4().hex}@eth0.jsonl"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1_000_000:06}Z"
+        header = {"type": "header", "version": 1, "time": stamp, "bootID": "x", "containerID": "c", "ifName": "eth0"}
+        listed = [{"index": 0, "network": "pod-network", "nad": False, "default": True, "ifName": "eth0"}]
+        for index, network in enumerate(networks, start=1):
+            listed.append({"index": index, "network": network, "nad": True, "default": False, "ifName": f"net{index}"})
+        records: list[dict[str, Any]] = [
+            {**header, "pod": {"namespace": "default", "name": pod, "uid": uid}},
+            {"type": "intents", "attachments": listed},
+        ]
+        for each in listed:
+            result = {"cniVersion": "1.0.0", "interfaces": [{"name": each["ifName"], "sandbox": "/x"}]}
+            records.append({"type": "result", "verb": "ADD", "index": each["index"], "result": result})
+        temporary = folder / f".{name}.tmp"
+        with temporary.open("xb") as file:
+            (folder / name).hardlink_to(temporary)
+            temporary.unlink()
+            for record in records:
+                body = json.dumps(record).encode()
+                file.write(b'{"crc":"%08x","record":%b}\n' % (zlib.crc32(body), body))
