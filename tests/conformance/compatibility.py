@@ -1,0 +1,112 @@
+"""docs/compatibility.md: owns writing it from the list of behaviours and the names of the tests.
+
+Run `python -m tests.conformance.compatibility` in the root of the repository; a test proves that the file is fresh. A
+behaviour counts as there when a test with its id exists: no test is skipped or expected to fail. Refuses ids in names
+of tests that nobody described, and runs nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+BEHAVIOURS = Path(__file__).with_name("behaviours.toml")
+PAGE = ROOT / "docs" / "compatibility.md"
+_ID = re.compile(r"test_([A-Z]{2,3})_(\d+)_(\w+)")
+
+HEAD = """\
+# Compatibility with Multus
+
+<!-- Written by python -m tests.conformance.compatibility; change tests/conformance/behaviours.toml or the tests. -->
+
+What was written for Multus works with Mooring: the definitions, the annotations, the keys of the configuration. This
+page says behaviour by behaviour what is right, what Multus 4.3.0 does there, and which tests prove it of Mooring. The
+tests run the built plugin as a runtime does, in real network namespaces: `make test-conformance`. "not yet" means that
+no test proves it, whatever the code may do.
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Behaviour:
+    """One row: its id such as `ADD-4`, what is right, what Multus does."""
+
+    id: str
+    text: str
+    multus: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Family:
+    """The behaviours that share letters in their ids."""
+
+    title: str
+    behaviours: tuple[Behaviour, ...]
+
+
+def families(document: str) -> list[Family]:
+    """Read the list of behaviours. Raises KeyError or ValueError where an entry is not complete."""
+    read = []
+    for letters, table in tomllib.loads(document).items():
+        rows = [
+            Behaviour(f"{letters}-{int(number)}", row["behaviour"], row["multus"])
+            for number, row in table.items()
+            if number != "title"
+        ]
+        read.append(Family(table["title"], tuple(rows)))
+    return read
+
+
+def names(sources: Iterable[str]) -> Iterator[str]:
+    """The names of the test functions in these modules, in order."""
+    for source in sources:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node.name
+
+
+def proofs(found: Iterable[str]) -> dict[str, list[str]]:
+    """Group tests by the id in their names: `ADD-4` to what they say, in words."""
+    grouped: dict[str, list[str]] = {}
+    for name in found:
+        match = _ID.fullmatch(name)
+        if match:
+            letters, number, words = match.groups()
+            grouped.setdefault(f"{letters}-{int(number)}", []).append(words.replace("_", " "))
+    return grouped
+
+
+def page(read: Sequence[Family], proven: Mapping[str, Sequence[str]]) -> str:
+    """Return the page. Raises ValueError for a test whose id is in no table."""
+    known = {behaviour.id for family in read for behaviour in family.behaviours}
+    unknown = sorted(set(proven) - known)
+    if unknown:
+        raise ValueError(f"tests carry ids that {BEHAVIOURS.name} does not have: {', '.join(unknown)}")
+    missing = sorted(known - set(proven))
+    parts = [HEAD, f"{len(known) - len(missing)} of {len(known)} behaviours are proven.\n"]
+    for family in read:
+        parts.append(f"## {family.title}\n")
+        rows = ["| id | behaviour | Multus 4.3.0 | Mooring: tests |", "|---|---|---|---|"]
+        for behaviour in family.behaviours:
+            tests = "<br>".join(proven.get(behaviour.id, ["**not yet**"]))
+            rows.append(f"| {behaviour.id} | {behaviour.text} | {behaviour.multus} | {tests} |")
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def current() -> str:
+    """Return the page as it should be now."""
+    sources = (path.read_text() for path in sorted(TESTS.rglob("test_*.py")))
+    return page(families(BEHAVIOURS.read_text()), proofs(names(sources)))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(current())

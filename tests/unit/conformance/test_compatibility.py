@@ -1,0 +1,45 @@
+"""The page on compatibility: what is in it, and that it is fresh."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance import compatibility
+
+DOCUMENT = """
+[ADD]
+title = "Adding"
+[ADD.1]
+behaviour = "In order."
+multus = "same"
+[ADD.2]
+behaviour = "Returned."
+multus = "stale"
+"""
+
+
+def test_a_behaviour_with_a_test_is_shown_with_what_the_test_says() -> None:
+    sources = ["def test_ADD_1_first_things_first() -> None: ...", "async def test_ADD_1_and_in_order() -> None: ..."]
+    shown = compatibility.page(compatibility.families(DOCUMENT), compatibility.proofs(compatibility.names(sources)))
+    assert "| ADD-1 | In order. | same | first things first<br>and in order |" in shown
+    assert "1 of 2 behaviours" in shown
+
+
+def test_a_behaviour_without_a_test_is_not_there_yet() -> None:
+    shown = compatibility.page(compatibility.families(DOCUMENT), {})
+    assert "| ADD-2 | Returned. | stale | **not yet** |" in shown
+
+
+def test_a_test_with_an_unknown_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="ADD-3"):
+        compatibility.page(compatibility.families(DOCUMENT), {"ADD-3": ["what"]})
+
+
+def test_names_without_an_id_do_not_count() -> None:
+    assert compatibility.proofs(["test_ADD_is_nice", "test_add_1_lower", "helper", "test_ADD_10_ten"]) == {
+        "ADD-10": ["ten"]
+    }
+
+
+def test_the_page_in_the_repository_is_fresh() -> None:
+    assert compatibility.PAGE.read_text() == compatibility.current(), "run: python -m tests.conformance.compatibility"
