@@ -278,6 +278,18 @@ _RULES = (
         "Two gateways for one default route",
         "The meta-plugin refuses it: it would be chance which is taken.",
     ),
+    Rule(
+        "MR510",
+        _W,
+        "A network that does not exist",
+        "The pod waits until it does. Things are applied in any order, so this is a warning.",
+    ),
+    Rule(
+        "MR511",
+        _W,
+        "A network of a namespace that is isolated",
+        "The meta-plugin refuses it when the pod starts.",
+    ),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}

@@ -1,10 +1,12 @@
-"""What a pod asks for (MR501 to MR505): owns judging its network annotations, without looking anything up.
+"""What a pod asks for (MR501 to MR511): owns judging its network annotations, without looking anything up.
 
-The meta-plugin refuses the same when the pod starts; here a person is told before.
+The meta-plugin refuses the same when the pod starts; here a person is told before. What exists in the cluster is
+only compared where the caller knows it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from typing import TYPE_CHECKING
 
@@ -12,12 +14,24 @@ from mooring.networks import annotations as selections
 from mooring.rules import findings, notes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mooring.networks.requests import Request
     from mooring.rules.findings import Finding, Severity
 
 _PRIMARY = "eth0"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a caller knows of a cluster: the definitions by (namespace, name), and what pods may refer to.
+
+    With `isolation` a pod may refer to networks of its own namespace and of `global_namespaces`.
+    """
+
+    definitions: Collection[tuple[str, str]]
+    isolation: bool = False
+    global_namespaces: Collection[str] = ("default",)
 
 
 def validate(
@@ -26,11 +40,12 @@ def validate(
     namespace: str,
     path: str = "metadata.annotations",
     severities: Mapping[str, Severity] | None = None,
+    cluster: Cluster | None = None,
 ) -> list[Finding]:
     """Return the findings of a pod's annotations, worst first.
 
     `namespace` is the pod's, `path` where the annotations stand in the manifest (a Deployment has them in its
-    template), `severities` the administrator's, by code.
+    template), `severities` the administrator's, by code; `cluster` None compares with none.
     """
     noted = notes.Notes(severities=severities or {})
     asked = _selection(written, selections.NETWORKS, "MR501", namespace, path, noted)
@@ -45,6 +60,9 @@ def validate(
     place = f"{path}[{selections.NETWORKS}]"
     _interfaces(asked, (instead[0].interface if instead else "") or _PRIMARY, place, noted)
     _gateways([*instead, *asked], place, noted)
+    if cluster is not None:
+        for key, requests in ((selections.DEFAULT_NETWORK, instead), (selections.NETWORKS, asked)):
+            _references(requests, cluster, namespace, f"{path}[{key}]", noted)
     return findings.worst_first(noted.findings)
 
 
@@ -101,3 +119,22 @@ def _gateways(asked: list[Request], place: str, noted: notes.Notes) -> None:
                     "Keep one gateway of each family in the whole pod.",
                 )
             seen.add(family)
+
+
+def _references(asked: list[Request], cluster: Cluster, namespace: str, place: str, noted: notes.Notes) -> None:
+    for request in asked:
+        allowed = request.namespace == namespace or request.namespace in cluster.global_namespaces
+        if cluster.isolation and not allowed:
+            noted.manifest(
+                "MR511",
+                f"{place}: {request.place}",
+                f"A pod of {namespace} may not use networks of {request.namespace}: namespaces are isolated.",
+                "Use a network of the pod's own namespace, or of a global one.",
+            )
+        elif (request.namespace, request.name) not in cluster.definitions:
+            noted.manifest(
+                "MR510",
+                f"{place}: {request.place}",
+                f"There is no NetworkAttachmentDefinition {request.namespace}/{request.name}.",
+                "Create it, or correct the name; the pod starts as soon as it is there.",
+            )

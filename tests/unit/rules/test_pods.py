@@ -70,3 +70,27 @@ def test_the_default_route_has_one_gateway_of_each_family() -> None:
 def test_the_administrator_may_relax_a_rule() -> None:
     (finding,) = pods.validate({selections.NETWORKS: "A"}, namespace="own", severities={"MR501": Severity.AUDIT})
     assert finding.severity is Severity.AUDIT
+
+
+class TestReferences:
+    CLUSTER = pods.Cluster(definitions={("own", "a"), ("other", "b"), ("default", "c")}, isolation=True)
+
+    def codes(self, networks: str, cluster: pods.Cluster = CLUSTER) -> list[str]:
+        found = pods.validate({selections.NETWORKS: networks}, namespace="own", cluster=cluster)
+        return [finding.code for finding in found]
+
+    def test_networks_of_the_own_and_of_global_namespaces_may_be_used(self) -> None:
+        assert self.codes("a,default/c") == []
+
+    def test_a_network_that_does_not_exist_is_told(self) -> None:
+        assert self.codes("a,b") == ["MR510"]
+
+    def test_a_network_of_an_isolated_namespace_is_told_whether_it_exists_or_not(self) -> None:
+        assert self.codes("other/b,other/x") == ["MR511", "MR511"]
+
+    def test_without_isolation_any_network_may_be_used(self) -> None:
+        assert self.codes("other/b", pods.Cluster(definitions=self.CLUSTER.definitions)) == []
+
+    def test_the_default_network_is_compared_as_well(self) -> None:
+        found = pods.validate({selections.DEFAULT_NETWORK: "x"}, namespace="own", cluster=self.CLUSTER)
+        assert [finding.code for finding in found] == ["MR510"]
