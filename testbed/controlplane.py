@@ -215,20 +215,18 @@ def _launch(
     port, etcd_port, etcd_peer_port, controllers_port = _free_ports(4)
     layout = Layout(folder, "127.0.0.1", port, etcd_port, etcd_peer_port, lone=True)
     prepare(layout)
-    commands_of = {
-        "etcd": arguments.etcd(layout),
-        "kube-apiserver": [*arguments.apiserver(layout), *extra_arguments],
-    }
-    if controllers:
-        commands_of["kube-controller-manager"] = arguments.controller_manager(
-            layout, pod_network="10.244.0.0/16", port=controllers_port
-        )
-    for name, words in commands_of.items():
-        started[name] = _start(layout, programs, name, words)
+    started["etcd"] = _start(layout, programs, "etcd", arguments.etcd(layout))
+    started["kube-apiserver"] = _start(
+        layout, programs, "kube-apiserver", [*arguments.apiserver(layout), *extra_arguments]
+    )
     wait_ready(
         layout,
         lambda: next((folder / f"{name}.log" for name, part in started.items() if part.poll() is not None), None),
     )
+    if controllers:
+        # Not before: it asks the API server once, and ends where nobody answers.
+        words = arguments.controller_manager(layout, pod_network="10.244.0.0/16", port=controllers_port)
+        started["kube-controller-manager"] = _start(layout, programs, "kube-controller-manager", words)
     return layout
 
 

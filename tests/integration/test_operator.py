@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Installed, OperatorProcess
 
 NODES = ("operator-n1", "operator-n2")
-LABELS = {"kubernetes.io/os": "linux"}
+LABELS = {"kubernetes.io/os": "linux", "mooring.dev/test": "operator"}
+OURS = "app.kubernetes.io/managed-by=mooring-operator"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -65,14 +66,20 @@ async def nodes(client: Client) -> AsyncIterator[tuple[str, ...]]:
 @pytest.fixture
 async def installation(client: Client, watching: Watching, nodes: tuple[str, ...]) -> AsyncIterator[dict[str, Any]]:
     """The Installation of the examples; gone at the end, with all that was made for it."""
-    body = {"apiVersion": "mooring.dev/v1alpha1", "kind": "Installation", "metadata": {"name": "default"}, "spec": {}}
+    body = {
+        "apiVersion": "mooring.dev/v1alpha1",
+        "kind": "Installation",
+        "metadata": {"name": "default"},
+        # Other tests may have left nodes.
+        "spec": {"nodeSelector": {"mooring.dev/test": "operator"}},
+    }
     yield await client.create(resources.INSTALLATIONS, body)
     with contextlib.suppress(errors.NotFound):
         await client.delete(resources.INSTALLATIONS, "default")
 
     async def gone(client: Client) -> bool:
         sets = await client.list(resources.DAEMON_SETS, namespace=SYSTEM)
-        states = await client.list(resources.NODE_STATES)
+        states = await client.list(resources.NODE_STATES, label_selector=OURS)
         return not sets["items"] and not states["items"]
 
     await watching.until(gone, what="the end of what was made for the Installation")
@@ -136,7 +143,7 @@ class TestAnInstallation:
         assert (owner["kind"], owner["uid"]) == ("Installation", installation["metadata"]["uid"])
 
         async def states(client: Client) -> list[dict[str, Any]]:
-            listed = (await client.list(resources.NODE_STATES))["items"]
+            listed = (await client.list(resources.NODE_STATES, label_selector=OURS))["items"]
             return listed if len(listed) == len(NODES) else []
 
         found_states = await watching.until(states, what="a NodeState for each node")
@@ -184,12 +191,15 @@ class TestAnInstallation:
         await client.patch(resources.INSTALLATIONS, "default", {"spec": {"nodeSelector": {"pool": NODES[0]}}})
 
         async def one(client: Client) -> bool:
-            names = [item["metadata"]["name"] for item in (await client.list(resources.NODE_STATES))["items"]]
+            names = [
+                item["metadata"]["name"]
+                for item in (await client.list(resources.NODE_STATES, label_selector=OURS))["items"]
+            ]
             return names == [NODES[0]]
 
         await watching.until(one, what="one NodeState")
         selector = (await daemon_set(client))["spec"]["template"]["spec"]["nodeSelector"]
-        assert selector == {"kubernetes.io/os": "linux", "pool": NODES[0]}
+        assert selector == {**LABELS, "pool": NODES[0]}
 
     async def test_a_changed_one_reaches_nodes_by_a_new_revision_and_the_old_stays_for_going_back(
         self, client: Client, watching: Watching, installation: dict[str, Any]
