@@ -17,6 +17,24 @@ def _path(server: Server, kind: str, name: str) -> str:
     return f"{group}/namespaces/{server.namespace}/{kind}/{name}"
 
 
+def test_NAD_6_a_missing_network_fails_the_add_with_an_event_and_the_next_try_finds_it(
+    node: Node, server: Server
+) -> None:
+    uid = server.pod()
+    pod = node.pod(namespace=server.namespace, uid=uid)
+    conf = node.conf(stub(), kubeconfig=server.kubeconfig)
+    error = node.add(conf, pod, "late").error
+    assert f"{server.namespace}/late" in error["msg"]
+    assert node.calls() == []
+    (event,) = server.events()
+    assert (event["type"], event["reason"]) == ("Warning", "NoNetworkFound")
+    assert event["involvedObject"]["uid"] == uid
+    assert f"{server.namespace}/late" in event["message"]
+    server.network("late", stub("late"))
+    node.add(conf, pod, "late").ok()
+    assert node.ran() == ["ADD eth0", "ADD net1"]
+
+
 def test_NAD_7_a_network_outside_a_fresh_cache_costs_one_request(node: Node, server: Server) -> None:
     server.network("a", stub("a", served=True))
     pod = node.pod(namespace=server.namespace)

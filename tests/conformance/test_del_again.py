@@ -1,0 +1,130 @@
+"""DEL, again and again: what cannot be undone, what is given up, and what those before us left."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conformance.node import Json, Node, Pod, stub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STUCK = {"error": {"code": 100, "msg": "it is stuck"}}
+
+
+def _scratch(node: Node, pod: Pod, *confs: Json, **keys: Any) -> Path:
+    """The file of a Multus, as its version 4 writes it, with libcni's cache beside it."""
+    entries = []
+    for number, conf in enumerate(confs):
+        body = base64.b64encode(json.dumps(conf).encode()).decode()
+        network = {"name": conf["name"], "type": conf.get("type", "")}
+        entries.append(
+            {
+                "Conf": network,
+                "ConfList": {"name": conf["name"]} if "plugins" in conf else {},
+                "Name": "",
+                "Bytes": body,
+            }
+            | (keys if number else {})
+        )
+        interface = "eth0" if number == 0 else keys.get("ifnameRequest") or f"net{number}"
+        cache = {
+            "kind": "cniCacheV1",
+            "containerId": pod.container,
+            "config": body,
+            "ifName": interface,
+            "networkName": conf["name"],
+            "cniArgs": [["IgnoreUnknown", "true"], ["K8S_POD_NAME", pod.name], ["number", str(number)]],
+            "capabilityArgs": {"ips": [f"10.0.0.{number}/24"]},
+            "result": {"cniVersion": "1.0.0", "ips": [{"address": f"10.0.0.{number}/24"}], "dns": {}},
+        }
+        (node.state / "results").mkdir(exist_ok=True)
+        (node.state / "results" / f"{conf['name']}-{pod.container}-{interface}").write_text(json.dumps(cache))
+    path = node.state / pod.container
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_DEL_11_what_a_multus_before_us_attached_is_undone_in_reverse_as_it_was_made(node: Node) -> None:
+    pod = node.pod()
+    capable: Json = {"capabilities": {"ips": True}}
+    path = _scratch(node, pod, stub(**capable), stub("a", kind="other", **capable), ifnameRequest="data")
+    node.delete(node.conf(stub("another now")), pod).ok()
+    assert node.ran() == ["DEL data", "DEL eth0"]
+    for call, number in zip(node.calls(), [1, 0], strict=True):
+        assert call["conf"]["prevResult"]["ips"] == [{"address": f"10.0.0.{number}/24"}]
+        assert call["conf"]["runtimeConfig"] == {"ips": [f"10.0.0.{number}/24"]}
+        assert f"number={number}" in call["env"]["CNI_ARGS"]
+    assert not path.exists()
+    assert node.left() == []
+
+
+def test_DEL_11_a_plugin_called_mooring_finds_the_files_of_a_multus_in_its_folder(node: Node) -> None:
+    theirs = node.root / "multus"
+    pod = node.pod()
+    _scratch(node, pod, stub(), stub("a"))
+    shutil.copytree(node.state, theirs)
+    for path in (node.state / pod.container, *(node.state / "results").iterdir()):
+        path.unlink()
+    node.replaced = {"/var/lib/cni/multus": theirs}
+    node.delete(node.conf(stub()), pod).ok()
+    assert node.ran() == ["DEL net1", "DEL eth0"]
+    assert not (theirs / pod.container).exists()
+    assert list((theirs / "results").iterdir()) == []
+
+
+def test_DEL_11_a_failure_is_kept_for_the_next_try(node: Node) -> None:
+    pod = node.pod()
+    _scratch(node, pod, stub(), stub("a"))
+    node.answer(stub__DEL__net1=STUCK)
+    assert node.delete(node.conf(stub()), pod).error["code"] == 100
+    node.answer()
+    node.forget_calls()
+    node.delete(node.conf(stub()), pod).ok()
+    assert node.ran() == ["DEL net1"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[{}]", "[{", "{}", '[{"Bytes": "e30="}]'])
+def test_DEL_11_a_file_of_multus_that_cannot_be_read_leaves_the_default_network(node: Node, content: str) -> None:
+    pod = node.pod()
+    (node.state / pod.container).write_text(content)
+    node.delete(node.conf(stub()), pod).ok()
+    assert node.ran() == ["DEL eth0"]
+
+
+def test_DEL_12_a_running_call_holds_the_lock_of_its_journal(node: Node) -> None:
+    node.network("a", stub("a"))
+    go = node.root / "go"
+    node.answer(stub__ADD__net1={"waitFor": str(go)})
+    conf, pod = node.conf(stub()), node.pod()
+    running = node.start("ADD", conf, pod, annotations={"k8s.v1.cni.cncf.io/networks": "a"})
+    while len(node.calls("ADD", event="begin")) < 2:
+        assert running.process.poll() is None
+    with node.journal_path(pod).open() as journal:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        go.touch()
+        running.end().ok()
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_DEL_12_del_waits_for_an_add_that_still_runs_and_then_undoes_it(node: Node) -> None:
+    node.network("a", stub("a"))
+    go = node.root / "go"
+    node.answer(stub__ADD__net1={"waitFor": str(go)})
+    conf, pod = node.conf(stub()), node.pod()
+    adding = node.start("ADD", conf, pod, annotations={"k8s.v1.cni.cncf.io/networks": "a"})
+    while len(node.calls("ADD", event="begin")) < 2:
+        assert adding.process.poll() is None
+    deleting = node.start("DEL", conf, pod)
+    go.touch()
+    adding.end().ok()
+    deleting.end().ok()
+    assert node.ran() == ["ADD eth0", "ADD net1", "DEL net1", "DEL eth0"]
+    assert node.left() == []
