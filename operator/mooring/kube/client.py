@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 500
 _SECONDS = 30.0
-# The API server sends a bookmark every minute where nothing else happens.
-_SILENCE_SECONDS = 75.0
+# A watch may be silent for all its life: no bookmarks come of a kind of which nothing has happened since the API
+# server began. It ends by itself; where even that does not come, the other side hangs.
+_OVERDUE_SECONDS = 30.0
 
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -222,7 +223,7 @@ class Client:
             query["fieldSelector"] = field_selector
         path = resource.path(namespace=namespace)
         request = f"WATCH {path}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SILENCE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=timeout_seconds + _OVERDUE_SECONDS)
         try:
             answer = await self._send("GET", path, query=query, timeout=timeout)
             async with answer:
@@ -291,8 +292,8 @@ class Client:
     def _unreachable(self, request: str, error: Exception) -> errors.Unreachable:
         problem = str(error) or type(error).__name__
         if isinstance(error, asyncio.TimeoutError):
-            problem = "no answer in time"
-        return errors.Unreachable(message=f"{self.url} gave no usable answer: {problem}", request=request)
+            problem = "it did not answer in time"
+        return errors.Unreachable(message=f"{problem} ({self.url})", request=request)
 
 
 def _manager(field_manager: str | None) -> dict[str, str]:
