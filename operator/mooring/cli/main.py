@@ -33,6 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--plugin", type=Path, default=Path("/usr/libexec/mooring/mooring"), help="the binary to install"
     )
     agent.add_argument("--health-port", type=int, default=9454)
+
+    lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
+    lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
+    lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
     return parser
 
 
@@ -48,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
             webhook_port=options.webhook_port,
             health_port=options.health_port,
         )
+    if options.command == "lint":
+        from mooring.cli import lint
+
+        return lint.run(options.files, strict=options.strict)
     if not options.node:
         print("mooring agent: --node or NODE_NAME must name this node", file=sys.stderr)
         return 2
