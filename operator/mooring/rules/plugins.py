@@ -122,7 +122,7 @@ def _ipam(
         noted.config(
             "MR311",
             (*path, "type"),
-            f"host-local knows the addresses of one node only, and a {kind.name} network may span several.",
+            f"host-local knows the addresses of one node only, but the network of {kind.name} may span several.",
             "Use `whereabouts` or `dhcp`, or a definition with a range of its own for each node.",
         )
     mild = plugin.ignored or not described or _filled_in(section)
