@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import json
 import shutil
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conformance.node import Json, Node, Pod, stub
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.conformance import multus
+from tests.conformance.node import Json, Node, stub
 
 STUCK = {"error": {"code": 100, "msg": "it is stuck"}}
-
-
-def _scratch(node: Node, pod: Pod, *confs: Json, **keys: Any) -> Path:
-    """The file of a Multus, as its version 4 writes it, with libcni's cache beside it."""
-    entries = []
-    for number, conf in enumerate(confs):
-        body = base64.b64encode(json.dumps(conf).encode()).decode()
-        network = {"name": conf["name"], "type": conf.get("type", "")}
-        entries.append(
-            {
-                "Conf": network,
-                "ConfList": {"name": conf["name"]} if "plugins" in conf else {},
-                "Name": "",
-                "Bytes": body,
-            }
-            | (keys if number else {})
-        )
-        interface = "eth0" if number == 0 else keys.get("ifnameRequest") or f"net{number}"
-        cache = {
-            "kind": "cniCacheV1",
-            "containerId": pod.container,
-            "config": body,
-            "ifName": interface,
-            "networkName": conf["name"],
-            "cniArgs": [["IgnoreUnknown", "true"], ["K8S_POD_NAME", pod.name], ["number", str(number)]],
-            "capabilityArgs": {"ips": [f"10.0.0.{number}/24"]},
-            "result": {"cniVersion": "1.0.0", "ips": [{"address": f"10.0.0.{number}/24"}], "dns": {}},
-        }
-        (node.state / "results").mkdir(exist_ok=True)
-        (node.state / "results" / f"{conf['name']}-{pod.container}-{interface}").write_text(json.dumps(cache))
-    path = node.state / pod.container
-    path.write_text(json.dumps(entries))
-    return path
 
 
 def test_DEL_11_what_a_multus_before_us_attached_is_undone_in_reverse_as_it_was_made(node: Node) -> None:
     pod = node.pod()
     capable: Json = {"capabilities": {"ips": True}}
-    path = _scratch(node, pod, stub(**capable), stub("a", kind="other", **capable), ifnameRequest="data")
+    path = multus.scratch(node, pod, stub(**capable), stub("a", kind="other", **capable), ifnameRequest="data")
     node.delete(node.conf(stub("another now")), pod).ok()
     assert node.ran() == ["DEL data", "DEL eth0"]
     for call, number in zip(node.calls(), [1, 0], strict=True):
@@ -68,7 +30,7 @@ def test_DEL_11_what_a_multus_before_us_attached_is_undone_in_reverse_as_it_was_
 def test_DEL_11_a_plugin_called_mooring_finds_the_files_of_a_multus_in_its_folder(node: Node) -> None:
     theirs = node.root / "multus"
     pod = node.pod()
-    _scratch(node, pod, stub(), stub("a"))
+    multus.scratch(node, pod, stub(), stub("a"))
     shutil.copytree(node.state, theirs)
     for path in (node.state / pod.container, *(node.state / "results").iterdir()):
         path.unlink()
@@ -81,7 +43,7 @@ def test_DEL_11_a_plugin_called_mooring_finds_the_files_of_a_multus_in_its_folde
 
 def test_DEL_11_a_failure_is_kept_for_the_next_try(node: Node) -> None:
     pod = node.pod()
-    _scratch(node, pod, stub(), stub("a"))
+    multus.scratch(node, pod, stub(), stub("a"))
     node.answer(stub__DEL__net1=STUCK)
     assert node.delete(node.conf(stub()), pod).error["code"] == 100
     node.answer()
