@@ -24,7 +24,11 @@ func Write(path string, data []byte, mode os.FileMode) error {
 		return err
 	}
 	_, writeErr := file.Write(data)
-	err = errors.Join(writeErr, file.Chmod(mode), file.Close())
+	var modeErr error
+	if mode != 0o600 {
+		modeErr = file.Chmod(mode)
+	}
+	err = errors.Join(writeErr, modeErr, file.Close())
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}

@@ -147,9 +147,7 @@ func (r *Runner) executeWith(ctx context.Context, verb string, conf *netconf.Con
 		return nil, err
 	}
 	stdin := conf.Stdin(i, given)
-	limited, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	return r.run(limited, path, stdin, environ(verb, call, r.Path))
+	return r.run(ctx, path, stdin, environ(verb, call, r.Path))
 }
 
 // complete proves that a result is one and fills in its version.

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -26,97 +24,79 @@ const (
 	// A binary that is being replaced in place is "busy" for a moment.
 	busyTries = 20
 	busyPause = 50 * time.Millisecond
-
-	// After a kill, how long descendants may hold the pipes before we let go of them.
-	pipeGrace = 500 * time.Millisecond
 )
 
 // Marker is in the environment of every delegate, with the container's id: whoever finds it at
 // its start was called by itself.
 const Marker = "MOORING_DELEGATE"
 
-var errTooMuch = errors.New("more output than allowed")
-
 // bounded keeps the first limit bytes and tells when there were more.
 type bounded struct {
 	bytes.Buffer
-	limit  int
-	exceed func()
+	limit int
+	over  bool
 }
 
-func (b *bounded) Write(data []byte) (int, error) {
-	room := b.limit - b.Len()
-	if room >= len(data) {
-		return b.Buffer.Write(data)
+func (b *bounded) add(data []byte) {
+	room := max(0, b.limit-b.Len())
+	if room < len(data) {
+		b.over = true
+		data = data[:room]
 	}
-	b.Buffer.Write(data[:max(0, room)])
-	b.exceed()
-	return len(data), nil
+	b.Write(data)
 }
 
-// run executes one plugin and returns what it printed. It is killed, with its children, when
-// ctx ends or when it prints too much, and dies with this process.
+// run executes one plugin and returns what it printed.
 func (r *Runner) run(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
-	// Pdeathsig is tied to the thread that starts the child.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	deadline := time.Now().Add(r.Timeout)
+	if earlier, limited := ctx.Deadline(); limited && earlier.Before(deadline) {
+		deadline = earlier
+	}
 	for try := 1; ; try++ {
-		stdout, err := r.runOnce(ctx, path, stdin, environ)
+		stdout, err := r.runOnce(path, stdin, environ, deadline)
 		if !errors.Is(err, syscall.ETXTBSY) || try == busyTries {
 			return stdout, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(busyPause):
-		}
+		time.Sleep(busyPause)
 	}
 }
 
-func (r *Runner) runOnce(outer context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
-	ctx, cancel := context.WithCancelCause(outer)
-	defer cancel(nil)
-	stdout := &bounded{limit: maxOutput, exceed: func() { cancel(errTooMuch) }}
-	stderr := &bounded{limit: maxStderr, exceed: func() {}}
-	command := exec.CommandContext(ctx, path)
-	command.Env, command.Stdin, command.Stdout, command.Stderr = environ, bytes.NewReader(stdin), stdout, stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-	command.WaitDelay = pipeGrace
-	err := command.Run()
+func (r *Runner) runOnce(path string, stdin []byte, environ []string, deadline time.Time) ([]byte, error) {
+	stdout, stderr := &bounded{limit: maxOutput}, &bounded{limit: maxStderr}
+	status, err := spawn(path, stdin, environ, deadline, stdout, stderr)
 	if stderr.Len() > 0 {
 		_, _ = r.Stderr.Write(stderr.Bytes())
 	}
 	name := filepath.Base(path)
 	switch {
-	case errors.Is(context.Cause(ctx), errTooMuch):
+	case errors.Is(err, errTooMuch):
 		return nil, cnierror.New(types.ErrDecodingFailure, "%s printed more than %d bytes and was stopped", name, maxOutput)
-	case outer.Err() != nil:
+	case errors.Is(err, errTime):
 		return nil, cnierror.New(cnierror.TryAgain, "%s did not answer within its time and was stopped", name)
-	case err == nil || errors.Is(err, exec.ErrWaitDelay):
-		return stdout.Bytes(), nil
 	case errors.Is(err, syscall.ETXTBSY):
 		return nil, err
+	case err != nil:
+		return nil, cnierror.New(types.ErrIOFailure, "%s cannot be executed: %v", name, err)
+	case status.Exited() && status.ExitStatus() == 0:
+		return stdout.Bytes(), nil
+	case status.Signaled():
+		return nil, explain(name, "signal: "+status.Signal().String(), stdout.Bytes(), stderr.Bytes())
 	}
-	return nil, explain(name, err, stdout.Bytes(), stderr.Bytes())
+	return nil, explain(name, fmt.Sprintf("exit status %d", status.ExitStatus()), stdout.Bytes(), stderr.Bytes())
 }
 
 // explain finds the plugin's own error in what it printed before it failed.
-func explain(name string, err error, stdout, stderr []byte) error {
-	var failed *exec.ExitError
-	if !errors.As(err, &failed) {
-		return cnierror.New(types.ErrIOFailure, "%s cannot be executed: %v", name, err)
-	}
+func explain(name, ending string, stdout, stderr []byte) error {
 	said := &types.Error{}
 	if len(bytes.TrimSpace(stdout)) == 0 {
 		text := strings.TrimSpace(string(stderr))
 		if text == "" {
 			text = "it said nothing"
 		}
-		return cnierror.New(types.ErrInternal, "%s ended with %v: %s", name, failed, text)
+		return cnierror.New(types.ErrInternal, "%s ended with %s: %s", name, ending, text)
 	}
 	if json.Unmarshal(stdout, said) != nil || said.Msg == "" && said.Code == 0 {
-		return cnierror.New(types.ErrDecodingFailure, "%s ended with %v and printed no CNI error: %.200q", name, failed, stdout)
+		return cnierror.New(types.ErrDecodingFailure, "%s ended with %s and printed no CNI error: %.200q", name, ending, stdout)
 	}
 	return said
 }

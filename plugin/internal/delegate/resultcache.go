@@ -36,11 +36,16 @@ func cachePath(root, network, containerID, ifName string) string {
 
 // Remember writes libcni's cache entry of an attachment.
 func Remember(root string, conf *netconf.Conf, call Call, result json.RawMessage) error {
-	if err := os.MkdirAll(filepath.Join(root, "results"), 0o700); err != nil {
-		return err
-	}
 	entry := cached{cacheKind, call.ContainerID, conf.Bytes(), call.IfName, conf.Name, call.Netns, call.Args, call.CapabilityArgs, result}
-	return atomicfile.Write(cachePath(root, conf.Name, call.ContainerID, call.IfName), object.Encode(entry), 0o600)
+	path := cachePath(root, conf.Name, call.ContainerID, call.IfName)
+	err := atomicfile.Write(path, object.Encode(entry), 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		err = atomicfile.Write(path, object.Encode(entry), 0o600)
+	}
+	return err
 }
 
 // Forget removes the entry; that there is none is no error.

@@ -10,6 +10,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 )
@@ -37,7 +38,7 @@ func Open(path string) (*Sandbox, error) {
 		s.Close()
 		return nil, cnierror.New(types.ErrInvalidNetNS, "CNI_NETNS %s is the network namespace of the node itself", path)
 	}
-	s.links, err = netlink.NewHandleAt(namespace)
+	s.links, err = netlink.NewHandleAt(namespace, unix.NETLINK_ROUTE)
 	if err != nil {
 		s.Close()
 		return nil, cnierror.New(types.ErrInvalidNetNS, "CNI_NETNS %s is no network namespace: %v", path, err)

@@ -1,0 +1,226 @@
+package delegate
+
+import (
+	"errors"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// How often a child is asked for its end while a descendant of it holds the pipes open.
+	checkEvery = 20 * time.Millisecond
+
+	// How long descendants of a child that has ended may hold them.
+	pipeGrace = 500 * time.Millisecond
+
+	// A child that has closed its pipes ends at once, as a rule.
+	reapPause = 50 * time.Microsecond
+
+	pipeRead = 64 << 10
+)
+
+// child is one process with its three pipes, served by the thread that started it: os/exec
+// takes four goroutines for that, and their switching costs more than all the rest of a call.
+type child struct {
+	pid            int
+	stdin          int // descriptors; closed is -1
+	stdout, stderr int
+	unsent         []byte
+	out, err       *bounded
+	status         syscall.WaitStatus
+	ended          bool
+}
+
+// errTime and errTooMuch say why a child was killed.
+var (
+	errTime    = errors.New("out of time")
+	errTooMuch = errors.New("too much output")
+)
+
+// spawn runs a program to its end and returns how it ended. It is killed, with its process
+// group, at the deadline or when it prints more than out holds; then the error says so.
+func spawn(path string, stdin []byte, environ []string, deadline time.Time, out, err *bounded) (syscall.WaitStatus, error) {
+	// Pdeathsig is tied to the thread that starts the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	c := &child{unsent: stdin, out: out, err: err}
+	if err := c.start(path, environ); err != nil {
+		return 0, err
+	}
+	defer c.closePipes()
+	failed := c.serve(deadline)
+	if failed != nil {
+		if err := syscall.Kill(-c.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	if err := c.reap(deadline, failed != nil); failed == nil {
+		failed = err
+	}
+	return c.status, failed
+}
+
+func (c *child) start(path string, environ []string) error {
+	c.stdin, c.stdout, c.stderr = closed, closed, closed
+	var in, out, err [2]int
+	for _, pair := range []*[2]int{&in, &out, &err} {
+		if err := unix.Pipe2(pair[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+			return err
+		}
+	}
+	c.stdin, c.stdout, c.stderr = in[1], out[0], err[0]
+	// A child expects pipes that block.
+	problem := errors.Join(unix.SetNonblock(in[0], false), unix.SetNonblock(out[1], false), unix.SetNonblock(err[1], false))
+	if problem == nil {
+		c.pid, problem = syscall.ForkExec(path, []string{path}, &syscall.ProcAttr{
+			Env: environ, Files: []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(err[1])},
+			Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+		})
+	}
+	for _, end := range []int{in[0], out[1], err[1]} {
+		_ = unix.Close(end)
+	}
+	if problem != nil {
+		c.closePipes()
+	}
+	return problem
+}
+
+// serve feeds and reads the pipes until the child has closed its own.
+func (c *child) serve(deadline time.Time) error {
+	ending := deadline
+	buffer := make([]byte, pipeRead)
+	for c.stdout != closed || c.stderr != closed {
+		left := time.Until(ending)
+		if left <= 0 {
+			if c.ended {
+				return nil // whoever holds the pipes is none of ours
+			}
+			return errTime
+		}
+		if _, err := unix.Poll(c.polled(), int(min(left, checkEvery).Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if err := errors.Join(c.feed(), c.drain(&c.stdout, c.out, buffer), c.drain(&c.stderr, c.err, buffer)); err != nil {
+			return err
+		}
+		if c.out.over {
+			return errTooMuch
+		}
+		if !c.ended && (c.stdout != closed || c.stderr != closed) {
+			if err := c.wait(unix.WNOHANG); err != nil {
+				return err
+			}
+			if c.ended {
+				ending = time.Now().Add(pipeGrace)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *child) polled() []unix.PollFd {
+	polled := make([]unix.PollFd, 0, 3)
+	if c.stdin != closed {
+		polled = append(polled, unix.PollFd{Fd: int32(c.stdin), Events: unix.POLLOUT})
+	}
+	for _, pipe := range []int{c.stdout, c.stderr} {
+		if pipe != closed {
+			polled = append(polled, unix.PollFd{Fd: int32(pipe), Events: unix.POLLIN})
+		}
+	}
+	return polled
+}
+
+// feed writes what stdin takes and closes it after the last byte. A child may end or close its
+// stdin without reading.
+func (c *child) feed() error {
+	for c.stdin != closed {
+		n, err := unix.Write(c.stdin, c.unsent)
+		switch {
+		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+			return nil
+		case err == nil:
+			c.unsent = c.unsent[n:]
+		case !errors.Is(err, unix.EPIPE):
+			return err
+		}
+		if err != nil || len(c.unsent) == 0 {
+			return shut(&c.stdin)
+		}
+	}
+	return nil
+}
+
+func (c *child) drain(pipe *int, into *bounded, buffer []byte) error {
+	for *pipe != closed {
+		n, err := unix.Read(*pipe, buffer)
+		switch {
+		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+			return nil
+		case err != nil:
+			return err
+		case n == 0:
+			return shut(pipe)
+		}
+		into.add(buffer[:n])
+		if into.over && into == c.out {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *child) wait(options int) error {
+	for !c.ended {
+		pid, err := syscall.Wait4(c.pid, &c.status, options, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return err
+		case pid == 0:
+			return nil
+		default:
+			c.ended = true
+		}
+	}
+	return nil
+}
+
+// reap waits for the end of a child that has closed its pipes, or that was killed.
+func (c *child) reap(deadline time.Time, killed bool) error {
+	if killed {
+		return c.wait(0)
+	}
+	for pause := reapPause; ; pause = min(2*pause, checkEvery) {
+		if err := c.wait(unix.WNOHANG); err != nil || c.ended {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(errTime, syscall.Kill(-c.pid, syscall.SIGKILL), c.wait(0))
+		}
+		// Not time.Sleep, which rounds up to a millisecond.
+		span := unix.NsecToTimespec(pause.Nanoseconds())
+		_ = unix.Nanosleep(&span, nil)
+	}
+}
+
+const closed = -1
+
+func shut(pipe *int) error {
+	if *pipe == closed {
+		return nil
+	}
+	err := unix.Close(*pipe)
+	*pipe = closed
+	return err
+}
+
+func (c *child) closePipes() {
+	for _, pipe := range []*int{&c.stdin, &c.stdout, &c.stderr} {
+		_ = shut(pipe)
+	}
+}
