@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def serving(*, port: int, missing: Callable[[], list[str]]) -> AsyncIterator[int]:
-    """Serve while the block runs and yield the port; `missing` lists what keeps the operator from being ready."""
+async def serving(*, port: int, missing: Callable[[], list[str]], host: str | None = None) -> AsyncIterator[int]:
+    """Serve while the block runs and yield the port; `missing` lists what keeps the operator from being ready.
+
+    `host` None means all addresses.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -33,7 +36,7 @@ async def serving(*, port: int, missing: Callable[[], list[str]]) -> AsyncIterat
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, None, port)
+        site = web.TCPSite(runner, host, port)
         await site.start()
         yield int(runner.addresses[0][1])
     finally:
