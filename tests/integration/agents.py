@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -42,6 +45,61 @@ def eventually(probe: Callable[[], Any], *, seconds: float = 15, what: str) -> A
             pytest.fail(f"waited {seconds:.0f} s for {what}")
         time.sleep(0.02)
     return found
+
+
+class Line:
+    """A TCP connection to the API server that a test can cut: a proxy on a port of its own, in a thread."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.removeprefix("https://").partition(":")
+        self._target = (host, int(port))
+        self._connections: set[socket.socket] = set()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._open = True
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        self.url = f"https://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def cut(self) -> None:
+        """End all connections and take no new ones."""
+        self._open = False
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._open = True
+
+    def close(self) -> None:
+        """End for good."""
+        self.cut()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                if not self._open:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._target)
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        self._connections |= {source}
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._connections -= {source}
+        source.close()
 
 
 @dataclasses.dataclass

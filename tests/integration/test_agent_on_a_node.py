@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.agents import AGENT, NETWORK_STATUS, PLUGIN, PRIMARY, Node, eventually
+from tests.integration.agents import AGENT, NETWORK_STATUS, PLUGIN, PRIMARY, Line, Node, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +124,27 @@ def test_a_pod_made_anew_under_its_name_never_gets_the_status_of_the_one_before(
     assert json.loads(text)[1]["name"] == "default/new"
 
 
+def test_a_pod_that_runs_without_its_networks_is_told_until_it_has_them(ready: Node) -> None:
+    uid = ready.pod("early", **{"k8s.v1.cni.cncf.io/networks": "storage"})
+    running = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    ready.plane.kubectl("patch", "pod", "early", "--subresource=status", "--type=merge", "-p", json.dumps(running))
+
+    def conditions() -> dict[str, str]:
+        pod = json.loads(ready.plane.kubectl("get", "pod", "early", "-o", "json"))
+        return {each["type"]: each["status"] for each in pod["status"]["conditions"]}
+
+    told = {"Ready": "True", "NetworksAttached": "False"}
+    eventually(lambda: conditions() == told, seconds=60, what="the condition beside the others")
+
+    def event() -> bool:
+        found = json.loads(ready.plane.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
+        return any(each["regarding"].get("uid") == uid and each["reason"] == "NetworksMissing" for each in found)
+
+    eventually(event, what="the event")
+    ready.attach("early", uid, "default/storage")
+    eventually(lambda: conditions() == {"Ready": "True"}, seconds=60, what="the end of the condition")
+
+
 def test_networks_are_on_disk_soon_after_they_changed(ready: Node) -> None:
     name = f"n-{uuid.uuid4().hex[:8]}"
     path = ready.seen(f"/var/lib/mooring/networks/default/{name}.json")
@@ -195,6 +216,35 @@ def test_the_plugin_s_credentials_are_its_own_and_bound_to_the_node(ready: Node)
     ready.stop()
     ready.start()
     eventually(kubeconfig.exists, what="new credentials")
+
+
+@pytest.fixture
+def line(plane: ControlPlane) -> Iterator[Line]:
+    """A connection to the API server that can be cut."""
+    made = Line(plane.url)
+    yield made
+    made.close()
+
+
+def test_without_an_api_server_the_agent_serves_on_and_catches_up_afterwards(node: Node, line: Line) -> None:
+    node.stop()
+    text = node.kubeconfig.read_text().replace(node.plane.url, line.url)
+    node.kubeconfig = node.root / "kubeconfig"
+    node.kubeconfig.write_text(text)
+    node.start()
+    node.revision()
+    eventually(node.ready, what="readiness")
+    uid = node.pod("outlasting")
+    line.cut()
+    heartbeat = node.seen("/var/lib/mooring/networks/heartbeat")
+    node.conf.unlink()
+    eventually(node.conf.exists, seconds=5, what="the conf")
+    node.attach("outlasting", uid, "default/storage")
+    assert node.ready(), "a node whose pods get their networks stays ready"
+    before = heartbeat.read_bytes()
+    line.mend()
+    eventually(lambda: NETWORK_STATUS in node.annotations("outlasting"), seconds=40, what="the status")
+    eventually(lambda: heartbeat.read_bytes() != before, seconds=60, what="a heartbeat")
 
 
 def test_the_agent_may_not_do_more_than_its_work(plane: ControlPlane, agent_kubeconfig: Path) -> None:

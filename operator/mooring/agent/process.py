@@ -23,6 +23,7 @@ from mooring.agent import (
     health,
     inventory,
     loops,
+    missing,
     revisions,
     sandboxes,
     status,
@@ -137,9 +138,18 @@ class Agent:
             resources.PODS,
             field_selector=f"spec.nodeName={node}",
             transform=status.keep,
-            on_change=self.status.pod_changed,
+            on_change=self._pod_changed,
         )
         self.status.follow(self.pods)
+        self.missing = missing.Missing(
+            client,
+            sandboxes_known=self.sandboxes.scanned.is_set,
+            has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
+            tell_pod=self._tell_pod,
+            now=lambda: datetime.datetime.now(datetime.UTC),
+            on_health=changed,
+        )
+        self.missing.follow(self.pods)
         self.inventory = inventory.Inventory(
             client,
             node=node,
@@ -163,6 +173,7 @@ class Agent:
             self.cache,
             self.heart,
             self.status,
+            self.missing,
             self.inventory,
         )
 
@@ -250,8 +261,14 @@ class Agent:
         found = self.networks.store.get(key)
         return None if found is None else str(found["config"])
 
+    def _pod_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        self.status.pod_changed(key, old, new)
+        self.missing.pod_changed(key, old, new)
+
     def _sandbox_changed(self, pod: str) -> None:
         self.status.sandbox_changed(pod)
+        if self.pods.store.get(pod, {}).get("marked"):
+            self.missing.wake()
         self._changed()
 
     async def _tell_pod(self, pod: dict[str, Any], reason: str, note: str) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 FIELD_MANAGER = "mooring-agent"
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+CONDITION = "NetworksAttached"
 # How a static pod's mirror is told: the kubelet, and so the runtime, knows the pod by the hash of its file.
 _HASH = "kubernetes.io/config.hash"
 _MIRROR = "kubernetes.io/config.mirror"
@@ -37,16 +39,21 @@ _PROMPT_WRITES = 4
 
 
 def keep(item: dict[str, Any]) -> dict[str, Any]:
-    """Keep of a pod what the status needs."""
+    """Keep of a pod what its status needs, and whether it is one that asks for networks."""
     metadata = item["metadata"]
     annotations = metadata.get("annotations") or {}
+    spec, found = item.get("spec") or {}, item.get("status") or {}
+    asks = bool(annotations.get(NETWORKS, "").strip()) and not spec.get("hostNetwork")
     return {
         "metadata": {
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],
             "annotations": {key: annotations[key] for key in _KEPT if key in annotations},
-        }
+        },
+        # It runs, and asks for networks beside the default one.
+        "asks": asks and found.get("phase") == "Running",
+        "marked": any(each.get("type") == CONDITION for each in found.get("conditions") or []),
     }
 
 

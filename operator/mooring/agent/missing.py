@@ -1,0 +1,116 @@
+"""Owns the finding of pods that run without the networks they asked for; refuses to end or repair them.
+
+A pod that was started before the plugin was there (a node that joined, a migration) runs on the default network alone
+and Kubernetes calls it healthy. It gets the condition `NetworksAttached=False` and an event that says what to do.
+Pods with a network-status were attached by somebody, perhaps Multus: they are left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from mooring.agent import loops, status
+from mooring.kube import errors, resources
+from mooring.networks import statuses
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mooring.kube.client import Client
+    from mooring.kube.informers import Informer
+
+# The journal is there before the pod runs; this much later it is not just on its way to us.
+_PATIENCE_SECONDS = 10.0
+_MESSAGE = (
+    "The pod asks for networks but was started without them, before Mooring was on its node; "
+    "delete it so that it is made anew"
+)
+
+
+class Missing(loops.Reconciler):
+    """Marks pods that lack their networks, and takes the mark from those that have them."""
+
+    name = "missing"
+    reason = "PodsWithoutNetworks"
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        sandboxes_known: Callable[[], bool],
+        has_sandbox: Callable[[str, dict[str, Any]], bool],
+        tell_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
+        now: Callable[[], datetime.datetime],
+        on_health: Callable[[], None],
+    ) -> None:
+        """`has_sandbox(key, pod)` says whether a journal knows the pod."""
+        super().__init__(on_health=on_health)
+        self._client = client
+        self._known = sandboxes_known
+        self._has_sandbox = has_sandbox
+        self._tell_pod = tell_pod
+        self._now = now
+        self._pods: Informer | None = None
+        self._since: dict[str, float] = {}
+
+    def follow(self, pods: Informer) -> None:
+        """Take the informer of this node's pods."""
+        self._pods = pods
+
+    def pod_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        """Look again where a pod that asks for networks, or is marked, changed."""
+        if old != new and any(pod is not None and (pod["asks"] or pod["marked"]) for pod in (old, new)):
+            self.wake()
+
+    async def look(self) -> float | None:
+        """Mark and unmark; tell which pods are concerned."""
+        pods = self._pods
+        if pods is None or not pods.synced.is_set() or not self._known():
+            return 1.0
+        clock = asyncio.get_running_loop().time()
+        lacking = {key: pod for key, pod in pods.store.items() if self._lacks(key, pod)}
+        self._since = {key: self._since.get(key, clock) for key in lacking}
+        certain = {key: pod for key, pod in lacking.items() if clock - self._since[key] >= _PATIENCE_SECONDS}
+        for key, pod in list(pods.store.items()):
+            if key in certain and not pod["marked"]:
+                await self._mark(pod)
+            elif key not in lacking and pod["marked"]:
+                await self._apply(pod, [])
+        names = sorted(certain)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        self.tell(
+            settled=True,
+            warning=f"Pods run without the networks they ask for: {', '.join(names[:3])}{more}" if names else "",
+        )
+        return _PATIENCE_SECONDS if len(certain) < len(lacking) else None
+
+    def _lacks(self, key: str, pod: dict[str, Any]) -> bool:
+        return (
+            pod["asks"]
+            and statuses.ANNOTATION not in pod["metadata"]["annotations"]
+            and not self._has_sandbox(key, pod)
+        )
+
+    async def _mark(self, pod: dict[str, Any]) -> None:
+        condition = {
+            "type": status.CONDITION,
+            "status": "False",
+            "reason": "StartedBeforeMooring",
+            "message": _MESSAGE,
+            "lastTransitionTime": self._now().astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        await self._apply(pod, [condition])
+        await self._tell_pod(pod, "NetworksMissing", _MESSAGE)
+
+    async def _apply(self, pod: dict[str, Any], conditions: list[dict[str, str]]) -> None:
+        """Make ours of the pod's conditions these; a condition that is not applied any more goes."""
+        metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"conditions": conditions}}
+        try:
+            await self._client.apply(
+                resources.PODS, body, field_manager=f"{status.FIELD_MANAGER}-conditions", subresource="status"
+            )
+        except (errors.NotFound, errors.Conflict):
+            return  # gone, or another pod of its name: the informer is about to say so
