@@ -78,30 +78,33 @@ func clear(links *netlink.Handle, requests []Request, family, owner int, keep []
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
 	}
+	var former []netlink.Route // the default network's
 	for _, route := range existing {
 		if !isDefault(route) {
 			continue
 		}
-		user, err := userOf(links, route, requests)
-		if err != nil {
-			return err
-		}
-		if owner < 0 && (user < 0 || !requests[user].Asked || len(requests[user].Gateways) > 0) {
-			continue
-		}
-		if err := links.RouteDel(&route); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("removing the default route of %s: %w", nameOf(requests, user), err)
-		}
-		if user < 0 {
-			continue
-		}
-		if !slices.Contains(changes[user].Dropped, family) {
-			changes[user].Dropped = append(changes[user].Dropped, family)
-		}
-		if user == 0 && owner > 0 {
-			if err := remain(links, route, family, keep, &changes[0]); err != nil {
+		var gone, stay []netlink.Route
+		for _, hop := range hops(route) {
+			user, err := userOf(links, hop, requests)
+			if err != nil {
 				return err
 			}
+			if owner < 0 && (user < 0 || !requests[user].Asked || len(requests[user].Gateways) > 0) {
+				stay = append(stay, hop)
+				continue
+			}
+			gone = append(gone, hop)
+			if user == 0 && owner > 0 {
+				former = append(former, hop)
+			}
+		}
+		if err := remove(links, family, route, gone, stay); err != nil {
+			return fmt.Errorf("removing a default route: %w", err)
+		}
+	}
+	if len(former) > 0 {
+		if err := remain(links, former[0], family, keep, &changes[0]); err != nil {
+			return err
 		}
 	}
 	for i, request := range requests {
@@ -160,15 +163,50 @@ func isDefault(route netlink.Route) bool {
 	return ones == 0
 }
 
+// hops takes a route of several next hops apart: IPv6 joins default routes of one metric into
+// one route, whoever made them.
+func hops(route netlink.Route) []netlink.Route {
+	if len(route.MultiPath) == 0 {
+		return []netlink.Route{route}
+	}
+	single := make([]netlink.Route, 0, len(route.MultiPath))
+	for _, hop := range route.MultiPath {
+		alone := route
+		alone.MultiPath, alone.LinkIndex, alone.Gw, alone.Flags = nil, hop.LinkIndex, hop.Gw, hop.Flags
+		single = append(single, alone)
+	}
+	return single
+}
+
+// remove takes hops out of a route. IPv6 can remove one hop, IPv4 only the whole route.
+func remove(links *netlink.Handle, family int, route netlink.Route, gone, stay []netlink.Route) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	if family == 4 && len(route.MultiPath) > 0 {
+		gone = []netlink.Route{route}
+		kept := route
+		kept.MultiPath = nil
+		for _, hop := range stay {
+			kept.MultiPath = append(kept.MultiPath, &netlink.NexthopInfo{LinkIndex: hop.LinkIndex, Gw: hop.Gw, Flags: hop.Flags})
+		}
+		if len(stay) > 0 {
+			return links.RouteReplace(&kept)
+		}
+	}
+	for i := range gone {
+		if err := links.RouteDel(&gone[i]); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
 // userOf finds the attachment that a route's interface belongs to, -1 for none.
 func userOf(links *netlink.Handle, route netlink.Route, requests []Request) (int, error) {
-	index := route.LinkIndex
-	if index == 0 && len(route.MultiPath) > 0 {
-		index = route.MultiPath[0].LinkIndex
-	}
-	link, err := links.LinkByIndex(index)
+	link, err := links.LinkByIndex(route.LinkIndex)
 	if err != nil {
-		return -1, fmt.Errorf("interface %d of a default route: %w", index, err)
+		return -1, fmt.Errorf("interface %d of a default route: %w", route.LinkIndex, err)
 	}
 	for i, request := range requests {
 		if slices.Contains(request.Interfaces, link.Attrs().Name) {
@@ -176,13 +214,6 @@ func userOf(links *netlink.Handle, route netlink.Route, requests []Request) (int
 		}
 	}
 	return -1, nil
-}
-
-func nameOf(requests []Request, user int) string {
-	if user < 0 || len(requests[user].Interfaces) == 0 {
-		return "an interface of nobody's"
-	}
-	return requests[user].Interfaces[0]
 }
 
 func ipNet(prefix netip.Prefix) *net.IPNet {

@@ -37,28 +37,28 @@ type result struct {
 // read takes a CNI result of any version. The library has accepted it before; whatever has an
 // unexpected shape is left out, for the status says as much as can be said.
 func read(data json.RawMessage) result {
-	whole := object(data)
+	fields := object(data)
 	var made result
 	var routes []map[string]json.RawMessage
-	_, v4 := whole["ip4"]
-	_, v6 := whole["ip6"]
-	version := text(whole["cniVersion"])
+	_, v4 := fields["ip4"]
+	_, v6 := fields["ip6"]
+	version := text(fields["cniVersion"])
 	if v4 || v6 || version == "" || version == "0.1.0" || version == "0.2.0" {
 		for _, family := range []string{"ip4", "ip6"} {
-			if part := object(whole[family]); part != nil {
+			if part := object(fields[family]); part != nil {
 				made.add(part["ip"], nil, part["gateway"])
 				routes = append(routes, objects(part["routes"])...)
 			}
 		}
 	} else {
 		// An element that is no object keeps its place: addresses point at interfaces by position.
-		for _, item := range list(whole["interfaces"]) {
+		for _, item := range list(fields["interfaces"]) {
 			made.links = append(made.links, linkOf(object(item)))
 		}
-		for _, item := range objects(whole["ips"]) {
+		for _, item := range objects(fields["ips"]) {
 			made.add(item["address"], item["interface"], item["gateway"])
 		}
-		routes = objects(whole["routes"])
+		routes = objects(fields["routes"])
 	}
 	for _, route := range routes {
 		gateway := text(route["gw"])
@@ -70,7 +70,7 @@ func read(data json.RawMessage) result {
 			made.gateways = append(made.gateways, gateway)
 		}
 	}
-	made.dns = dnsOf(object(whole["dns"]))
+	made.dns = dnsOf(object(fields["dns"]))
 	return made
 }
 
