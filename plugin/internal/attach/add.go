@@ -187,10 +187,10 @@ func (w *work) note(write func(*journal.File) error) error {
 // that led here; what could not be undone stays in the journal for DEL.
 func (w *work) rollBack(ctx context.Context) {
 	failed := w.failed
-	begun := w.states[:0:0]
-	for _, state := range w.states {
-		if state.Begun {
-			begun = append(begun, state)
+	begun := make([]*journal.State, 0, len(w.states))
+	for i := range w.states {
+		if w.states[i].Begun {
+			begun = append(begun, &w.states[i])
 		}
 	}
 	problems := w.undo(ctx, w.journal, begun, w.Call.Netns, rollingBack)

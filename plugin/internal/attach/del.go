@@ -75,11 +75,11 @@ func (s *Session) endStragglers(contents *journal.Contents) {
 
 // pending leaves out what was never begun. After a reboot "begun" proves nothing: only the
 // intents were brought to disk.
-func pending(contents *journal.Contents) []journal.State {
+func pending(contents *journal.Contents) []*journal.State {
 	rebooted := contents.Header == nil || contents.Header.BootID != networks.BootID()
-	states := contents.States[:0:0]
-	for _, state := range contents.States {
-		if state.Begun || rebooted {
+	states := make([]*journal.State, 0, len(contents.States))
+	for i := range contents.States {
+		if state := &contents.States[i]; state.Begun || rebooted {
 			states = append(states, state)
 		}
 	}

@@ -121,11 +121,12 @@ func (g *garbage) collect(ctx context.Context, containerID, ifName string) {
 }
 
 func (g *garbage) undoAll(ctx context.Context, session *Session, file *journal.File, contents *journal.Contents) {
-	var collected []journal.State
+	var collected []*journal.State
 	for i := range contents.States {
-		g.meet(&contents.States[i])
-		if conf, err := confOf(&contents.States[i]); err != nil || !conf.DisableGC {
-			collected = append(collected, contents.States[i])
+		state := &contents.States[i]
+		g.meet(state)
+		if conf, err := confOf(state); err != nil || !conf.DisableGC {
+			collected = append(collected, state)
 		}
 	}
 	if len(collected) < len(contents.States) {
@@ -139,7 +140,7 @@ func (g *garbage) undoAll(ctx context.Context, session *Session, file *journal.F
 
 // partly undoes the attachments of networks that let GC do so; the journal stays for the rest,
 // which their owner collects.
-func (g *garbage) partly(ctx context.Context, session *Session, file *journal.File, states []journal.State) {
+func (g *garbage) partly(ctx context.Context, session *Session, file *journal.File, states []*journal.State) {
 	g.Log.Warnf("%s: networks with disableGC are left alone", session.Call.ContainerID)
 	for _, err := range session.undo(ctx, file, states, "", deleting) {
 		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))

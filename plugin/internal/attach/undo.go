@@ -33,7 +33,7 @@ const (
 
 // undo runs DEL for every attachment that is not undone, in reverse. One failure stops
 // nothing. It returns the failures that count.
-func (s *Session) undo(ctx context.Context, file *journal.File, states []journal.State, netns string, when occasion) []error {
+func (s *Session) undo(ctx context.Context, file *journal.File, states []*journal.State, netns string, when occasion) []error {
 	var problems []error
 	note := func(write func(*journal.File) error) {
 		if file == nil {
@@ -44,7 +44,7 @@ func (s *Session) undo(ctx context.Context, file *journal.File, states []journal
 		}
 	}
 	for i := len(states) - 1; i >= 0; i-- {
-		state := &states[i]
+		state := states[i]
 		if state.Undone || state.Quarantined {
 			continue
 		}
