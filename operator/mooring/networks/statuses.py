@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from mooring.networks import results
@@ -20,6 +21,9 @@ ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
 
 #: The annotations of an object hold 256 KiB together; half of that is left to everybody else.
 MOST_BYTES = 128 * 1024
+
+#: Half of a surrogate pair: JSON can spell it, UTF-8 cannot hold it, and the API server would store something else.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _render(entry: dict[str, Any]) -> str:
-    return json.dumps(entry, indent=4, ensure_ascii=False)
+    return _HALF.sub("\ufffd", json.dumps(entry, indent=4, ensure_ascii=False))
 
 
 def _entries(network: Attached, *, default: bool) -> list[dict[str, Any]]:
