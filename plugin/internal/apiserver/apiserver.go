@@ -54,6 +54,15 @@ func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.cod
 // Pod waits, within bounds, for a pod to be there: the watch of the kubelet may be ahead of
 // the server that answers us. ErrNoPod where it does not appear.
 func (c *Client) Pod(ctx context.Context, namespace, name string) (*Pod, error) {
+	pod, err := c.pod(ctx, namespace, name, http.StatusNotFound)
+	if isStatus(err, http.StatusNotFound) {
+		return nil, ErrNoPod
+	}
+	return pod, err
+}
+
+// pod asks for a pod, again where these codes are answered.
+func (c *Client) pod(ctx context.Context, namespace, name string, again ...int) (*Pod, error) {
 	var pod struct {
 		Metadata struct {
 			UID         string            `json:"uid"`
@@ -61,11 +70,8 @@ func (c *Client) Pod(ctx context.Context, namespace, name string) (*Pod, error) 
 		} `json:"metadata"`
 	}
 	err := c.patiently(ctx, func(ctx context.Context) error {
-		return c.do(ctx, http.MethodGet, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/pods/"+url.PathEscape(name), nil, "", nil, &pod)
-	}, http.StatusNotFound)
-	if isStatus(err, http.StatusNotFound) {
-		return nil, ErrNoPod
-	}
+		return c.do(ctx, http.MethodGet, podPath(namespace, name), nil, "", nil, &pod)
+	}, again...)
 	if err != nil {
 		return nil, err
 	}

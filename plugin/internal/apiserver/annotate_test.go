@@ -1,0 +1,82 @@
+package apiserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"mooring.dev/mooring/plugin/internal/journal"
+)
+
+// pods is a server with one pod, "ns/web"; conflicts is how often it answers 409 first.
+func pods(t *testing.T, uid string, annotations map[string]string, conflicts int) (http.HandlerFunc, *[]string) {
+	t.Helper()
+	var asked []string
+	return func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method)
+		switch {
+		case uid == "":
+			w.WriteHeader(http.StatusNotFound)
+		case r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/ns/pods/web":
+			_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"uid": uid, "annotations": annotations}})
+		case r.Method == http.MethodPatch && r.URL.Path == "/api/v1/namespaces/ns/pods/web/status":
+			var patch struct {
+				Metadata struct {
+					UID         *string           `json:"uid"`
+					Annotations map[string]string `json:"annotations"`
+				} `json:"metadata"`
+			}
+			body, _ := io.ReadAll(r.Body)
+			if json.Unmarshal(body, &patch) != nil || patch.Metadata.Annotations["key"] != "value" || r.Header.Get("Content-Type") != "application/merge-patch+json" {
+				w.WriteHeader(http.StatusUnsupportedMediaType)
+				return
+			}
+			if conflicts > 0 || (patch.Metadata.UID != nil && *patch.Metadata.UID != uid) {
+				conflicts--
+				w.WriteHeader(http.StatusConflict)
+			}
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}, &asked
+}
+
+func TestAnAnnotationIsWrittenToThePodThatIsMeantAndToNoOther(t *testing.T) {
+	mirror := map[string]string{mirrorAnnotation: "hash", hashAnnotation: "hash"}
+	for about, test := range map[string]struct {
+		server, ours string
+		annotations  map[string]string
+		conflicts    int
+		want         error
+		requests     int
+	}{
+		"the same":                      {server: "u", ours: "u", requests: 1},
+		"no UID known":                  {server: "u", requests: 1},
+		"gone":                          {ours: "u", want: ErrNoPod, requests: 1},
+		"another":                       {server: "v", ours: "u", want: ErrOtherPod, requests: 2},
+		"the mirror of this static pod": {server: "v", ours: "hash", annotations: mirror, requests: 3},
+		"the mirror of another":         {server: "v", ours: "old", annotations: mirror, want: ErrOtherPod, requests: 2},
+		"a pod that only tells the hash of a file": {server: "v", ours: "hash", annotations: map[string]string{hashAnnotation: "hash"}, want: ErrOtherPod, requests: 2},
+		"a conflict": {server: "u", ours: "u", conflicts: 2, requests: 5},
+	} {
+		handler, asked := pods(t, test.server, test.annotations, test.conflicts)
+		err := client(t, handler, "token: t").Annotate(context.Background(), journal.Pod{Namespace: "ns", Name: "web", UID: test.ours}, "key", "value")
+		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) || len(*asked) != test.requests {
+			t.Errorf("%s: %v after %v", about, err, *asked)
+		}
+	}
+}
+
+func TestConflictsWithoutEndAreAnErrorInBoundedTime(t *testing.T) {
+	handler, _ := pods(t, "u", nil, 1<<30)
+	c := client(t, handler, "token: t")
+	c.Patience = 200 * time.Millisecond
+	err := c.Annotate(context.Background(), journal.Pod{Namespace: "ns", Name: "web", UID: "u"}, "key", "value")
+	if !isStatus(err, http.StatusConflict) {
+		t.Error(err)
+	}
+}
