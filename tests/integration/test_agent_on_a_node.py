@@ -178,6 +178,21 @@ def test_a_conf_that_another_program_renames_is_put_back_and_the_program_named(r
     assert ready.ready()
 
 
+def test_a_plugin_that_somebody_removes_is_put_back_at_once(ready: Node) -> None:
+    plugin = ready.seen("/opt/cni/bin/mooring")
+    plugin.unlink()
+    eventually(plugin.exists, seconds=5, what="the plugin")
+
+
+def test_an_agent_whose_node_gets_other_folders_ends_to_start_anew(ready: Node) -> None:
+    ready.paths["stateDir"] = "/srv/mooring"
+    ready.revision()
+    eventually(lambda: "does not mount" in ready.unready(), what="the wait for the folder")
+    ready.seen("/srv/mooring").mkdir(parents=True)
+    assert ready.process is not None
+    assert ready.process.wait(40) == 0
+
+
 def test_an_agent_that_ends_leaves_all_it_made(ready: Node) -> None:
     before = {path: path.read_bytes() for path in ready.root.joinpath("host").rglob("*") if path.is_file()}
     assert ready.stop() == 0

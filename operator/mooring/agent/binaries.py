@@ -58,7 +58,6 @@ class Binaries(loops.Reconciler):
         wanted = await asyncio.to_thread(binaries.sha256, self._source)
         if wanted is None:
             raise FileNotFoundError(f"this image has no plugin at {self._source}: it was built wrong")
-        await asyncio.to_thread(files.make_folder, target.parent)
         found = await asyncio.to_thread(binaries.sha256, target)
         self.sha256 = found or ""
         executable = await asyncio.to_thread(binaries.is_executable, target)

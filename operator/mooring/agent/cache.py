@@ -43,6 +43,7 @@ class Cache(loops.Reconciler):
 
     name = "cache"
     reason = "CacheNotWritten"
+    pause = loops.Pause(longest=5.0)  # while it fails the cache grows stale, and pods wait for the API server
 
     def __init__(
         self,

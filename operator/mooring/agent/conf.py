@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from mooring.agent import contests, loops
 from mooring.installing import confs
-from mooring.node import binaries, conffolder, files, inotify
+from mooring.node import binaries, conffolder, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from mooring.agent.revisions import Revision
 
@@ -39,6 +38,7 @@ class Conf(loops.Reconciler):
     name = "conf"
     reason = "ConfNotWritten"
     period = 60.0
+    pause = loops.Pause(longest=5.0)  # a node without its conf is urgent
 
     def __init__(
         self,
@@ -56,20 +56,8 @@ class Conf(loops.Reconciler):
         self._network = network
         self._on_applied = on_applied
         self._target: Revision | None = None
-        self._aimed = asyncio.Event()
         self._contests: dict[str, contests.Contest] = {}
         self.applied: Applied | None = None
-
-    async def watch(self) -> None:
-        """Follow the folder until cancelled; raises `OSError` when it is gone, and is then started again."""
-        await self._aimed.wait()
-        target = self._target
-        if target is None:
-            return  # cannot be: whoever aims has a target
-        async with inotify.Watch(target.places.confs) as watch:
-            self.wake()  # what happened before the watch
-            async for _ in watch.changes():
-                self.wake()
 
     async def look(self) -> float | None:
         """Compare the conf with what it should be, and write it where it differs."""
@@ -77,7 +65,7 @@ class Conf(loops.Reconciler):
         if target is None:
             return None
         folder = target.places.confs
-        await asyncio.to_thread(self._prepare, folder)
+        await asyncio.to_thread(files.sweep, folder)
         found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILE, candidates=confs.candidates)
         choice = await self._choose(target, found)
         if choice.primary is None:
@@ -120,7 +108,6 @@ class Conf(loops.Reconciler):
             if self._installed() != revision.name and (self._target is not None or not await self._urgent(revision)):
                 return self._target  # woken when the binary is there
             self._target = revision
-            self._aimed.set()
         return self._target
 
     async def _urgent(self, revision: Revision) -> bool:
@@ -139,10 +126,6 @@ class Conf(loops.Reconciler):
             return confs.pinned(text) is None
 
         return await asyncio.to_thread(look)
-
-    def _prepare(self, folder: Path) -> None:
-        files.make_folder(folder)
-        files.sweep(folder)
 
     async def _choose(self, target: Revision, found: conffolder.Folder) -> confs.Choice:
         if self.applied is not None:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops
 from mooring.kube import errors, resources
-from mooring.node import failures, files, inotify, places
+from mooring.node import failures, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from mooring.agent.conf import Applied
     from mooring.agent.sandboxes import Sandboxes
@@ -83,14 +82,6 @@ class Inventory(loops.Reconciler):
         self._now = now
         self._written: dict[str, Any] | None = None
         self._written_at: float | None = None
-
-    async def follow(self, path: Path) -> None:
-        """Look again when the plugin notes a failure in the file; raises `OSError` when its folder is gone."""
-        await asyncio.to_thread(files.make_folder, path.parent)
-        async with inotify.Watch(path.parent) as watch:
-            async for names in watch.changes():
-                if not names.isdisjoint({None, path.name}):
-                    self.wake()
 
     async def look(self) -> float | None:
         """Write the status where it differs from the one that was written, or where that is old."""

@@ -1,4 +1,4 @@
-"""Owns the agent as a process: which reconcilers run, what wakes whom, and when the node is ready.
+"""Owns the agent as a process: how it starts, and when and with which status it ends.
 
 The agent is not on the pods' path. When it ends it takes nothing of the node with it: binary, conf, cache and journal
 stay, and the next one compares them with what they should be.
@@ -7,34 +7,16 @@ stay, and the next one compares them with what they should be.
 from __future__ import annotations
 
 import asyncio
-import datetime
-import functools
 import logging
 import signal
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mooring.agent import (
-    binaries,
-    cache,
-    conf,
-    credentials,
-    health,
-    inventory,
-    loops,
-    missing,
-    revisions,
-    sandboxes,
-    status,
-    supervising,
-)
+from mooring.agent import wiring
 from mooring.kube import client as clients
-from mooring.kube import errors, events, informers, resources
-from mooring.node import clocks
+from mooring.kube import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
@@ -60,217 +42,15 @@ async def run(*, node: str, namespace: str, host_root: Path, plugin: Path, healt
         _LOG.error("no way to the API server: %s", error)
         return 1
     async with client:
-        agent = Agent(client, node=node, namespace=namespace, host_root=host_root, plugin=plugin)
+        agent = wiring.Agent(client, node=node, namespace=namespace, host_root=host_root, plugin=plugin)
         running = asyncio.create_task(agent.run(health_port=health_port))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-        _LOG.info("ending; what is on the node stays")
-        for task in (running, stopping):
+        ends = (running, asyncio.create_task(stop.wait()), asyncio.create_task(agent.outdated.wait()))
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        _LOG.info("ending%s; what is on the node stays", " to start anew" if agent.outdated.is_set() else "")
+        for task in ends:
             task.cancel()
-        ended = await asyncio.gather(running, stopping, return_exceptions=True)
+        ended = await asyncio.gather(*ends, return_exceptions=True)
     if isinstance(ended[0], Exception):
         _LOG.error("the agent failed", exc_info=ended[0])
         return 1
     return 0
-
-
-class Agent:
-    """All reconcilers of one node, wired together."""
-
-    def __init__(self, client: clients.Client, *, node: str, namespace: str, host_root: Path, plugin: Path) -> None:
-        self._node = node
-        changed = self._changed
-        self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
-        states = functools.partial(informers.Informer, client, resources.NODE_STATES)
-        self.revisions = revisions.Follower(
-            client,
-            node=node,
-            namespace=namespace,
-            host_root=host_root,
-            on_revision=self._revised,
-            on_health=changed,
-        )
-        self.states = states(
-            field_selector=f"metadata.name={node}", transform=revisions.keep, on_change=self._state_changed
-        )
-        self.revisions.follow(self.states)
-        self.binaries = binaries.Binaries(
-            source=plugin,
-            revision=lambda: self.revisions.current,
-            image=lambda: self.revisions.image,
-            applied_before=lambda: self.revisions.applied_before,
-            on_applied=self._binary_applied,
-            on_health=changed,
-        )
-        self.conf = conf.Conf(
-            revision=lambda: self.revisions.current,
-            installed=lambda: self.binaries.applied,
-            network=self._network,
-            on_applied=changed,
-            on_health=changed,
-        )
-        self.credentials = credentials.Credentials(
-            client,
-            node=node,
-            namespace=namespace,
-            revision=lambda: self.revisions.current,
-            now=time.time,
-            on_health=changed,
-        )
-        self.cache = cache.Cache(
-            revision=lambda: self.revisions.current, on_current=self._cache_current, on_health=changed
-        )
-        self.networks = informers.Informer(
-            client, resources.NADS, transform=cache.keep, on_change=self._network_changed
-        )
-        self.cache.follow(self.networks)
-        self.heart = cache.Heart(self.cache, boot=clocks.boot_id(), boottime=clocks.boottime, on_health=changed)
-        self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
-        self.status = status.Status(
-            client,
-            boot=clocks.boot_id(),
-            sandboxes=self.sandboxes,
-            tell_pod=self._tell_pod,
-            on_health=changed,
-        )
-        self.pods = informers.Informer(
-            client,
-            resources.PODS,
-            field_selector=f"spec.nodeName={node}",
-            transform=status.keep,
-            on_change=self._pod_changed,
-        )
-        self.status.follow(self.pods)
-        self.missing = missing.Missing(
-            client,
-            sandboxes_known=self.sandboxes.scanned.is_set,
-            has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
-            tell_pod=self._tell_pod,
-            now=lambda: datetime.datetime.now(datetime.UTC),
-            on_health=changed,
-        )
-        self.missing.follow(self.pods)
-        self.inventory = inventory.Inventory(
-            client,
-            node=node,
-            states=self.states.store,
-            facts=self.facts,
-            sandboxes=self.sandboxes,
-            folders=lambda: self.revisions.current.places if self.revisions.current else None,
-            now=lambda: datetime.datetime.now(datetime.UTC),
-            on_health=lambda: None,  # what it fails at cannot be told by writing
-        )
-        self._supervisor = supervising.Supervisor(on_change=changed)
-
-    @property
-    def reconcilers(self) -> tuple[loops.Reconciler, ...]:
-        """All of them, in the order in which their problems matter."""
-        return (
-            self.revisions,
-            self.binaries,
-            self.conf,
-            self.credentials,
-            self.cache,
-            self.heart,
-            self.status,
-            self.missing,
-            self.inventory,
-        )
-
-    async def run(self, *, health_port: int) -> None:
-        """Run until cancelled."""
-        _LOG.info("agent of node %s", self._node)
-        tasks: dict[str, Callable[[], Awaitable[None]]] = {each.name: each.run for each in self.reconcilers}
-        tasks |= {
-            "health": functools.partial(health.serve, port=health_port, unready=self.unready),
-            "nodestates": self.states.run,
-            "networks": self.networks.run,
-            "pods": self.pods.run,
-            "conf-watch": self.conf.watch,
-            "journals": self._follow_journals,
-            "failures": self._follow_failures,
-        }
-        await self._supervisor.run(tasks)
-
-    def unready(self) -> list[str]:
-        """Return in sentences why this agent is not ready; nothing when it is."""
-        reasons = [f"{reason}: {message}" for reason, message in self.problems()]
-        facts = self.facts()
-        if not reasons and facts.applied != facts.revision:
-            reasons.append(f"Applying: revision {facts.revision} is being applied")
-        return reasons
-
-    def problems(self) -> list[tuple[str, str]]:
-        """Return reason and message of each thing that keeps the node from being Ready."""
-        found = []
-        for each in self.reconcilers:
-            if each is self.inventory:
-                continue  # the node is as it should be even while nobody can be told
-            if each.health.problem:
-                found.append((each.reason, each.health.problem))
-            elif not each.health.settled:
-                found.append(("Starting", f"{each.name} is not settled yet"))
-        found.extend(("TaskDied", f"{name}: {why}") for name, why in self._supervisor.dead.items())
-        return found
-
-    def facts(self) -> inventory.Facts:
-        """Return what the node's status is made of."""
-        current = self.revisions.current
-        return inventory.Facts(
-            revision=current.name if current else "",
-            binary_revision=self.binaries.applied,
-            binary_sha256=self.binaries.sha256,
-            conf=self.conf.applied,
-            problems=tuple(self.problems()),
-            warnings=tuple((each.reason, each.health.warning) for each in self.reconcilers if each.health.warning),
-        )
-
-    async def _follow_journals(self) -> None:
-        await self.sandboxes.follow((await self.revisions.places()).journals)
-
-    async def _follow_failures(self) -> None:
-        await self.inventory.follow((await self.revisions.places()).failures)
-
-    def _changed(self) -> None:
-        self.inventory.wake()
-
-    def _revised(self, revision: revisions.Revision) -> None:
-        _LOG.info("this node is to have revision %s", revision.name)
-        for each in self.reconcilers:
-            each.wake()
-
-    def _state_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        self.revisions.wake()
-        self.inventory.wake()
-
-    def _binary_applied(self) -> None:
-        self.conf.wake()
-        self._changed()
-
-    def _cache_current(self) -> None:
-        self.heart.wake()
-        self._changed()
-
-    def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        self.cache.changed(key, old, new)
-        current = self.revisions.current
-        if current is not None and current.default_network == key:
-            self.conf.wake()
-
-    def _network(self, key: str) -> str | None:
-        found = self.networks.store.get(key)
-        return None if found is None else str(found["config"])
-
-    def _pod_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        self.status.pod_changed(key, old, new)
-        self.missing.pod_changed(key, old, new)
-
-    def _sandbox_changed(self, pod: str) -> None:
-        self.status.sandbox_changed(pod)
-        if self.pods.store.get(pod, {}).get("marked"):
-            self.missing.wake()
-        self._changed()
-
-    async def _tell_pod(self, pod: dict[str, Any], reason: str, note: str) -> None:
-        regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
-        await self._recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")

@@ -105,6 +105,12 @@ class Follower(loops.Reconciler):
         self._informer = informer
 
     @property
+    def wanted(self) -> str:
+        """The name that the leader wrote last; "" where there is none."""
+        state = self._informer.store.get(self._node, {}) if self._informer else {}
+        return str((state.get("spec") or {}).get("revision") or "")
+
+    @property
     def applied_before(self) -> str:
         """The revision that the NodeState says is on the node, by this agent or the one before it."""
         state = self._informer.store.get(self._node, {}) if self._informer else {}
@@ -124,7 +130,7 @@ class Follower(loops.Reconciler):
             error = informer.last_error if informer else None
             self.tell(problem=f"the NodeState cannot be read: {error}" if error and self.current is None else "")
             return 1.0
-        wanted = (informer.store.get(self._node, {}).get("spec") or {}).get("revision") or ""
+        wanted = self.wanted
         if not wanted:
             if self.current is None:
                 self.tell(problem=f"The operator has not given node {self._node} a revision yet")
@@ -158,9 +164,14 @@ class Follower(loops.Reconciler):
         except errors.NotFound as error:
             raise OSError(f"The revision {name} of node {self._node} has no ConfigMap in {self._namespace}") from error
         try:
-            return parse(name, (found.get("data") or {}).get(_KEY, ""), host_root=self._host_root)
+            revision = parse(name, (found.get("data") or {}).get(_KEY, ""), host_root=self._host_root)
         except RevisionError as error:
             raise OSError(str(error)) from error
+        absent = await asyncio.to_thread(revision.places.absent)
+        if absent:
+            # The DaemonSet mounts the folders of a revision; making one here would make it in the container.
+            raise OSError(f"The revision {name} wants {' and '.join(absent)}, which this agent's pod does not mount")
+        return revision
 
 
 def keep(item: dict[str, Any]) -> dict[str, Any]:

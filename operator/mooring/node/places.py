@@ -31,6 +31,10 @@ class Places:
         """Return where the agent sees a path of the node."""
         return self.host_root / path.lstrip("/")
 
+    def absent(self) -> list[str]:
+        """Return those of the three folders that the agent does not see."""
+        return [path for path in (self.bin_dir, self.conf_dir, self.state_dir) if not self.seen(path).is_dir()]
+
     @property
     def binaries(self) -> Path:
         """The folder of CNI plugins, as the agent sees it."""

@@ -98,13 +98,15 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     root = tmp_path / "host"
-    root.mkdir()
-    return Node(
+    made = Node(
         root=root,
         places=places.Places(
             host_root=root, bin_dir="/opt/cni/bin", conf_dir="/etc/cni/net.d", state_dir="/var/lib/mooring"
         ),
     )
+    for folder in made.places.absent():
+        made.places.seen(folder).mkdir(parents=True)
+    return made
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import conf, revisions
+from mooring.agent import conf, revisions, watching
 from mooring.node import conffolder
 
 if TYPE_CHECKING:
@@ -251,7 +251,10 @@ async def test_a_removal_is_noticed_at_once(world: World, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(conffolder, "write", noted)
     world.node.primary()
-    tasks = [asyncio.create_task(world.conf.run()), asyncio.create_task(world.conf.watch())]
+    tasks = [
+        asyncio.create_task(world.conf.run()),
+        asyncio.create_task(watching.follow(world.node.places.confs, world.conf.wake)),
+    ]
     try:
         async with asyncio.timeout(10):
             for number in range(4):

@@ -12,7 +12,7 @@ from mooring.agent import revisions
 from mooring.kube import errors
 
 if TYPE_CHECKING:
-    from tests.unit.agent.conftest import FakeClient, FakeInformer
+    from tests.unit.agent.conftest import FakeClient, FakeInformer, Node
 
 DOCUMENT: dict[str, Any] = {
     "version": 1,
@@ -26,7 +26,7 @@ DOCUMENT: dict[str, Any] = {
 class World:
     """A NodeState, ConfigMaps, and the reconciler that reads them."""
 
-    def __init__(self, client: FakeClient, informer: FakeInformer) -> None:
+    def __init__(self, client: FakeClient, informer: FakeInformer, root: Path) -> None:
         self.client = client
         self.informer = informer
         self.told: list[str] = []
@@ -34,7 +34,7 @@ class World:
             client,  # type: ignore[arg-type]
             node="n1",
             namespace="mooring-system",
-            host_root=Path("/host"),
+            host_root=root,
             on_revision=lambda revision: self.told.append(revision.name),
             on_health=lambda: None,
         )
@@ -49,12 +49,12 @@ class World:
 
 
 @pytest.fixture
-async def world(client: FakeClient, informer: FakeInformer) -> World:
+async def world(client: FakeClient, informer: FakeInformer, node: Node) -> World:
     informer.synced.set()
-    return World(client, informer)
+    return World(client, informer, node.root)
 
 
-async def test_the_revision_is_read_and_told_once(world: World) -> None:
+async def test_the_revision_is_read_and_told_once(world: World, node: Node) -> None:
     world.config_map("r1", plugin={"logLevel": "debug"})
     world.wanted("r1")
     for _ in range(2):
@@ -62,7 +62,7 @@ async def test_the_revision_is_read_and_told_once(world: World) -> None:
     assert world.told == ["r1"]
     assert world.follower.current is not None
     assert world.follower.current.plugin == {"logLevel": "debug"}
-    assert world.follower.current.places.plugin == Path("/host/opt/cni/bin/mooring")
+    assert world.follower.current.places == node.places
     assert (await world.follower.places()).state_dir == "/var/lib/mooring"
     assert world.follower.health.settled
 
@@ -90,6 +90,15 @@ async def test_a_missing_config_map_is_told(world: World) -> None:
     world.client.errors = [errors.NotFound(status=404, message="no")]
     with pytest.raises(OSError, match="r1 of node n1 has no ConfigMap in mooring-system"):
         await world.follower.look()
+
+
+async def test_a_revision_of_folders_that_are_not_mounted_waits(world: World) -> None:
+    world.config_map("r1", paths={**DOCUMENT["paths"], "stateDir": "/srv/mooring"})
+    world.wanted("r1")
+    with pytest.raises(OSError, match="wants /srv/mooring, which this agent's pod does not mount"):
+        await world.follower.look()
+    assert world.told == []
+    assert world.follower.wanted == "r1"
 
 
 async def test_while_the_node_state_cannot_be_read_it_says_why(world: World) -> None:

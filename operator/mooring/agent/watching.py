@@ -1,0 +1,32 @@
+"""Owns that a change in a folder of the node wakes whoever looks after it; refuses to make the folder.
+
+The folders are mounts of the agent's pod, so one that is missing is not ours to make.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mooring.node import inotify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+async def follow(folder: Path, *wakes: Callable[[], None], name: str | None = None) -> None:
+    """Wake at every change in the folder until cancelled; with `name` only at changes of that file.
+
+    Wakes once at the start too: what happened before the watch is not told. Raises `OSError` when the folder is gone
+    or cannot be watched.
+    """
+    async with inotify.Watch(folder) as watch:
+        _all(wakes)
+        async for names in watch.changes():
+            if name is None or not names.isdisjoint({None, name}):
+                _all(wakes)
+
+
+def _all(wakes: tuple[Callable[[], None], ...]) -> None:
+    for wake in wakes:
+        wake()
