@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed import binaries, controlplane
-from tests.conformance import apiservers
+from tests.conformance import apiservers, kubelets
 from tests.conformance import node as nodes
 
 if TYPE_CHECKING:
@@ -76,6 +76,27 @@ def node(tmp_path: Path, plugin: Path, programs: Path, reference: Path) -> Itera
     """A node of this test alone, whose cache is fresh."""
     made = nodes.Node(tmp_path, plugin, programs, reference)
     made.beat()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def kubelet_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program with a kubelet's pod-resources socket."""
+    built = tmp_path_factory.mktemp("kubelet") / "kubelet"
+    subprocess.run(
+        ["go", "build", "-trimpath", "-o", str(built), "."],
+        cwd=Path(__file__).parent / "kubelet",
+        check=True,
+        env=os.environ | {"CGO_ENABLED": "0"},
+    )
+    return built
+
+
+@pytest.fixture
+def kubelet(node: nodes.Node, kubelet_program: Path) -> Iterator[kubelets.Kubelet]:
+    """A kubelet of this node; it has no socket until it is asked to listen."""
+    made = kubelets.Kubelet(node, kubelet_program)
     yield made
     made.close()
 

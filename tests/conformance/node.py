@@ -334,16 +334,23 @@ class Node:
 def _replacing(folders: Mapping[str, Path]) -> str:
     """A shell script that puts folders of the test in the place of the machine's, and then runs a program.
 
-    Only below /var/lib, /opt and /etc/cni's parent: what else is there stays out of sight, and nothing is made on
-    the machine itself.
+    What else is below /var/lib, /opt, /etc or /run is out of sight then, but for the network namespaces; nothing is
+    made on the machine itself.
     """
-    lines = [f"mount -t tmpfs none /{top}" for top in sorted({_top(folder) for folder in folders})]
+    lines = []
+    for top in sorted({_top(folder) for folder in folders}):
+        if top == "run":
+            lines.append("mount --make-rprivate /; mount -t tmpfs none /mnt; mkdir /mnt/netns")
+            lines.append("mount --rbind /run/netns /mnt/netns; mount -t tmpfs none /run; mkdir /run/netns")
+            lines.append("mount --rbind /mnt/netns /run/netns")
+        else:
+            lines.append(f"mount -t tmpfs none /{top}")
     lines += [f'mkdir -p "{folder}"; mount --bind "{source}" "{folder}"' for folder, source in folders.items()]
     return "\n".join([*lines, 'exec "$@"'])
 
 
 def _top(folder: str) -> str:
-    return next(top for top in ("var/lib", "opt", "etc") if folder.startswith(f"/{top}/"))
+    return next(top for top in ("var/lib", "opt", "etc", "run") if folder.startswith(f"/{top}/"))
 
 
 def journal_line(record: Json) -> bytes:
