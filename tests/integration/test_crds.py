@@ -50,6 +50,8 @@ async def test_an_empty_installation_is_one_with_every_default(plane: ControlPla
         ({"paths": {"cniBinDir": "opt/cni/bin"}}, "spec.paths.cniBinDir"),
         ({"paths": {"preset": "k4s"}}, "spec.paths.preset"),
         ({"plugin": {"logLevel": "loud"}}, "spec.plugin.logLevel"),
+        ({"rollout": {"maxUnavailable": "many"}}, "spec.rollout.maxUnavailable"),
+        ({"rollout": {"maxUnavailable": -1}}, "spec.rollout.maxUnavailable"),
         ({"rollout": {"canary": {"nodes": -1}}}, "spec.rollout.canary.nodes"),
         ({"admission": {"severities": {"MR101": "Maybe"}}}, "spec.admission.severities.MR101"),
     ],

@@ -216,6 +216,66 @@ class TestAnInstallation:
         for name in (first["spec"]["revision"], second):
             assert await client.get(resources.CONFIG_MAPS, name, namespace=SYSTEM)
 
+    async def test_a_change_goes_to_a_canary_first_and_to_the_others_when_it_works(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        for node in NODES:
+            await watching.until(lambda client, node=node: client.get(resources.NODE_STATES, node), what=node)
+            await report(client, node, ready=True)
+        old = (await client.get(resources.NODE_STATES, NODES[0]))["spec"]["revision"]
+        change = {"plugin": {"logLevel": "verbose"}, "rollout": {"canary": {"nodes": 1, "soakSeconds": 2}}}
+        await client.patch(resources.INSTALLATIONS, "default", {"spec": change})
+
+        async def revision(node: str) -> str:
+            return str((await client.get(resources.NODE_STATES, node))["spec"]["revision"])
+
+        async def first_moved(_: Client) -> bool:
+            return bool(await revision(NODES[0]) != old)
+
+        await watching.until(first_moved, what="the canary's revision")
+        assert await revision(NODES[1]) == old
+        await report(client, NODES[0], ready=True)
+
+        async def watched(client: Client) -> bool:
+            return bool((await conditions(client))["Progressing"]["reason"] == "WatchingCanaries")
+
+        await watching.until(watched, what="the watch over the canary")
+        assert await revision(NODES[1]) == old
+
+        async def second_moved(_: Client) -> bool:
+            return bool(await revision(NODES[1]) != old)
+
+        await watching.until(second_moved, what="the other node's revision")
+        found = await client.get(resources.INSTALLATIONS, "default")
+        assert found["status"]["rollout"]["revision"] == await revision(NODES[1])
+
+    async def test_that_cannot_be_used_is_told_and_changes_nothing(
+        self, client: Client, watching: Watching, installation: dict[str, Any], installed: Installed
+    ) -> None:
+        """As with a CRD of a later version beside an operator of this one."""
+        await watching.until(daemon_set, what="the DaemonSet")
+        crd = await client.get(resources.CRDS, "installations.mooring.dev")
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        later = json.loads(json.dumps(crd["spec"]["versions"]))
+        later[0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["future"] = {"type": "string"}
+        await client.patch(resources.CRDS, "installations.mooring.dev", {"spec": {"versions": later}})
+        try:
+
+            async def told(client: Client) -> dict[str, Any] | None:
+                # The API server takes the field up after a moment; until then it prunes it.
+                await client.patch(resources.INSTALLATIONS, "default", {"spec": {"future": "x"}})
+                degraded = (await conditions(client)).get("Degraded", {})
+                return degraded if degraded.get("reason") == "InvalidSpec" else None
+
+            found = await watching.until(told, what="the mistake")
+            assert found["message"].startswith("spec.future: Extra inputs are not permitted.")
+            assert await daemon_set(client)
+        finally:
+            await client.patch(
+                resources.CRDS, "installations.mooring.dev", {"spec": {"versions": crd["spec"]["versions"]}}
+            )
+        assert "future" not in schema["properties"]
+
 
 class TestWhatSomebodyElseDoes:
     async def test_a_deleted_daemonset_is_made_again(

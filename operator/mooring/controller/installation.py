@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,6 @@ from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Callable, Coroutine, Iterable
 
     from mooring.controller.image import Image
@@ -32,6 +33,20 @@ _LOG = logging.getLogger(__name__)
 # What was changed behind our back without a word to the watches is found this often, in seconds.
 _EVERY = 120.0
 _PARALLEL = 8
+
+
+@dataclasses.dataclass(slots=True)
+class _Pass:
+    """What one pass found out and what went wrong in it."""
+
+    revision: str = ""
+    soak: rollouts.Soak | None = None
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+    failures: list[errors.ApiError] = dataclasses.field(default_factory=list)
+
+    def note(self, error: errors.ApiError, reason: str, what: str) -> None:
+        self.failures.append(error)
+        self.problems.append(Problem(reason, f"{what}: {error.message}."))
 
 
 class Reconciler:
@@ -80,13 +95,13 @@ class Reconciler:
         self._adopt(spec)
         if not writing:
             return _EVERY
-        problems: list[Problem] = []
-        failures: list[errors.ApiError] = []
-        revision = await self._apply(installation, spec, problems, failures)
-        await self._tell(installation, spec, revision=revision, problems=problems)
-        if failures:
-            raise failures[0]
-        return _EVERY
+        done = _Pass()
+        await self._apply(installation, spec, done)
+        await self._tell(installation, self._selected(spec), done)
+        if done.failures:
+            raise done.failures[0]
+        watching = done.soak is not None and not done.soak.over
+        return min(_EVERY, max(1.0, spec.rollout.canary.soak_seconds / 10)) if watching else _EVERY
 
     async def _get(self) -> dict[str, Any] | None:
         try:
@@ -100,42 +115,49 @@ class Reconciler:
         ours = [name for name, state in self._view.node_states.store.items() if reading.is_ours(state)]
         await self._all(self._remove_state(name) for name in ours)
 
-    async def _apply(
-        self,
-        installation: dict[str, Any],
-        spec: InstallationSpec,
-        problems: list[Problem],
-        failures: list[errors.ApiError],
-    ) -> str:
-        """Write what differs and return the revision; what fails is noted and does not stop the rest."""
-
-        async def attempt(reason: str, what: str, work: Coroutine[Any, Any, None]) -> None:
-            try:
-                await work
-            except errors.ApiError as error:
-                failures.append(error)
-                problems.append(Problem(reason, f"{what}: {error.message}."))
-
+    async def _apply(self, installation: dict[str, Any], spec: InstallationSpec, done: _Pass) -> None:
+        """Write what differs; what fails is noted and does not stop the rest."""
         try:
             image = await self._image.get()
         except errors.ApiError as error:
-            failures.append(error)
-            problems.append(Problem("ImageUnknown", f"The operator cannot read its own pod: {error.message}."))
-            return str((installation.get("status") or {}).get("revision") or "")
+            done.revision = str((installation.get("status") or {}).get("revision") or "")
+            done.note(error, "ImageUnknown", "The operator cannot read its own pod")
+            return
         owner = _owner(installation)
         content = revisions.document(spec, image=image)
-        revision = revisions.name(content)
+        done.revision = revisions.name(content)
+        nodes = self._selected(spec)
+        done.soak = self._soak(installation, spec, nodes, done.revision)
         config_map = revisions.config_map(content, namespace=self._namespace, owner=owner)
-        await attempt("RevisionNotWritten", f"ConfigMap {revision} was not written", self._ensure(config_map))
         daemon_set = daemonsets.daemon_set(spec, namespace=self._namespace, image=image, owner=owner)
-        await attempt(
-            "DaemonSetNotApplied",
-            f"DaemonSet {daemonsets.NAME} was not applied",
-            self._apply_daemon_set(daemon_set),
+        for work, reason, what in (
+            (self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
+            (
+                self._apply_daemon_set(daemon_set),
+                "DaemonSetNotApplied",
+                f"DaemonSet {daemonsets.NAME} was not applied",
+            ),
+            (self._apply_states(spec, nodes, done), "NodeStatesNotApplied", "NodeStates were not applied"),
+            (self._prune(done.revision), "RevisionsNotPruned", "Old revisions were not removed"),
+        ):
+            try:
+                await work
+            except errors.ApiError as error:
+                done.note(error, reason, what)
+
+    def _soak(
+        self, installation: dict[str, Any], spec: InstallationSpec, nodes: Iterable[str], revision: str
+    ) -> rollouts.Soak:
+        before = (installation.get("status") or {}).get("rollout") or {}
+        since = before.get("canariesSince") if before.get("revision") == revision else None
+        return rollouts.soak(
+            reading.nodes(nodes, self._view.node_states.store),
+            revision=revision,
+            canaries=spec.rollout.canary.nodes,
+            seconds=spec.rollout.canary.soak_seconds,
+            since=datetime.datetime.fromisoformat(since) if since else None,
+            now=self._now(),
         )
-        await attempt("NodeStatesNotApplied", "NodeStates were not applied", self._apply_states(spec, revision))
-        await attempt("RevisionsNotPruned", "Old revisions were not removed", self._prune(revision))
-        return revision
 
     async def _apply_daemon_set(self, daemon_set: dict[str, Any]) -> None:
         await self._client.apply(resources.DAEMON_SETS, daemon_set, field_manager=keys.FIELD_MANAGER)
@@ -150,13 +172,13 @@ class Reconciler:
             await self._client.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
         await self._client.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
 
-    async def _apply_states(self, spec: InstallationSpec, revision: str) -> None:
-        nodes = self._selected(spec)
+    async def _apply_states(self, spec: InstallationSpec, nodes: dict[str, dict[str, Any]], done: _Pass) -> None:
         assigned = rollouts.assign(
             reading.nodes(nodes, self._view.node_states.store),
-            revision=revision,
+            revision=done.revision,
             max_unavailable=spec.rollout.max_unavailable,
             paused=spec.rollout.paused,
+            most=spec.rollout.canary.nodes if done.soak and not done.soak.over else None,
         )
         work: list[Coroutine[Any, Any, None]] = []
         for name, node in nodes.items():
@@ -187,32 +209,28 @@ class Reconciler:
                 await self._client.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
             _LOG.info("Removed %s, which no node uses", name)
 
-    async def _tell(
-        self, installation: dict[str, Any], spec: InstallationSpec, *, revision: str, problems: list[Problem]
-    ) -> None:
-        picture = self._picture(self._selected(spec), revision=revision, problems=problems)
-        await self._write_status(installation, picture)
-
-    def _picture(self, nodes: Iterable[str], *, revision: str, problems: list[Problem]) -> summaries.Picture:
+    async def _tell(self, installation: dict[str, Any], nodes: Iterable[str], done: _Pass) -> None:
         states = self._view.node_states.store
         names = list(nodes)
-        return summaries.Picture(
-            revision=revision,
+        picture = summaries.Picture(
+            revision=done.revision,
             nodes=reading.nodes(names, states),
             trouble=reading.trouble(names, states),
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
-            problems=problems,
+            problems=done.problems,
+            soak=done.soak,
         )
+        await self._write_status(installation, picture)
 
     async def _tell_invalid(self, installation: dict[str, Any], error: pydantic.ValidationError) -> None:
         wrong = "; ".join(
             f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
         )
         _LOG.warning("The Installation cannot be used: %s", wrong)
-        problem = Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have.")
-        revision = str((installation.get("status") or {}).get("revision") or "")
+        done = _Pass(revision=str((installation.get("status") or {}).get("revision") or ""))
+        done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
         served = [name for name, state in self._view.node_states.store.items() if reading.is_ours(state)]
-        await self._write_status(installation, self._picture(served, revision=revision, problems=[problem]))
+        await self._tell(installation, served, done)
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}

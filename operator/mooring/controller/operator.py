@@ -114,10 +114,11 @@ class Operator:
             group.create_task(self._view.run(), name="view")
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
             await self._view.wait_synced()
+            group.create_task(self._election.run(), name="election")
+            await self._election.tried.wait()
             _LOG.info("Everything has been seen once; working")
             self._add_all()
             group.create_task(self.queue.run(self._work), name="queue")
-            group.create_task(self._election.run(), name="election")
 
     async def _work(self, key: str) -> float | None:
         match key:

@@ -47,7 +47,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
         if len(options) == 1:
             return structural({**options[0], **rest}, definitions)
         if {option.get("type") for option in options} == {"integer", "string"}:
-            return structural({**rest, "x-kubernetes-int-or-string": True}, definitions)
+            limits = {key: value for option in options for key, value in option.items() if key != "type"}
+            return structural({**rest, **limits, "x-kubernetes-int-or-string": True}, definitions)
         raise ValueError(f"a structural schema cannot say {schema['anyOf']}")
     result: dict[str, Any] = {}
     for key, value in schema.items():

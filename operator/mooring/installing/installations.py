@@ -142,8 +142,8 @@ class Canary(Model):
 class Rollout(Model):
     """How a revision reaches the nodes."""
 
-    max_unavailable: int | str = pydantic.Field(
-        "10%", description="Nodes that change at the same time: a number or a percentage."
+    max_unavailable: Annotated[int, pydantic.Field(ge=0)] | Annotated[str, pydantic.Field(pattern=r"^[0-9]+%$")] = (
+        pydantic.Field("10%", description="Nodes that change at the same time, at least one: a number or a percentage.")
     )
     canary: Canary = pydantic.Field(default_factory=Canary, description="The nodes that go first.")
     paused: bool = pydantic.Field(False, description="Whether no further node gets the new revision.")
@@ -207,10 +207,22 @@ class NodeCounts(Model):
     ready: int = 0
 
 
+class RolloutStatus(Model):
+    """What must be remembered of a roll-out."""
+
+    revision: str = pydantic.Field(description="The revision that it is about.")
+    canaries_since: str | None = pydantic.Field(
+        None,
+        description="Since when the canary nodes work with it.",
+        json_schema_extra={"format": "date-time"},
+    )
+
+
 class InstallationStatus(Model):
     """What is so, as the operator sees it."""
 
     observed_generation: int | None = None
     revision: str | None = pydantic.Field(None, description="The name of the revision that should be on the nodes.")
     nodes: NodeCounts | None = None
+    rollout: RolloutStatus | None = None
     conditions: list[Condition] = pydantic.Field(default_factory=list)

@@ -10,13 +10,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from mooring.installing import conditions, rollouts
-from mooring.installing.installations import InstallationStatus, NodeCounts
+from mooring.installing.installations import InstallationStatus, NodeCounts, RolloutStatus
 
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Sequence
 
-    from mooring.installing.conditions import Condition
 
 _MOST_NAMED = 5
 _ONE_IN = 10
@@ -39,6 +38,7 @@ class Picture:
     trouble: dict[str, str]
     agents_ready: int
     problems: Sequence[Problem] = ()
+    soak: rollouts.Soak | None = None
 
 
 def summarise(
@@ -56,7 +56,13 @@ def summarise(
         )
         for kind, (status, reason, message) in zip(("Available", "Progressing", "Degraded"), parts, strict=True)
     ]
-    return _status(found, revision=picture.revision or None, counts=(total, updated, ready), generation=generation)
+    return InstallationStatus(
+        observed_generation=generation,
+        revision=picture.revision or None,
+        nodes=NodeCounts(desired=total, updated=updated, ready=ready),
+        rollout=_rollout(picture.soak),
+        conditions=found,
+    )
 
 
 _Part = tuple[conditions.Status, str, str]
@@ -74,7 +80,15 @@ def _available(picture: Picture, total: int, ready: int) -> _Part:
 
 def _progressing(picture: Picture, total: int, updated: int, ready: int) -> _Part:
     if updated < total:
-        return "True", "RollingOut", f"{updated} of {total} nodes have {picture.revision}." + _waiting(picture)
+        sentence = f"{updated} of {total} nodes have {picture.revision}."
+        if picture.soak is not None and picture.soak.since is not None and not picture.soak.over:
+            since = conditions.rfc3339(picture.soak.since)
+            return (
+                "True",
+                "WatchingCanaries",
+                f"{sentence} The others follow when these are found to work, since {since}.",
+            )
+        return "True", "RollingOut", sentence + _waiting(picture)
     if ready < total:
         return "True", "NodesNotReady", f"{ready} of {total} nodes are ready." + _waiting(picture)
     return "False", "Complete", f"All {total} nodes have {picture.revision or 'what was asked for'}."
@@ -100,13 +114,8 @@ def _waiting(picture: Picture) -> str:
     return f" Waiting for {named}" + (f" and {len(late) - _MOST_NAMED} more." if len(late) > _MOST_NAMED else ".")
 
 
-def _status(
-    found: list[Condition], *, revision: str | None, counts: tuple[int, int, int], generation: int
-) -> InstallationStatus:
-    desired, updated, ready = counts
-    return InstallationStatus(
-        observed_generation=generation,
-        revision=revision,
-        nodes=NodeCounts(desired=desired, updated=updated, ready=ready),
-        conditions=found,
-    )
+def _rollout(soak: rollouts.Soak | None) -> RolloutStatus | None:
+    if soak is None:
+        return None
+    since = conditions.rfc3339(soak.since) if soak.since else None
+    return RolloutStatus(revision=soak.revision, canaries_since=since)

@@ -60,6 +60,8 @@ class Election:
         self._renewed = 0.0
         self.leading = False
         """Whether this replica leads now."""
+        self.tried = asyncio.Event()
+        """Set from the first attempt on, whatever came of it."""
 
     async def run(self) -> None:
         """Try to lead, and to go on leading, until cancelled."""
@@ -78,6 +80,7 @@ class Election:
                 # Until the promise runs out nobody else may lead, so there is no hurry to stop.
                 holds = self.leading and self._left() > _NO_TIME
             self._tell(holds)
+            self.tried.set()
             pause = self._retry * random.uniform(0.8, 1.2)  # noqa: S311  no secret
             await asyncio.sleep(min(pause, self._left()) if self.leading else pause)
 

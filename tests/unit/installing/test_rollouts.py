@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,69 @@ def test_paused_nobody_moves_and_a_new_node_gets_what_most_have() -> None:
 
 def test_paused_from_the_beginning_the_first_revision_is_given() -> None:
     assert rollouts.assign([Node("a")], revision=NEW, max_unavailable=1, paused=True) == {"a": NEW}
+
+
+NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+
+
+def soak(nodes: list[Node], *, since: int | None = None, canaries: int = 1, seconds: int = 60) -> rollouts.Soak:
+    begun = None if since is None else NOW - datetime.timedelta(seconds=since)
+    return rollouts.soak(nodes, revision=NEW, canaries=canaries, seconds=seconds, since=begun, now=NOW)
+
+
+class TestCanaries:
+    def test_are_watched_from_when_they_work_with_the_revision(self) -> None:
+        moving = [Node("a", NEW, OLD, ready=True), node("b", OLD)]
+        assert soak(moving) == rollouts.Soak(NEW, None, over=False)
+        assert soak([node("a", NEW), node("b", OLD)]) == rollouts.Soak(NEW, NOW, over=False)
+
+    def test_are_followed_when_they_were_watched_long_enough(self) -> None:
+        nodes = [node("a", NEW), node("b", OLD)]
+        assert not soak(nodes, since=59).over
+        assert soak(nodes, since=60).over
+
+    def test_begin_anew_when_one_fails_while_it_is_watched(self) -> None:
+        failing = [node("a", NEW, ready=False), node("b", OLD)]
+        assert soak(failing, since=30) == rollouts.Soak(NEW, None, over=False)
+
+    def test_stay_watched_enough_while_the_others_follow(self) -> None:
+        following = [node("a", NEW), Node("b", NEW, OLD, ready=True), node("c", OLD)]
+        assert soak(following, since=600).over
+
+    def test_are_not_needed_where_nobody_works_with_another_revision(self) -> None:
+        assert soak([Node("a"), Node("b", NEW)]).over
+        assert soak([]).over
+
+    def test_may_be_none(self) -> None:
+        assert soak([node("a", OLD)], canaries=0).over
+
+    def test_may_be_more_than_there_are_nodes(self) -> None:
+        assert soak([node("a", NEW), node("b", OLD)], canaries=5) == rollouts.Soak(NEW, None, over=False)
+
+    def test_are_the_only_ones_to_change_for_now(self) -> None:
+        nodes = [node("a", OLD), node("b", OLD), node("c", OLD)]
+        assert moved(nodes, max_unavailable=3, most=2) == ["a", "b"]
+        assert moved([node("a", NEW), *nodes[1:]], max_unavailable=3, most=1) == []
+
+
+@given(st.integers(1, 12), st.integers(0, 4), st.integers(0, 3), LIMITS)
+def test_with_canaries_it_comes_to_an_end_and_the_first_are_watched_before_the_others(
+    count: int, canaries: int, minutes: int, limit: int | str
+) -> None:
+    nodes = [node(f"n{number}", OLD) for number in range(count)]
+    since, now, widened_at = None, NOW, None
+    for _ in range(60):
+        state = rollouts.soak(nodes, revision=NEW, canaries=canaries, seconds=60 * minutes, since=since, now=now)
+        most = None if state.over else canaries
+        answer = rollouts.assign(nodes, revision=NEW, max_unavailable=limit, paused=False, most=most)
+        changed = sum(1 for told in answer.values() if told == NEW)
+        if changed > canaries and widened_at is None:
+            widened_at = now
+        nodes = [Node(each.name, answer[each.name], answer[each.name], ready=True) for each in nodes]
+        since, now = state.since, now + datetime.timedelta(seconds=20)
+    assert all(each.settled(NEW) for each in nodes)
+    if widened_at is not None and canaries:
+        assert widened_at - NOW >= datetime.timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("wrong", ["", "many", "10", "-1%", "1.5%", -1])

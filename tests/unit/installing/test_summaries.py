@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from mooring.installing import summaries
-from mooring.installing.rollouts import Node
+from mooring.installing.rollouts import Node, Soak
 from mooring.installing.summaries import Picture, Problem
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
@@ -24,6 +24,7 @@ def told(nodes: list[Node], **more: Any) -> dict[str, tuple[str, str, str]]:
         trouble=more.pop("trouble", {}),
         agents_ready=more.pop("agents_ready", len(nodes)),
         problems=more.pop("problems", ()),
+        soak=more.pop("soak", None),
     )
     status = summaries.summarise(picture, before=more.pop("before", []), generation=7, now=NOW)
     assert not more
@@ -101,6 +102,22 @@ def test_a_transition_time_moves_only_with_the_status() -> None:
         "Degraded": "2026-03-01T12:00:00Z",
     }
     assert {each.observed_generation for each in status.conditions} == {7}
+
+
+def test_while_canaries_are_watched_it_is_said_since_when() -> None:
+    watched = Soak(REVISION, NOW, over=False)
+    found = told([*good(1), Node("old", "older", "older", ready=True)], soak=watched)
+    assert found["Progressing"] == (
+        "True",
+        "WatchingCanaries",
+        f"1 of 2 nodes have {REVISION}. The others follow when these are found to work, since 2026-03-01T12:00:00Z.",
+    )
+
+
+def test_what_must_be_remembered_of_a_roll_out_is_in_the_status() -> None:
+    picture = Picture(revision=REVISION, nodes=[], trouble={}, agents_ready=0, soak=Soak(REVISION, NOW, over=True))
+    status = summaries.summarise(picture, before=[], generation=1, now=NOW).to_wire()
+    assert status["rollout"] == {"revision": REVISION, "canariesSince": "2026-03-01T12:00:00Z"}
 
 
 def test_the_numbers_are_those_of_the_nodes() -> None:
