@@ -139,6 +139,9 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
 		state.Result = result
+		state.DeviceInfo, err = devices.ReadInfo(infoPath(state.CapabilityArgs))
+	}
+	if err == nil {
 		if index == len(plans)-1 {
 			err = w.moveDefaultRoute(plans)
 			result = state.Result
@@ -149,7 +152,10 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 		failed = cnierror.From(err)
 	}
 	noteErr := w.note(func(j *journal.File) error {
-		return j.End("ADD", index, w.Now().Sub(started), resultUnless(failed, result), failed)
+		if failed != nil {
+			return j.End("ADD", index, w.Now().Sub(started), failed)
+		}
+		return j.Attached(index, w.Now().Sub(started), oneLine(result), state.DeviceInfo)
 	})
 	if failed != nil {
 		return failed
@@ -163,13 +169,6 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	}
 	w.Log.Verbosef("attached %s as %s in %s: %s", plan.network, plan.ifName, w.Now().Sub(started).Round(time.Millisecond), oneLine(result))
 	return nil
-}
-
-func resultUnless(failed *types.Error, result json.RawMessage) json.RawMessage {
-	if failed != nil {
-		return nil
-	}
-	return oneLine(result)
 }
 
 // note writes to the journal where there is one; what cannot be written down must not be done.

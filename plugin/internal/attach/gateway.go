@@ -55,7 +55,7 @@ func (w *work) applyRoutes(index int, plan *planned, change routes.Change) error
 	if err := delegate.Remember(w.Conf.CNIDir, plan.conf, w.callOf(state, w.Call.Netns), corrected); err != nil {
 		w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 	}
-	return w.note(func(j *journal.File) error { return j.End("ADD", index, 0, oneLine(corrected), nil) })
+	return w.note(func(j *journal.File) error { return j.Attached(index, 0, oneLine(corrected), state.DeviceInfo) })
 }
 
 // interfacesIn lists the interfaces that a result has in the pod; a result that tells of none

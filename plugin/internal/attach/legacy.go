@@ -170,7 +170,7 @@ func (s *Session) writeImported(states []journal.State, containerID, ifName stri
 		if result == nil {
 			result = object.Object{}.Bytes()
 		}
-		if err := errors.Join(file.Begin("ADD", state.Index), file.End("ADD", state.Index, 0, result, nil)); err != nil {
+		if err := errors.Join(file.Begin("ADD", state.Index), file.Attached(state.Index, 0, result, nil)); err != nil {
 			return nil, nil, errors.Join(err, file.Close())
 		}
 	}

@@ -221,7 +221,7 @@ func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identit
 	if plan.device != "" {
 		plan.given["deviceID"] = object.Encode(plan.device)
 	}
-	if _, given := plan.given[devices.InfoCapability]; !given && plan.conf.Offers(devices.InfoCapability) {
+	if _, given := plan.given[devices.InfoCapability]; !given && (plan.device != "" || plan.conf.Offers(devices.InfoCapability)) {
 		plan.given[devices.InfoCapability] = object.Encode(devices.InfoPath(plan.network, s.Call.ContainerID, plan.ifName))
 	}
 	if request.IPAMClaim != "" {
@@ -231,8 +231,16 @@ func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identit
 }
 
 func (p *planned) attachment(index int) journal.Attachment {
+	var gateways *[]string
+	if p.request.HasGateways {
+		asked := make([]string, 0, len(p.request.Gateways))
+		for _, gateway := range p.request.Gateways {
+			asked = append(asked, gateway.String())
+		}
+		gateways = &asked
+	}
 	return journal.Attachment{
-		Index: index, Network: p.network, NAD: p.nad, Default: index == 0, IfName: p.ifName,
+		DefaultRoute: gateways, Index: index, Network: p.network, NAD: p.nad, Default: index == 0, IfName: p.ifName,
 		Conf: p.conf.Bytes(), CapabilityArgs: p.given, Args: p.args,
 	}
 }

@@ -52,7 +52,7 @@ func (s *Session) undo(ctx context.Context, file *journal.File, states []*journa
 		note(func(j *journal.File) error { return j.Begin("DEL", state.Index) })
 		failed := s.detach(ctx, state, netns)
 		note(func(j *journal.File) error {
-			return j.End("DEL", state.Index, s.Now().Sub(started), nil, failed)
+			return j.End("DEL", state.Index, s.Now().Sub(started), failed)
 		})
 		if failed == nil {
 			s.Log.Verbosef("detached %s from %s", state.IfName, state.Network)

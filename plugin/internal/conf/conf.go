@@ -62,11 +62,21 @@ type Conf struct {
 	RequireCapabilities    bool // a request that no plugin of the network can fulfil fails the ADD
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix
-	StatusBeforeStart      bool
+	Status                 StatusWriting
 	RuntimeConfig          object.Object
 	ValidAttachments       []types.GCAttachment
 	Log                    logging.Options
 }
+
+// StatusWriting says whether the pod's network-status is written before ADD returns.
+type StatusWriting int
+
+// An agent writes it; no agent is there, so that it is tried; it must be there, or ADD fails.
+const (
+	StatusByAgent StatusWriting = iota
+	StatusTried
+	StatusRequired
+)
 
 // Parse reads a configuration. The error is code 7 and names every problem; Conf is usable
 // as far as it could be read even then, which is what DEL needs.
@@ -78,7 +88,7 @@ func Parse(data []byte) (*Conf, error) {
 		RequireCapabilities: true, DelegateTimeout: defaultTimeout, Log: logging.Defaults(),
 	}
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "multus") {
-		c.CNIDir = MultusCNIDir
+		c.CNIDir, c.Status = MultusCNIDir, StatusTried // nobody installs an agent by that name
 	}
 	if depth(data) > maxDepth {
 		return c, cnierror.New(types.ErrInvalidNetworkConfig, "configuration: nested more than %d deep", maxDepth)
@@ -112,7 +122,17 @@ func (c *Conf) read(r *reader) {
 	r.text("auxiliaryCNIChainName", &c.AuxiliaryCNIChainName)
 	r.value("requireCapabilities", "a boolean", &c.RequireCapabilities)
 	r.seconds("delegateTimeout", &c.DelegateTimeout)
-	r.value("statusBeforeStart", "a boolean", &c.StatusBeforeStart)
+	r.with("statusBeforeStart", func(value json.RawMessage) error {
+		required := false
+		if json.Unmarshal(value, &required) != nil {
+			return fmt.Errorf("expected a boolean, found %s", object.Kind(value))
+		}
+		c.Status = StatusByAgent
+		if required {
+			c.Status = StatusRequired
+		}
+		return nil
+	})
 	r.value("retryDeleteOnError", "a boolean", new(bool)) // what it asks for is always so
 	r.value("capabilities", "an object of booleans", new(map[string]bool))
 	r.value("cni.dev/valid-attachments", "an array of {containerID, ifname}", &c.ValidAttachments)

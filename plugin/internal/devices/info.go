@@ -4,13 +4,18 @@
 package devices
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/containernetworking/cni/pkg/types"
+
 	"mooring.dev/mooring/plugin/internal/atomicfile"
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 // Folders of the device-information specification 1.1: what device plugins write, and what
@@ -48,6 +53,27 @@ func PrepareInfo(path, resource, device string) error {
 	}
 	return atomicfile.Write(path, data, 0o444)
 }
+
+// ReadInfo returns what the file of an attachment tells, nil where there is no path or file.
+func ReadInfo(path string) (json.RawMessage, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, cnierror.New(types.ErrIOFailure, "the device-information file: %v", err)
+	}
+	told, err := object.Parse(data)
+	if err != nil || len(data) > maxInfo {
+		return nil, cnierror.New(types.ErrDecodingFailure, "the device-information file %s is no object of at most %d bytes: %v", path, maxInfo, err)
+	}
+	return told.Bytes(), nil
+}
+
+const maxInfo = 64 << 10
 
 // RemoveInfo deletes an attachment's file; any other path is refused.
 func RemoveInfo(path string) error {

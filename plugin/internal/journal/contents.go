@@ -15,6 +15,7 @@ type State struct {
 	Undone      bool            // the last record is a result of DEL without error
 	Quarantined bool            // given up, the agent's now
 	Result      json.RawMessage // of ADD, nil where it did not come to that
+	DeviceInfo  json.RawMessage // of ADD, nil for none
 	FailedSince time.Time       // the first failed DEL, zero where none failed
 }
 
@@ -66,13 +67,13 @@ func Parse(data []byte) *Contents {
 // take applies one record and says whether it was one.
 func (c *Contents) take(record json.RawMessage) bool {
 	var kind struct {
-		Type    string `json:"type"`
-		Verb    string `json:"verb"`
-		Index   int    `json:"index"`
-		Time    string `json:"time"`
-		Result  json.RawMessage
-		Error   *Failure
-		Version int
+		Type       string `json:"type"`
+		Verb       string `json:"verb"`
+		Index      int    `json:"index"`
+		Time       string `json:"time"`
+		Result     json.RawMessage
+		DeviceInfo json.RawMessage
+		Error      *Failure
 	}
 	if json.Unmarshal(record, &kind) != nil {
 		return false
@@ -108,7 +109,7 @@ func (c *Contents) take(record json.RawMessage) bool {
 		state.Attached = kind.Verb == "ADD" && kind.Error == nil
 		state.Undone = kind.Verb == "DEL" && kind.Error == nil
 		if kind.Verb == "ADD" {
-			state.Result = kind.Result
+			state.Result, state.DeviceInfo = kind.Result, kind.DeviceInfo
 		}
 		if kind.Verb == "DEL" && kind.Error != nil && state.FailedSince.IsZero() {
 			if at, err := time.Parse(time.RFC3339Nano, kind.Time); err == nil {

@@ -164,9 +164,14 @@ func (j *File) Begin(verb string, index int) error {
 	return j.append(begun{"begun", verb, index, stamp(j.now())})
 }
 
-// End notes what became of it; raw is the result of a successful ADD.
-func (j *File) End(verb string, index int, took time.Duration, raw json.RawMessage, failed *types.Error) error {
-	return j.append(result{"result", verb, index, stamp(j.now()), took.Milliseconds(), raw, failureOf(failed)})
+// Attached notes that a delegate's ADD succeeded; device is nil for none.
+func (j *File) Attached(index int, took time.Duration, raw, device json.RawMessage) error {
+	return j.append(result{"result", "ADD", index, stamp(j.now()), took.Milliseconds(), raw, device, nil})
+}
+
+// End notes that an ADD failed, or what became of a DEL.
+func (j *File) End(verb string, index int, took time.Duration, failed *types.Error) error {
+	return j.append(result{"result", verb, index, stamp(j.now()), took.Milliseconds(), nil, nil, failureOf(failed)})
 }
 
 // Quarantine notes that an attachment is given up.

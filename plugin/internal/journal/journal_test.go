@@ -84,7 +84,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{written.Sync(), written.Begin("ADD", 0), written.End("ADD", 0, time.Millisecond, json.RawMessage(`{"cniVersion":"1.0.0"}`), nil), written.Close()} {
+	for _, err := range []error{written.Sync(), written.Begin("ADD", 0), written.Attached(0, time.Millisecond, json.RawMessage(`{"cniVersion":"1.0.0"}`), nil), written.Close()} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,6 +64,7 @@ type Attachment struct {
 	Conf           json.RawMessage `json:"conf"`
 	CapabilityArgs object.Object   `json:"capabilityArgs"`
 	Args           [][2]string     `json:"args"`
+	DefaultRoute   *[]string       `json:"defaultRoute,omitempty"` // gateways that the pod asked for, nil where it has no such key
 }
 
 type intents struct {
@@ -92,6 +93,7 @@ type result struct {
 	Time         string          `json:"time"`
 	Milliseconds int64           `json:"milliseconds"`
 	Result       json.RawMessage `json:"result,omitempty"`
+	DeviceInfo   json.RawMessage `json:"deviceInfo,omitempty"`
 	Error        *Failure        `json:"error,omitempty"`
 }
 
