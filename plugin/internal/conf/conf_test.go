@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -84,4 +85,30 @@ func FuzzAConfigurationIsReadOrRefused(f *testing.F) {
 			t.Errorf("%q passed without a default network", data)
 		}
 	})
+}
+
+func TestTheStatusIsTheAgentsUnlessThereIsNoneOrTheKeySaysOtherwise(t *testing.T) {
+	program := os.Args[0]
+	defer func() { os.Args[0] = program }()
+	for _, test := range []struct {
+		program, key string
+		want         StatusWriting
+	}{
+		{"/opt/cni/bin/mooring", ``, StatusByAgent},
+		{"/opt/cni/bin/mooring", `,"statusBeforeStart":true`, StatusRequired},
+		{"/opt/cni/bin/mooring", `,"statusBeforeStart":null`, StatusByAgent},
+		{"/opt/cni/bin/multus", ``, StatusTried},
+		{"/opt/cni/bin/multus-shim", ``, StatusTried},
+		{"/opt/cni/bin/multus", `,"statusBeforeStart":true`, StatusRequired},
+		{"/opt/cni/bin/multus", `,"statusBeforeStart":false`, StatusByAgent},
+	} {
+		os.Args[0] = test.program
+		got, err := Parse([]byte(minimal + test.key + "}"))
+		if err != nil || got.Status != test.want {
+			t.Errorf("%s %s: %v, %v", test.program, test.key, got.Status, err)
+		}
+	}
+	if _, err := Parse([]byte(minimal + `,"statusBeforeStart":"yes"}`)); err == nil || !strings.Contains(err.Error(), "$.statusBeforeStart: expected a boolean") {
+		t.Error(err)
+	}
 }
