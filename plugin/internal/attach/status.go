@@ -3,57 +3,65 @@ package attach
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
 
 	"mooring.dev/mooring/plugin/internal/apiserver"
 	"mooring.dev/mooring/plugin/internal/cnierror"
-	"mooring.dev/mooring/plugin/internal/conf"
-	"mooring.dev/mooring/plugin/internal/status"
+	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/netstatus"
 )
 
-// canTellStatus refuses a configuration that asks for a status which nobody could write.
-func (s *Session) canTellStatus() error {
-	if s.Conf.Status == conf.StatusRequired && s.API == nil {
-		return cnierror.New(types.ErrInvalidNetworkConfig, "statusBeforeStart: the configuration names no kubeconfig to write the network-status with")
+// conflictTries is how often a status is written anew when the pod changed in between.
+const conflictTries = 5
+
+// tell writes the pod's network-status before it starts. A pod that is gone, or is another
+// one by now, needs none; any other failure fails the ADD.
+func (s *Session) tell(ctx context.Context, states []journal.State) error {
+	text, left := netstatus.Text(netstatus.Entries(states), netstatus.MostBytes)
+	for try := 1; ; try++ {
+		err := s.write(ctx, text)
+		switch {
+		case err == nil:
+			if len(left) > 0 {
+				s.shortened(ctx, left)
+			}
+			return nil
+		case errors.Is(err, apiserver.ErrNoPod):
+			s.Log.Warnf("network-status: %v", err)
+			return nil
+		case !errors.Is(err, apiserver.ErrConflict) || try == conflictTries:
+			return cnierror.New(types.ErrTryAgainLater, "the network-status cannot be written: %v", err)
+		}
 	}
-	return nil
 }
 
-// tellStatus writes the pod's network-status where no agent does, or where it must be there
-// before the pod starts. Only then is it an error that it cannot be written.
-func (w *work) tellStatus(ctx context.Context) error {
-	if w.Conf.Status == conf.StatusByAgent || w.API == nil || w.pod.Namespace == "" || w.pod.Name == "" {
+func (s *Session) write(ctx context.Context, text string) error {
+	pod, err := s.API.Pod(ctx, s.pod.Namespace, s.pod.Name)
+	if err != nil {
+		return err
+	}
+	if !samePod(s.pod.UID, pod) {
+		s.Log.Warnf("network-status: the pod is another one by now (UID %s)", pod.UID)
 		return nil
 	}
-	attached := make([]status.Attached, 0, len(w.states))
-	for i := range w.states {
-		state := &w.states[i]
-		told := status.Attached{Network: state.Network, Default: state.Default, Result: state.Result, DeviceInfo: state.DeviceInfo}
-		if state.DefaultRoute != nil {
-			told.DefaultRoute = append([]string{}, *state.DefaultRoute...)
-		}
-		attached = append(attached, told)
-	}
-	text, leftOut := status.Text(attached, status.MostBytes)
-	err := w.API.Annotate(ctx, w.pod, status.Annotation, text)
-	switch {
-	case errors.Is(err, apiserver.ErrNoPod), errors.Is(err, apiserver.ErrOtherPod):
-		w.Log.Warnf("the network-status is not written: %v", err)
-		return nil
-	case err != nil && w.Conf.Status == conf.StatusRequired:
-		return cnierror.New(types.ErrTryAgainLater, "statusBeforeStart: the network-status cannot be written: %v", err)
-	case err != nil:
-		w.Log.Warnf("the network-status cannot be written: %v", err)
+	if pod.Annotations[netstatus.Annotation] == text {
 		return nil
 	}
-	if len(leftOut) > 0 {
-		note := fmt.Sprintf("The network-status would be too long; it leaves out %s", strings.Join(leftOut, ", "))
-		if err := w.API.Warn(ctx, w.pod, "NetworkStatusTooLong", note, w.Now()); err != nil {
-			w.Log.Warnf("the event NetworkStatusTooLong: %v", err)
-		}
+	return s.API.Annotate(ctx, s.pod.Namespace, s.pod.Name, pod.UID, netstatus.Annotation, text)
+}
+
+// samePod compares UIDs; the runtime knows a static pod by the hash of its file, which its
+// mirror at the API server tells.
+func samePod(uid string, pod *apiserver.Pod) bool {
+	return uid == "" || uid == pod.UID || uid == pod.Annotations["kubernetes.io/config.hash"]
+}
+
+func (s *Session) shortened(ctx context.Context, left []string) {
+	text := "network-status is too long for an annotation, these networks are not in it: " + strings.Join(left, ", ")
+	s.Log.Warnf("%s", text)
+	if err := s.API.Warn(ctx, s.pod, "NetworkStatusShortened", text, s.Now()); err != nil {
+		s.Log.Warnf("the event NetworkStatusShortened: %v", err)
 	}
-	return nil
 }
