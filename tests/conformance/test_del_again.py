@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import shutil
 
 import pytest
 
 from tests.conformance import multus
-from tests.conformance.node import Json, Node, stub
+from tests.conformance.node import Json, Node, Pod, stub
 
 STUCK = {"error": {"code": 100, "msg": "it is stuck"}}
+
+
+def _attached(node: Node) -> tuple[Json, Pod]:
+    node.network("a", stub("a"))
+    node.network("lost", stub("lost", kind="other"))
+    conf, pod = node.conf(stub()), node.pod()
+    node.add(conf, pod, "a,lost").ok()
+    node.forget_calls()
+    return conf, pod
+
+
+def _age(node: Node, pod: Pod, minutes: float) -> None:
+    """Let everything in the journal have happened earlier."""
+    records = node.journal(pod)
+    for record in records:
+        if "time" in record:
+            then = datetime.datetime.fromisoformat(record["time"]) - datetime.timedelta(minutes=minutes)
+            record["time"] = then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    node.write_journal(pod, records)
+
+
+def _break(node: Node, how: str, interface: str) -> None:
+    if how == "binary missing":
+        (node.bin / "other").unlink()
+    else:
+        node.answer(**{f"other__DEL__{interface}": STUCK})
+
+
+@pytest.mark.parametrize("how", ["binary missing", "plugin fails"])
+def test_DEL_9_a_secondary_network_is_an_error_for_ten_minutes_and_then_set_aside(node: Node, how: str) -> None:
+    conf, pod = _attached(node)
+    _break(node, how, "net2")
+    for _ in range(2):
+        assert "default/lost" in node.delete(conf, pod).error["msg"]
+    assert node.ran("DEL").count("net1") == 1
+    assert node.ran("DEL").count("eth0") == 1
+    _age(node, pod, 9)
+    assert node.delete(conf, pod).status != 0
+    _age(node, pod, 1.1)
+    done = node.delete(conf, pod)
+    done.ok()
+    assert "default/lost" in done.stderr
+    last = node.journal(pod)[-1]
+    assert (last["type"], last["index"]) == ("quarantined", 2)
+    node.delete(conf, pod).ok()
+
+
+def test_DEL_9_the_ten_minutes_count_from_the_first_failure_not_from_the_add(node: Node) -> None:
+    conf, pod = _attached(node)
+    _age(node, pod, 1000)
+    _break(node, "plugin fails", "net2")
+    assert node.delete(conf, pod).error["code"] == 100
+
+
+def test_DEL_9_the_default_networks_failure_is_returned_for_ever(node: Node) -> None:
+    conf, pod = _attached(node)
+    node.answer(stub__DEL__eth0=STUCK)
+    assert node.delete(conf, pod).error["code"] == 100
+    _age(node, pod, 1000)
+    assert node.delete(conf, pod).error["code"] == 100
+    node.answer()
+    node.delete(conf, pod).ok()
+    assert node.left() == []
 
 
 def test_DEL_11_what_a_multus_before_us_attached_is_undone_in_reverse_as_it_was_made(node: Node) -> None:
