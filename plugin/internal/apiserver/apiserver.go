@@ -26,9 +26,6 @@ const (
 	userAgent      = "mooring-plugin"
 )
 
-// ErrConflict says that the pod changed, or is another one, since it was read.
-var ErrConflict = errors.New("the pod has changed meanwhile")
-
 // ErrNoPod says that the API server knows no such pod.
 var ErrNoPod = errors.New("the API server knows no such pod")
 
@@ -108,22 +105,6 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, into an
 	return c.patiently(ctx, func(ctx context.Context) error {
 		return c.do(ctx, http.MethodGet, path, query, "", nil, into)
 	})
-}
-
-// Annotate sets one annotation of a pod through its status, which cannot reach a spec. The
-// UID guards against a pod of the same name: another one is a conflict.
-func (c *Client) Annotate(ctx context.Context, namespace, name, uid, key, value string) error {
-	patch := object.Encode(map[string]any{"metadata": map[string]any{"uid": uid, "annotations": map[string]string{key: value}}})
-	err := c.patiently(ctx, func(ctx context.Context) error {
-		return c.do(ctx, http.MethodPatch, "/api/v1/namespaces/"+url.PathEscape(namespace)+"/pods/"+url.PathEscape(name)+"/status", nil, "application/merge-patch+json", patch, nil)
-	})
-	switch {
-	case isStatus(err, http.StatusNotFound):
-		return ErrNoPod
-	case isStatus(err, http.StatusConflict):
-		return ErrConflict
-	}
-	return err
 }
 
 // Warn records a Warning event on a pod. It is tried once.

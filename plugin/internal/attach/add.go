@@ -50,9 +50,6 @@ func (s *Session) Add(ctx context.Context) error {
 	}
 	work.inside = inside
 	result, err := work.attachAll(ctx, plans)
-	if err == nil && s.Conf.StatusBeforeStart {
-		err = s.tell(ctx, work.states)
-	}
 	if err == nil {
 		err = s.Call.Print(result)
 	}

@@ -165,9 +165,6 @@ func (c *Conf) read(r *reader) {
 	r.with("prevResult", func(value json.RawMessage) error { return validResult(value, c.CNIVersion) })
 	c.Log.Read(func(key, expected string, into any) { r.value(key, expected, into) })
 	c.readDelegates(r)
-	if c.StatusBeforeStart && c.Kubeconfig == "" {
-		r.report(".statusBeforeStart", errors.New("it needs kubeconfig: the status is written to the API server"))
-	}
 	if c.AuxiliaryCNIChainName != "" && (!strings.Contains(c.ClusterNetwork, "/") || strings.Contains(c.AuxiliaryCNIChainName, "/") || strings.HasPrefix(c.AuxiliaryCNIChainName, ".")) {
 		r.report(".auxiliaryCNIChainName", errors.New("expected the name of a folder beside the file that clusterNetwork names by its path"))
 	}
