@@ -36,6 +36,9 @@ func (s *Session) Add(ctx context.Context) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
+	if err := s.canTellStatus(); err != nil {
+		return err
+	}
 	plans, err := s.plan(ctx, &identity)
 	if err != nil {
 		return cnierror.Prefix(err, "pod %s", identity.Pod)
@@ -50,6 +53,9 @@ func (s *Session) Add(ctx context.Context) error {
 	}
 	work.inside = inside
 	result, err := work.attachAll(ctx, plans)
+	if err == nil {
+		err = work.tellStatus(ctx)
+	}
 	if err == nil {
 		err = s.Call.Print(result)
 	}
