@@ -189,6 +189,22 @@ class TestATokenOfTheMetaPlugin:
             bound = await self.bound(cluster, cluster.here)
             await self.ask(cluster, boundObjectRef=bound, expirationSeconds=86401)
 
+    async def test_is_worth_the_network_status_of_its_own_node_s_pods(
+        self, cluster: Cluster, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        answer = await self.ask(cluster, boundObjectRef=await self.bound(cluster, cluster.here))
+        monkeypatch.setenv(
+            "KUBECONFIG", str(kubeconfig_with(plane, tmp_path, user={"token": answer["status"]["token"]}))
+        )
+        async with await Client.load() as plugin:
+            its = Cluster(cluster.admin, plugin, cluster.here, cluster.there)
+            written = await its.annotate(its.here, **{STATUS: "[]"})
+            assert written["metadata"]["annotations"][STATUS] == "[]"
+            with pytest.raises(errors.Forbidden, match=f'this one is on "{its.there}"'):
+                await its.annotate(its.there, **{STATUS: "[]"})
+            with pytest.raises(errors.Forbidden, match="no other annotation"):
+                await its.annotate(its.here, theirs="2")
+
     async def bound(self, cluster: Cluster, node: str) -> dict[str, str]:
         found = await cluster.admin.get(resources.NODES, node)
         return {"apiVersion": "v1", "kind": "Node", "name": node, "uid": found["metadata"]["uid"]}
