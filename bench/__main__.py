@@ -153,7 +153,9 @@ class Bench:
                 "KUBECONFIG": str(cluster.kubeconfig(label) if cluster else kubeconfig),
             }
             parsed = contenders.other_conf(file.read_text(), places)
-            metas.append(contenders.Meta(place, label, program.absolute(), parsed, cached=other))
+            metas.append(
+                contenders.Meta(place, label, node.copied(program, other / program.name), parsed, cached=other)
+            )
         return metas
 
 
@@ -188,7 +190,7 @@ def main() -> int:
         machine.require_root("the benchmark")
         with contextlib.ExitStack() as stack:
             place = stack.enter_context(node.made(pods=options.burst, parent=options.folder))
-            plugin = building.given(options.plugin) if options.plugin else building.built(place.folder)
+            plugin = building.given(options.plugin, place.folder) if options.plugin else building.built(place.folder)
             gc.disable()  # a collection in the middle of a measurement is noise
             results = Bench(options, place, plugin).run(stack)
     except failures.Failure as failure:

@@ -12,11 +12,15 @@ class Budget:
     most: float
     unit: str
 
-    def verdict(self, value: float) -> str:
-        """Say in words whether a value is within the budget."""
+    def verdict(self, value: float, *, middle: tuple[float, float] | None = None) -> str:
+        """Say in words whether a value is within the budget.
+
+        `middle` is between what the middle half of the measurements is; where the budget is in
+        there, the machine was too noisy for an answer, and the words say so.
+        """
         side = "within" if value <= self.most else "above"
-        shown = f"{self.most:g} {self.unit}".rstrip()
-        return f"{side} budget ({shown})"
+        unsure = ", unsure" if middle is not None and middle[0] <= self.most < middle[1] else ""
+        return f"{side} budget ({self.most:g} {self.unit}){unsure}"
 
 
 VERSION = Budget(1.15, "x bridge")

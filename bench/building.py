@@ -7,6 +7,7 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
+from bench import node
 from testbed import commands, machine
 
 CHECKOUT = Path(__file__).parents[1]
@@ -36,16 +37,17 @@ def built(folder: Path) -> Plugin:
     machine.require_go()
     version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     source = commit()
-    path = folder / "mooring"
+    path = folder / "linked"
     variables = f"-X main.version={version} -X main.commit={source} -X main.date=1970-01-01T00:00:00Z"
     commands.run(
         ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {variables}", "-o", path, "."],
         cwd=CHECKOUT / "plugin",
         environment={"CGO_ENABLED": "0"},
     )
-    return Plugin(path, version, source, path.stat().st_size)
+    return Plugin(node.copied(path, folder / "mooring"), version, source, path.stat().st_size)
 
 
-def given(path: Path) -> Plugin:
-    """Describe a plugin that somebody built already. Raises Failure where it does not run."""
-    return Plugin(path.absolute(), commands.run([path.absolute(), "--version"]).strip(), "given", path.stat().st_size)
+def given(path: Path, folder: Path) -> Plugin:
+    """Copy a plugin that somebody built already into a folder. Raises Failure where it does not run."""
+    copy = node.copied(path, folder / "mooring")
+    return Plugin(copy, commands.run([copy, "--version"]).strip(), "given", copy.stat().st_size)

@@ -61,7 +61,9 @@ def attachment_rows(taken: Mapping[attaching.Key, Sequence[Took]]) -> list[Row]:
                 row["ratio"] = samples.ratio(wall, under)
                 budget = budgets.overhead(verb, count)
                 if label == PLUGIN and budget is not None:
-                    row["verdict"] = budget.verdict(row["above"]["median"] * 1000)
+                    above = row["above"]
+                    middle = (above["lower"] * 1000, above["upper"] * 1000)
+                    row["verdict"] = budget.verdict(above["median"] * 1000, middle=middle)
             rows.append(row)
     return rows
 
@@ -158,13 +160,26 @@ def _attachments(rows: Sequence[Row], verb: str) -> str:
                 *_span(row["wall"]),
                 tables.milliseconds(row["cpu"]["median"]),
                 tables.signed(row["above"]["median"]) if compared else "",
+                tables.between(row["above"]["lower"], row["above"]["upper"]) if compared else "",
                 tables.signed(row["leastAbove"]) if compared else "",
                 tables.signed(row["cpuAbove"]["median"]) if compared else "",
                 f"{row['ratio']:.2f}" if compared else "",
                 row.get("verdict", ""),
             ]
         )
-    header = [f"{verb} (ms)", "median", "min", "max", "cpu", "above", "least above", "cpu above", "x delegates", ""]
+    header = [
+        f"{verb} (ms)",
+        "median",
+        "min",
+        "max",
+        "cpu",
+        "above",
+        "middle half",
+        "least above",
+        "cpu above",
+        "x delegates",
+        "",
+    ]
     return tables.text(header, shown)
 
 

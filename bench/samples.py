@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Summary:
-    """Median and extremes of a row of measurements, in the unit of what was measured."""
+    """Median, quartiles and extremes of a row of measurements, in the unit of what was measured.
+
+    Half of the measurements are between `lower` and `upper`.
+    """
 
     median: float
+    lower: float
+    upper: float
     least: float
     most: float
     count: int
@@ -25,7 +30,10 @@ class Summary:
         """Summarise at least one value; ValueError where there is none."""
         if not values:
             raise ValueError("nothing was measured")
-        return cls(statistics.median(values), min(values), max(values), len(values))
+        lower, median, upper = (
+            statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+        )
+        return cls(median, lower, upper, min(values), max(values), len(values))
 
 
 def above(values: Sequence[float], base: Sequence[float]) -> list[float]:

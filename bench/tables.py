@@ -39,6 +39,11 @@ def signed(seconds: float) -> str:
     return f"{seconds * 1000:+.2f}"
 
 
+def between(lower: float, upper: float) -> str:
+    """Show a range of differences in seconds as milliseconds."""
+    return f"{lower * 1000:+.1f} to {upper * 1000:+.1f}"
+
+
 def mebibytes(kibibytes: float) -> str:
     """Show KiB as MiB with one digit."""
     return f"{kibibytes / 1024:.1f}"

@@ -16,6 +16,15 @@ def test_a_disturbed_round_does_not_move_the_median() -> None:
     assert (summary.median, summary.least, summary.most, summary.count) == (2.5, 1.0, 500.0, 5)
 
 
+def test_half_of_the_measurements_are_between_the_quartiles() -> None:
+    summary = samples.Summary.of([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (summary.lower, summary.median, summary.upper) == (2.0, 3.0, 4.0)
+
+
+def test_one_measurement_is_all_there_is() -> None:
+    assert samples.Summary.of([7.0]) == samples.Summary(7.0, 7.0, 7.0, 7.0, 7.0, 1)
+
+
 def test_nothing_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing was measured"):
         samples.Summary.of([])

@@ -27,6 +27,7 @@ def test_numbers_have_the_unit_of_their_column() -> None:
     assert tables.signed(0.002) == "+2.00"
     assert tables.signed(-0.0005) == "-0.50"
     assert tables.mebibytes(1536) == "1.5"
+    assert tables.between(-0.001, 0.0025) == "-1.0 to +2.5"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,19 @@ def test_numbers_have_the_unit_of_their_column() -> None:
 )
 def test_a_budget_says_on_which_side_a_number_is(value: float, said: str) -> None:
     assert budgets.Budget(3.0, "ms").verdict(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "middle", "said"),
+    [
+        (2.0, (1.0, 2.5), "within budget (3 ms)"),
+        (2.0, (1.0, 4.0), "within budget (3 ms), unsure"),
+        (5.0, (2.0, 9.0), "above budget (3 ms), unsure"),
+        (5.0, (4.0, 9.0), "above budget (3 ms)"),
+    ],
+)
+def test_noise_around_a_budget_makes_the_verdict_unsure(value: float, middle: tuple[float, float], said: str) -> None:
+    assert budgets.Budget(3.0, "ms").verdict(value, middle=middle) == said
 
 
 def test_the_design_has_budgets_for_these() -> None:
