@@ -45,27 +45,29 @@ func (c *Client) Annotate(ctx context.Context, pod journal.Pod, key, value strin
 			return nil
 		case isStatus(err, http.StatusNotFound):
 			return ErrNoPod
-		case !isStatus(err, http.StatusConflict):
+		case !isStatus(err, http.StatusConflict) && !isStatus(err, http.StatusUnprocessableEntity):
 			return errors.Join(err, conflict)
 		}
-		// Either the UID differs, or somebody else writes without pause.
+		// Another UID is an immutable field that would change; or somebody else writes without pause.
 		found, lookErr := c.pod(limited, pod.Namespace, pod.Name)
 		switch {
 		case isStatus(lookErr, http.StatusNotFound):
 			return ErrNoPod
 		case lookErr != nil:
 			return errors.Join(err, lookErr)
-		case uid == "" || found.UID == uid:
+		case uid != "" && found.UID != uid && mirrors(found, pod.UID):
+			uid = found.UID
+		case uid != "" && found.UID != uid:
+			return ErrOtherPod
+		case !isStatus(err, http.StatusConflict):
+			return err
+		default:
 			conflict = err
 			select {
 			case <-limited.Done():
 				return conflict
 			case <-time.After(conflictPause):
 			}
-		case mirrors(found, pod.UID):
-			uid = found.UID
-		default:
-			return ErrOtherPod
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"mooring.dev/mooring/plugin/internal/journal"
 )
 
-// pods is a server with one pod, "ns/web"; conflicts is how often it answers 409 first.
+// pods is a server with one pod, "ns/web"; conflicts is how often it answers 409 first, and
+// below 0 it takes no annotation at all.
 func pods(t *testing.T, uid string, annotations map[string]string, conflicts int) (http.HandlerFunc, *[]string) {
 	t.Helper()
 	var asked []string
@@ -35,9 +36,12 @@ func pods(t *testing.T, uid string, annotations map[string]string, conflicts int
 				w.WriteHeader(http.StatusUnsupportedMediaType)
 				return
 			}
-			if conflicts > 0 || (patch.Metadata.UID != nil && *patch.Metadata.UID != uid) {
+			switch {
+			case conflicts > 0:
 				conflicts--
 				w.WriteHeader(http.StatusConflict)
+			case conflicts < 0, patch.Metadata.UID != nil && *patch.Metadata.UID != uid:
+				w.WriteHeader(http.StatusUnprocessableEntity) // as real ones answer to another UID
 			}
 		default:
 			w.WriteHeader(http.StatusBadRequest)
@@ -68,6 +72,14 @@ func TestAnAnnotationIsWrittenToThePodThatIsMeantAndToNoOther(t *testing.T) {
 		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) || len(*asked) != test.requests {
 			t.Errorf("%s: %v after %v", about, err, *asked)
 		}
+	}
+}
+
+func TestAnAnnotationThatTheServerDoesNotTakeIsAnErrorAtOnce(t *testing.T) {
+	handler, asked := pods(t, "u", nil, -1)
+	err := client(t, handler, "token: t").Annotate(context.Background(), journal.Pod{Namespace: "ns", Name: "web", UID: "u"}, "key", "value")
+	if !isStatus(err, http.StatusUnprocessableEntity) || len(*asked) != 2 {
+		t.Errorf("%v after %v", err, *asked)
 	}
 }
 
