@@ -141,8 +141,28 @@ class TestAPod:
         ],
     )
     async def test_keeps_its_status_its_labels_and_its_finalizers(self, cluster: Cluster, edit: dict[str, Any]) -> None:
-        with pytest.raises(errors.Forbidden, match="neither status nor labels"):
+        with pytest.raises(errors.Forbidden, match="neither labels nor finalizers"):
             await cluster.patch_pod(cluster.here, edit)
+
+    async def test_is_told_that_it_lacks_its_networks_and_nothing_else_of_its_conditions(
+        self, cluster: Cluster
+    ) -> None:
+        def told(kind: str) -> dict[str, Any]:
+            condition = {"type": kind, "status": "False", "reason": "OlderThanMooring", "message": "no net1"}
+            stamped = {**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            metadata = {"name": cluster.pod(cluster.here), "namespace": "default"}
+            status = {"conditions": [stamped]}
+            return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+
+        async def tell(kind: str) -> dict[str, Any]:
+            return await cluster.agent.apply(
+                resources.PODS, told(kind), field_manager="mooring-agent-conditions", subresource="status"
+            )
+
+        written = await tell("NetworksAttached")
+        assert [one["type"] for one in written["status"]["conditions"]] == ["NetworksAttached"]
+        with pytest.raises(errors.Forbidden, match="only the condition NetworksAttached"):
+            await tell("Ready")
 
     async def test_is_changed_by_others_as_before(self, cluster: Cluster) -> None:
         patch = {"status": {"phase": "Running"}, "metadata": {"labels": {"app": "mine"}}}
