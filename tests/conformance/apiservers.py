@@ -6,10 +6,14 @@ grant it, no more. Refuses to stand in for the server: what it answers is its ow
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import ctypes
 import dataclasses
 import json
 import socket
+import subprocess
+import threading
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +23,17 @@ import yaml
 from testbed import controlplane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 USER = "system:serviceaccount:mooring-system:mooring-plugin"
+# The same with one right more, for nodes whose pods' status the plugin writes itself.
+DIRECT = "system:serviceaccount:mooring-system:mooring-plugin-and-status"
+NOBODY = "system:serviceaccount:mooring-system:without-rights"
+GROUPS = ("system:serviceaccounts", "system:authenticated")
 RIGHTS = ROOT / "manifests" / "base" / "agent-rbac.yaml"
 DEFINITIONS = ROOT / "crds" / "network-attachment-definitions.yaml"
+_CLONE_NEWNET = 0x40000000
 Json = dict[str, Any]
 
 
@@ -38,6 +47,9 @@ def prepare(plane: controlplane.ControlPlane) -> None:
     assert len(rights) == 2, "a role and its binding"
     for right in rights:
         plane.kubectl("create", "-f", "-", stdin=json.dumps(right))
+    plane.kubectl("create", "clusterrole", "status", "--verb=patch", "--resource=pods/status")
+    for role in ("mooring-plugin", "status"):
+        plane.kubectl("create", "clusterrolebinding", f"direct-{role}", f"--clusterrole={role}", f"--user={DIRECT}")
     plane.kubectl("create", "-f", str(DEFINITIONS))
     name = "customresourcedefinition/network-attachment-definitions.k8s.cni.cncf.io"
     plane.kubectl("wait", "--for=condition=Established", name, "--timeout=30s")
@@ -49,7 +61,9 @@ class Server:
     def __init__(self, plane: controlplane.ControlPlane) -> None:
         self.plane = plane
         self.namespace = f"test-{uuid.uuid4().hex[:8]}"
-        self.kubeconfig = str(plane.kubeconfig_for(USER, "system:serviceaccounts", "system:authenticated"))
+        self.kubeconfig = str(plane.kubeconfig_for(USER, *GROUPS))
+        self.direct = str(plane.kubeconfig_for(DIRECT, *GROUPS))
+        self.kubeconfig_without_rights = str(plane.kubeconfig_for(NOBODY, *GROUPS))
         self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
 
     def make(self, thing: Json) -> Json:
@@ -57,13 +71,36 @@ class Server:
         made: Json = json.loads(self.plane.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(thing)))
         return made
 
-    def pod(self, name: str = "web", annotations: Mapping[str, str] | None = None) -> str:
-        """Create a pod and return its UID."""
+    def pod(
+        self,
+        name: str = "web",
+        annotations: Mapping[str, str] | None = None,
+        *,
+        claims: Sequence[str] = (),
+        resources: Mapping[str, str] | None = None,
+    ) -> str:
+        """Create a pod, with devices of these resource claims and with these resources; return its UID."""
         metadata = {"name": name, "namespace": self.namespace, "annotations": dict(annotations or {})}
-        spec = {"containers": [{"name": "c", "image": "registry.example/none"}], "nodeName": "somewhere"}
+        container: Json = {"name": "c", "image": "registry.example/none"}
+        if resources:
+            container["resources"] = {"requests": dict(resources), "limits": dict(resources)}
+        spec: Json = {"containers": [container], "nodeName": "somewhere"}
+        if claims:
+            spec["resourceClaims"] = [{"name": claim, "resourceClaimName": claim} for claim in claims]
         made = self.make({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         uid: str = made["metadata"]["uid"]
         return uid
+
+    def patch_status(self, kind: str, name: str, status: Json) -> None:
+        """Change the status of an object as its controller does."""
+        patch = json.dumps({"status": status})
+        options = ["--subresource=status", "--type=merge", "-p", patch]
+        self.plane.kubectl("patch", kind, name, "-n", self.namespace, *options)
+
+    def annotations(self, name: str = "web") -> dict[str, str]:
+        """The annotations of a pod."""
+        pod: Json = json.loads(self.plane.kubectl("get", "pod", name, "-n", self.namespace, "-o", "json"))
+        return dict(pod["metadata"].get("annotations") or {})
 
     def network(self, name: str, config: Json) -> None:
         """Create a NetworkAttachmentDefinition."""
@@ -99,6 +136,51 @@ class Server:
             for entry in entries
             if entry["user"]["username"] == USER and f"/namespaces/{self.namespace}/" in entry["requestURI"]
         ]
+
+
+class Reach:
+    """The API server's address on loopback, made to answer in a network namespace too.
+
+    A socket belongs to the namespace of the thread that made it: this one listens there and hands every connection
+    on from here.
+    """
+
+    def __init__(self, plane: controlplane.ControlPlane, netns: str) -> None:
+        self.target = (plane.layout.address, plane.layout.port)
+        subprocess.run(["nsenter", f"--net={netns}", "ip", "link", "set", "lo", "up"], check=True)
+        with concurrent.futures.ThreadPoolExecutor(1) as inside:
+            self.listener = inside.submit(self._listen, netns).result()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _listen(self, netns: str) -> socket.socket:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path(netns).open() as handle:
+            if libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns", netns)
+        return socket.create_server(self.target)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.target)
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(10)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with source, contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -110,7 +110,9 @@ def plane() -> Iterator[controlplane.ControlPlane]:
 
 
 @pytest.fixture
-def server(plane: controlplane.ControlPlane, node: nodes.Node) -> apiservers.Server:
-    """The API server as this node's plugin reaches it; the plugin runs where loopback is the machine's."""
-    node.netns = None
-    return apiservers.Server(plane)
+def server(plane: controlplane.ControlPlane, node: nodes.Node) -> Iterator[apiservers.Server]:
+    """The API server as this node's plugin reaches it, with a namespace of the test's own."""
+    assert node.netns is not None
+    reach = apiservers.Reach(plane, node.netns)
+    yield apiservers.Server(plane)
+    reach.close()
