@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
@@ -30,18 +30,19 @@ HEAD = """\
 
 What was written for Multus works with Mooring: the definitions, the annotations, the keys of the configuration. This
 page says behaviour by behaviour what is right, what Multus 4.3.0 does there, and which tests prove it of Mooring. The
-tests run the built plugin as a runtime does, in real network namespaces: `make test-conformance`. "not yet" means that
-no test proves it, whatever the code may do.
+tests run the built plugin as a runtime does, in real network namespaces: `make test-conformance`; what the agent does
+is proven by its own tests, against a real API server. "not yet" means that no test proves it, whatever the code may do.
 """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Behaviour:
-    """One row: its id such as `ADD-4`, what is right, what Multus does."""
+    """One row: its id such as `ADD-4`, what is right, what Multus does, and tests without the id: `path::name`."""
 
     id: str
     text: str
     multus: str
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def families(document: str) -> list[Family]:
     read = []
     for letters, table in tomllib.loads(document).items():
         rows = [
-            Behaviour(f"{letters}-{int(number)}", row["behaviour"], row["multus"])
+            Behaviour(f"{letters}-{int(number)}", row["behaviour"], row["multus"], tuple(row.get("elsewhere", ())))
             for number, row in table.items()
             if number != "title"
         ]
@@ -84,6 +85,23 @@ def proofs(found: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
+def others(read: Iterable[Family], source: Callable[[str], str]) -> dict[str, list[str]]:
+    """Group the tests that have no id in their names; `source` returns a file's text.
+
+    Raises ValueError for one that is not there any more.
+    """
+    grouped: dict[str, list[str]] = {}
+    for behaviour in (behaviour for family in read for behaviour in family.behaviours):
+        for reference in behaviour.elsewhere:
+            path, _, name = reference.partition("::")
+            if name not in names([source(path)]):
+                raise ValueError(
+                    f"{BEHAVIOURS.name}: {behaviour.id} is said to be proven by {reference}: there is none"
+                )
+            grouped.setdefault(behaviour.id, []).append(name.removeprefix("test_").replace("_", " "))
+    return grouped
+
+
 def page(read: Sequence[Family], proven: Mapping[str, Sequence[str]]) -> str:
     """Return the page. Raises ValueError for a test whose id is in no table."""
     known = {behaviour.id for family in read for behaviour in family.behaviours}
@@ -105,7 +123,11 @@ def page(read: Sequence[Family], proven: Mapping[str, Sequence[str]]) -> str:
 def current() -> str:
     """Return the page as it should be now."""
     sources = (path.read_text() for path in sorted(TESTS.rglob("test_*.py")))
-    return page(families(BEHAVIOURS.read_text()), proofs(names(sources)))
+    read = families(BEHAVIOURS.read_text())
+    proven = proofs(names(sources))
+    for behaviour, tests in others(read, lambda path: (ROOT / path).read_text()).items():
+        proven.setdefault(behaviour, []).extend(tests)
+    return page(read, proven)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,19 @@ def test_a_test_with_an_unknown_id_is_refused() -> None:
         compatibility.page(compatibility.families(DOCUMENT), {"ADD-3": ["what"]})
 
 
+ELSEWHERE = DOCUMENT + 'elsewhere = ["tests/x.py::test_the_agent_does"]'
+
+
+def test_tests_without_an_id_count_where_they_are_named() -> None:
+    found = compatibility.others(compatibility.families(ELSEWHERE), lambda _: "def test_the_agent_does(): ...")
+    assert found == {"ADD-2": ["the agent does"]}
+
+
+def test_a_named_test_that_is_gone_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"tests/x\.py::test_the_agent_does"):
+        compatibility.others(compatibility.families(ELSEWHERE), lambda _: "def test_another(): ...")
+
+
 def test_names_without_an_id_do_not_count() -> None:
     assert compatibility.proofs(["test_ADD_is_nice", "test_add_1_lower", "helper", "test_ADD_10_ten"]) == {
         "ADD-10": ["ten"]
