@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,6 +90,57 @@ func TestConflictsWithoutEndAreAnErrorInBoundedTime(t *testing.T) {
 	c.Patience = 200 * time.Millisecond
 	err := c.Annotate(context.Background(), journal.Pod{Namespace: "ns", Name: "web", UID: "u"}, "key", "value")
 	if !isStatus(err, http.StatusConflict) {
+		t.Error(err)
+	}
+}
+
+func TestWhoMayNotPatchReadsAndReplacesAndHarmsNothing(t *testing.T) {
+	stored := `{"kind":"Pod","metadata":{"name":"web","uid":"u","resourceVersion":"1","annotations":{"theirs":"<1>"},"generation":9007199254740993},"spec":{"x":[1.50]},"status":{"phase":"Pending"}}`
+	conflicts := 1
+	var asked []string
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method)
+		switch {
+		case r.Method == http.MethodPatch:
+			w.WriteHeader(http.StatusForbidden)
+		case r.Method == http.MethodGet:
+			_, _ = io.WriteString(w, stored)
+		case conflicts > 0:
+			conflicts--
+			w.WriteHeader(http.StatusConflict)
+		case r.URL.Path == "/api/v1/namespaces/ns/pods/web/status" && r.Header.Get("Content-Type") == "application/json":
+			body, _ := io.ReadAll(r.Body)
+			stored = string(body)
+		}
+	}
+	c := client(t, handler, "token: t")
+	pod := journal.Pod{Namespace: "ns", Name: "web", UID: "u"}
+	if err := c.Annotate(context.Background(), pod, "key", "value"); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"kind":"Pod","metadata":{"annotations":{"key":"value","theirs":"<1>"},"generation":9007199254740993,"name":"web","resourceVersion":"1","uid":"u"},"spec":{"x":[1.50]},"status":{"phase":"Pending"}}`
+	if stored != want {
+		t.Errorf("stored %s", stored)
+	}
+	if err := c.Annotate(context.Background(), pod, "key", "value"); err != nil || !slices.Equal(asked, []string{"PATCH", "GET", "PUT", "GET", "PUT", "PATCH", "GET"}) {
+		t.Errorf("%v after %v", err, asked)
+	}
+	pod.UID = "other"
+	if err := c.Annotate(context.Background(), pod, "key", "new"); !errors.Is(err, ErrOtherPod) || stored != want {
+		t.Errorf("%v, stored %s", err, stored)
+	}
+}
+
+func TestWhoMayDoNeitherIsToldOfThePatch(t *testing.T) {
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, `{"metadata":{"uid":"u"}}`)
+			return
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}, "token: t")
+	err := c.Annotate(context.Background(), journal.Pod{Namespace: "ns", Name: "web"}, "key", "value")
+	if !isStatus(err, http.StatusForbidden) {
 		t.Error(err)
 	}
 }

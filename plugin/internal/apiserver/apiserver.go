@@ -39,8 +39,8 @@ type Client struct {
 
 // Pod is what we want to know of one.
 type Pod struct {
-	UID         string
-	Annotations map[string]string
+	UID         string            `json:"uid"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // statusError is an answer that is no success.
@@ -64,10 +64,7 @@ func (c *Client) Pod(ctx context.Context, namespace, name string) (*Pod, error) 
 // pod asks for a pod, again where these codes are answered.
 func (c *Client) pod(ctx context.Context, namespace, name string, again ...int) (*Pod, error) {
 	var pod struct {
-		Metadata struct {
-			UID         string            `json:"uid"`
-			Annotations map[string]string `json:"annotations"`
-		} `json:"metadata"`
+		Metadata Pod `json:"metadata"`
 	}
 	err := c.patiently(ctx, func(ctx context.Context) error {
 		return c.do(ctx, http.MethodGet, podPath(namespace, name), nil, "", nil, &pod)
@@ -75,7 +72,7 @@ func (c *Client) pod(ctx context.Context, namespace, name string, again ...int) 
 	if err != nil {
 		return nil, err
 	}
-	return &Pod{UID: pod.Metadata.UID, Annotations: pod.Metadata.Annotations}, nil
+	return &pod.Metadata, nil
 }
 
 // Definition reads a NetworkAttachmentDefinition; networks.ErrAbsent where there is none.
