@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Temporary is the name under which the file at path is written. It starts with a dot and
@@ -42,8 +44,9 @@ func Write(path string, data []byte, mode os.FileMode) error {
 func Remove(path string) error {
 	var problems []error
 	for _, name := range []string{path, Temporary(path)} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			problems = append(problems, err)
+		// Not os.Remove, which tries rmdir when unlink finds nothing.
+		if err := unix.Unlink(name); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+			problems = append(problems, &os.PathError{Op: "unlink", Path: name, Err: err})
 		}
 	}
 	return errors.Join(problems...)

@@ -72,12 +72,11 @@ type work struct {
 	journal *journal.File // nil where none could be made and none is needed
 	states  []journal.State
 	inside  *sandbox.Sandbox
-	synced  chan error
 }
 
 // begin writes down what is about to happen.
 func (s *Session) begin(plans []planned) (*work, error) {
-	w := &work{Session: s, synced: make(chan error, 1)}
+	w := &work{Session: s}
 	attachments := make([]journal.Attachment, 0, len(plans))
 	for i := range plans {
 		attachments = append(attachments, plans[i].attachment(i))
@@ -104,15 +103,7 @@ func (s *Session) begin(plans []planned) (*work, error) {
 // runtime's version. The journal reaches the disk while the default network's delegate works;
 // nothing that another node could see happens before.
 func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage, error) {
-	if len(plans) > 1 {
-		go func() { w.synced <- w.journal.Sync() }()
-	}
 	for i := range plans {
-		if i == 1 {
-			if err := <-w.synced; err != nil {
-				return nil, cnierror.New(types.ErrIOFailure, "the journal cannot be brought to disk: %v", err)
-			}
-		}
 		if err := w.attach(ctx, i, plans); err != nil {
 			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
 		}
@@ -142,10 +133,17 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	started := w.Now()
 	call := w.callOf(state, w.Call.Netns)
 	call.PrevResult = plan.previous
+	var unsynced error
+	if index == 0 && len(plans) > 1 {
+		call.Meanwhile = func() { unsynced = w.journal.Sync() }
+	}
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
 		state.Result = result
 		state.DeviceInfo, err = devices.ReadInfo(infoPath(state.CapabilityArgs))
+	}
+	if err == nil && unsynced != nil {
+		err = cnierror.New(types.ErrIOFailure, "the journal cannot be brought to disk: %v", unsynced)
 	}
 	if err == nil {
 		if index == len(plans)-1 {

@@ -36,6 +36,7 @@ type Call struct {
 	Args           [][2]string
 	CapabilityArgs object.Object
 	PrevResult     json.RawMessage
+	Meanwhile      func() // done once while the first plugin works; nil for nothing
 }
 
 // Names that this program goes by, and its predecessor's: a network of these types is us.
@@ -77,6 +78,7 @@ func (r *Runner) Add(ctx context.Context, conf *netconf.Conf, call Call) (json.R
 	last := call.PrevResult
 	for i, plugin := range conf.Plugins {
 		printed, err := r.execute(ctx, "ADD", conf, i, call, last)
+		call.Meanwhile = nil
 		if err != nil {
 			return nil, cnierror.Prefix(err, "%s", describe(plugin.Type, "ADD"))
 		}
@@ -147,7 +149,7 @@ func (r *Runner) executeWith(ctx context.Context, verb string, conf *netconf.Con
 		return nil, err
 	}
 	stdin := conf.Stdin(i, given)
-	return r.run(ctx, path, stdin, environ(verb, call, r.Path))
+	return r.run(ctx, path, stdin, environ(verb, call, r.Path), call.Meanwhile)
 }
 
 // complete proves that a result is one and fills in its version.

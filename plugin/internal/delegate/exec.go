@@ -47,13 +47,13 @@ func (b *bounded) add(data []byte) {
 }
 
 // run executes one plugin and returns what it printed.
-func (r *Runner) run(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+func (r *Runner) run(ctx context.Context, path string, stdin []byte, environ []string, meanwhile func()) ([]byte, error) {
 	deadline := time.Now().Add(r.Timeout)
 	if earlier, limited := ctx.Deadline(); limited && earlier.Before(deadline) {
 		deadline = earlier
 	}
 	for try := 1; ; try++ {
-		stdout, err := r.runOnce(path, stdin, environ, deadline)
+		stdout, err := r.runOnce(path, stdin, environ, deadline, meanwhile)
 		if !errors.Is(err, syscall.ETXTBSY) || try == busyTries {
 			return stdout, err
 		}
@@ -61,9 +61,9 @@ func (r *Runner) run(ctx context.Context, path string, stdin []byte, environ []s
 	}
 }
 
-func (r *Runner) runOnce(path string, stdin []byte, environ []string, deadline time.Time) ([]byte, error) {
+func (r *Runner) runOnce(path string, stdin []byte, environ []string, deadline time.Time, meanwhile func()) ([]byte, error) {
 	stdout, stderr := &bounded{limit: maxOutput}, &bounded{limit: maxStderr}
-	status, err := spawn(path, stdin, environ, deadline, stdout, stderr)
+	status, err := spawn(path, stdin, environ, deadline, stdout, stderr, meanwhile)
 	if stderr.Len() > 0 {
 		_, _ = r.Stderr.Write(stderr.Bytes())
 	}

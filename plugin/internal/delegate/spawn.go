@@ -10,14 +10,16 @@ import (
 )
 
 const (
-	// How often a child is asked for its end while a descendant of it holds the pipes open.
-	checkEvery = 20 * time.Millisecond
+	// How often a child is asked for its end while a descendant of it holds the pipes open, on
+	// kernels that do not tell of it through a descriptor.
+	checkEvery = 100 * time.Millisecond
 
 	// How long descendants of a child that has ended may hold them.
 	pipeGrace = 500 * time.Millisecond
 
 	// A child that has closed its pipes ends at once, as a rule.
 	reapPause = 50 * time.Microsecond
+	mostPause = 20 * time.Millisecond
 
 	pipeRead = 64 << 10
 )
@@ -25,7 +27,7 @@ const (
 // child is one process with its three pipes, served by the thread that started it: os/exec
 // takes four goroutines for that, and their switching costs more than all the rest of a call.
 type child struct {
-	pid            int
+	pid, pidfd     int
 	stdin          int // descriptors; closed is -1
 	stdout, stderr int
 	unsent         []byte
@@ -33,6 +35,9 @@ type child struct {
 	status         syscall.WaitStatus
 	ended          bool
 }
+
+// withoutPidfd is for tests: the way of kernels before 5.2.
+var withoutPidfd = false
 
 // errTime and errTooMuch say why a child was killed.
 var (
@@ -42,7 +47,9 @@ var (
 
 // spawn runs a program to its end and returns how it ended. It is killed, with its process
 // group, at the deadline or when it prints more than out holds; then the error says so.
-func spawn(path string, stdin []byte, environ []string, deadline time.Time, out, err *bounded) (syscall.WaitStatus, error) {
+//
+// meanwhile, where there is one, is done once while the program works.
+func spawn(path string, stdin []byte, environ []string, deadline time.Time, out, err *bounded, meanwhile func()) (syscall.WaitStatus, error) {
 	// Pdeathsig is tied to the thread that starts the child.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -51,7 +58,13 @@ func spawn(path string, stdin []byte, environ []string, deadline time.Time, out,
 		return 0, err
 	}
 	defer c.closePipes()
-	failed := c.serve(deadline)
+	failed := c.feed()
+	if failed == nil && meanwhile != nil {
+		meanwhile()
+	}
+	if failed == nil {
+		failed = c.serve(deadline)
+	}
 	if failed != nil {
 		if err := syscall.Kill(-c.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			failed = errors.Join(failed, err)
@@ -64,7 +77,7 @@ func spawn(path string, stdin []byte, environ []string, deadline time.Time, out,
 }
 
 func (c *child) start(path string, environ []string) error {
-	c.stdin, c.stdout, c.stderr = closed, closed, closed
+	c.stdin, c.stdout, c.stderr, c.pidfd = closed, closed, closed, closed
 	var in, out, err [2]int
 	for _, pair := range []*[2]int{&in, &out, &err} {
 		if err := unix.Pipe2(pair[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -72,12 +85,16 @@ func (c *child) start(path string, environ []string) error {
 		}
 	}
 	c.stdin, c.stdout, c.stderr = in[1], out[0], err[0]
+	told := &c.pidfd
+	if withoutPidfd {
+		told = nil
+	}
 	// A child expects pipes that block.
 	problem := errors.Join(unix.SetNonblock(in[0], false), unix.SetNonblock(out[1], false), unix.SetNonblock(err[1], false))
 	if problem == nil {
 		c.pid, problem = syscall.ForkExec(path, []string{path}, &syscall.ProcAttr{
 			Env: environ, Files: []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(err[1])},
-			Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+			Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: told},
 		})
 	}
 	for _, end := range []int{in[0], out[1], err[1]} {
@@ -101,7 +118,10 @@ func (c *child) serve(deadline time.Time) error {
 			}
 			return errTime
 		}
-		if _, err := unix.Poll(c.polled(), int(min(left, checkEvery).Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
+		if c.pidfd == closed {
+			left = min(left, checkEvery)
+		}
+		if _, err := unix.Poll(c.polled(), int(min(left, time.Hour).Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
 		if err := errors.Join(c.feed(), c.drain(&c.stdout, c.out, buffer), c.drain(&c.stderr, c.err, buffer)); err != nil {
@@ -123,7 +143,10 @@ func (c *child) serve(deadline time.Time) error {
 }
 
 func (c *child) polled() []unix.PollFd {
-	polled := make([]unix.PollFd, 0, 3)
+	polled := make([]unix.PollFd, 0, 4)
+	if !c.ended && c.pidfd != closed {
+		polled = append(polled, unix.PollFd{Fd: int32(c.pidfd), Events: unix.POLLIN})
+	}
 	if c.stdin != closed {
 		polled = append(polled, unix.PollFd{Fd: int32(c.stdin), Events: unix.POLLOUT})
 	}
@@ -195,16 +218,14 @@ func (c *child) reap(deadline time.Time, killed bool) error {
 	if killed {
 		return c.wait(0)
 	}
-	for pause := reapPause; ; pause = min(2*pause, checkEvery) {
+	for pause := reapPause; ; pause = min(2*pause, mostPause) {
 		if err := c.wait(unix.WNOHANG); err != nil || c.ended {
 			return err
 		}
 		if time.Now().After(deadline) {
 			return errors.Join(errTime, syscall.Kill(-c.pid, syscall.SIGKILL), c.wait(0))
 		}
-		// Not time.Sleep, which rounds up to a millisecond.
-		span := unix.NsecToTimespec(pause.Nanoseconds())
-		_ = unix.Nanosleep(&span, nil)
+		c.rest(pause, deadline)
 	}
 }
 
@@ -219,8 +240,19 @@ func shut(pipe *int) error {
 	return err
 }
 
+// rest waits for the end of the child where the kernel tells of it, else for a moment: not by
+// time.Sleep, which rounds up to a millisecond.
+func (c *child) rest(pause time.Duration, deadline time.Time) {
+	if c.pidfd == closed {
+		span := unix.NsecToTimespec(pause.Nanoseconds())
+		_ = unix.Nanosleep(&span, nil)
+		return
+	}
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}, int(time.Until(deadline).Milliseconds())+1)
+}
+
 func (c *child) closePipes() {
-	for _, pipe := range []*int{&c.stdin, &c.stdout, &c.stderr} {
+	for _, pipe := range []*int{&c.stdin, &c.stdout, &c.stderr, &c.pidfd} {
 		_ = shut(pipe)
 	}
 }
