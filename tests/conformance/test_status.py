@@ -13,7 +13,7 @@ import yaml
 
 from mooring.networks import statuses
 from tests.conformance import apiservers
-from tests.conformance.node import NETWORKS, Node, stub
+from tests.conformance.node import NETWORKS, Json, Node, stub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.conformance.apiservers import Server
 
 WRITER = "system:serviceaccount:mooring-system:writer-of-statuses"
+MULTUS = "system:serviceaccount:kube-system:multus"
 NOBODY = "system:serviceaccount:mooring-system:writer-of-nothing"
 DIRECT = {"statusBeforeStart": True}
 _READING = {
@@ -37,11 +38,22 @@ def writer(plane: controlplane.ControlPlane) -> str:
     for document in yaml.safe_load_all(apiservers.RIGHTS.read_text()):
         if (document["kind"], document["metadata"]["name"]) == ("ClusterRole", "mooring-plugin-status"):
             rules = document["rules"]
-    for name, granted in (("writer-of-statuses", rules), ("reader-of-pods", [_READING])):
-        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
-        plane.kubectl("create", "-f", "-", stdin=json.dumps(role | {"rules": granted}))
-        plane.kubectl("create", "clusterrolebinding", name, f"--clusterrole={name}", f"--user={WRITER}")
-    return str(plane.kubeconfig_for(WRITER))
+    return _granted(plane, WRITER, [*rules, _READING])
+
+
+@pytest.fixture(scope="module")
+def multus_rights(plane: controlplane.ControlPlane) -> str:
+    """A kubeconfig with what Multus' own manifests grant: it may update, and not patch."""
+    updating = {"apiGroups": [""], "resources": ["pods", "pods/status"], "verbs": ["get", "list", "update", "watch"]}
+    return _granted(plane, MULTUS, [updating, {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["*"], "verbs": ["*"]}])
+
+
+def _granted(plane: controlplane.ControlPlane, user: str, rules: list[Json]) -> str:
+    name = user.rpartition(":")[2]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(role | {"rules": rules}))
+    plane.kubectl("create", "clusterrolebinding", name, f"--clusterrole={name}", f"--user={user}")
+    return str(plane.kubeconfig_for(user))
 
 
 @pytest.fixture
@@ -98,16 +110,18 @@ def test_STA_7_a_status_that_is_right_changes_nothing_of_the_pod(node: Node, ser
     assert _version(server) == before
 
 
-def test_STA_2_called_multus_the_status_is_written_before_the_pod_starts(
-    node: Node, server: Server, multus: Path, writer: str
+def test_STA_2_called_multus_the_status_is_written_before_the_pod_starts_with_the_rights_of_multus(
+    node: Node, server: Server, multus: Path, multus_rights: str
 ) -> None:
     server.network("a", stub("a"))
-    pod = node.pod(namespace=server.namespace, uid=server.pod("web", {NETWORKS: "a"}))
+    pod = node.pod(namespace=server.namespace, uid=server.pod("web", {NETWORKS: "a", "kept": "as it is"}))
     # As Multus is called: no annotations from the runtime, no cache.
     (node.state / "networks" / "heartbeat").unlink()
-    node.call("ADD", node.conf(stub(), kubeconfig=writer, type="multus"), pod, program=multus).ok()
-    entries = json.loads(server.annotations()[statuses.ANNOTATION])
+    node.call("ADD", node.conf(stub(), kubeconfig=multus_rights, type="multus"), pod, program=multus).ok()
+    annotations = server.annotations()
+    entries = json.loads(annotations[statuses.ANNOTATION])
     assert [entry["name"] for entry in entries] == ["pod-network", f"{server.namespace}/a"]
+    assert annotations["kept"] == "as it is"
 
 
 def test_STA_6_a_pod_whose_uid_the_runtime_does_not_tell_has_its_status(
