@@ -141,7 +141,13 @@ func point(links *netlink.Handle, interfaces []string, destination netip.Prefix,
 			continue
 		}
 		route := netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice(), Dst: ipNet(destination)}
-		if last = links.RouteAdd(&route); last == nil {
+		last = links.RouteAdd(&route)
+		if unreachable(last) && isNeighbour(links, link, gateway) {
+			// A chained plugin (sbr) took the way to the network out of this table; the network is there all the same.
+			route.SetFlag(netlink.FLAG_ONLINK)
+			last = links.RouteAdd(&route)
+		}
+		if last == nil {
 			return nil
 		}
 		last = fmt.Errorf("on %s: %w", name, last)
@@ -150,6 +156,18 @@ func point(links *netlink.Handle, interfaces []string, destination netip.Prefix,
 		last = errors.New("the network made no interface in the pod")
 	}
 	return last
+}
+
+func unreachable(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)
+}
+
+// isNeighbour says whether a gateway is in the network of one of the link's addresses.
+func isNeighbour(links *netlink.Handle, link netlink.Link, gateway netip.Addr) bool {
+	addresses, err := links.AddrList(link, netlink.FAMILY_ALL)
+	return err == nil && slices.ContainsFunc(addresses, func(address netlink.Addr) bool {
+		return address.IPNet != nil && address.Contains(gateway.AsSlice())
+	})
 }
 
 func isDefault(route netlink.Route) bool {
