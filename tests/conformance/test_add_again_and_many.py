@@ -27,6 +27,16 @@ def test_ADD_13_after_del_the_same_sandbox_may_be_attached_again(node: Node) -> 
     assert node.ran() == ["ADD eth0", "DEL eth0"] * 2
 
 
+def test_ADD_13_of_two_at_once_for_one_sandbox_exactly_one_attaches_it(node: Node) -> None:
+    node.network("a", stub("a"))
+    conf, pod = node.conf(stub()), node.pod()
+    outcomes = [call.end() for call in [node.start("ADD", conf, pod, annotations={NETWORKS: "a"}) for _ in range(8)]]
+    assert sorted(outcome.status for outcome in outcomes) == [0] + [1] * 7
+    assert node.ran() == ["ADD eth0", "ADD net1"]
+    node.delete(conf, pod).ok()
+    assert node.left() == []
+
+
 def test_ADD_13_another_interface_of_the_same_sandbox_is_another_attachment(node: Node) -> None:
     conf, pod = node.conf(stub()), node.pod()
     node.add(conf, pod).ok()
