@@ -82,7 +82,8 @@ def script(root: Path, work: Path, mounts: list[tuple[Path, Path, str]], environ
         "set -eu",
         f"mount -t overlay overlay -o lowerdir={root},upperdir={work}/upper,workdir={work}/work {work}/root",
     ]
-    lines += [f"mount -t proc proc {work}/root/proc", f"mount --rbind /dev {work}/root/dev"]
+    lines += [f"mount -t proc proc {work}/root/proc", f"mount -t sysfs -o ro sysfs {work}/root/sys"]
+    lines += [f"mount --rbind /dev {work}/root/dev"]
     for source, target, mode in mounts:
         inside = f"{work}/root{target}"
         made = f"mkdir -p {inside}" if source.is_dir() else f"mkdir -p $(dirname {inside}) && touch {inside}"
