@@ -126,6 +126,11 @@ class TestAPod:
         with pytest.raises(errors.Forbidden, match=f'this one is on "{cluster.there}"'):
             await cluster.annotate(cluster.there, **{STATUS: "[]"})
 
+    async def test_that_is_another_one_by_now_is_refused_by_its_uid(self, cluster: Cluster) -> None:
+        with pytest.raises(errors.Invalid) as refused:
+            await cluster.patch_pod(cluster.here, {"metadata": {"uid": "before", "annotations": {STATUS: "[]"}}})
+        assert {cause["field"] for cause in (refused.value.details or {})["causes"]} == {"metadata.uid"}
+
     @pytest.mark.parametrize("edit", [{"theirs": "2"}, {"theirs": None}, {"k8s.v1.cni.cncf.io/networks": "a"}])
     async def test_keeps_its_other_annotations(self, cluster: Cluster, edit: dict[str, str | None]) -> None:
         with pytest.raises(errors.Forbidden, match="no other annotation"):

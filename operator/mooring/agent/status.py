@@ -162,9 +162,11 @@ class Status(loops.Reconciler):
         except errors.NotFound:
             return ""  # gone, and the informer is about to say so
         except errors.Conflict:
-            # The UID is another one: the informer is about to say so, and then it is looked at again.
             return self._later(key, trouble, "")
         except errors.ApiError as error:
+            if _another_pod(error):
+                # The informer is about to say so, and then it is looked at again.
+                return self._later(key, trouble, "")
             return self._later(key, trouble, f"The network-status of {key} cannot be written: {error}")
         trouble.failures, trouble.until = 0, 0.0
         trouble.writes.append(now)
@@ -211,3 +213,9 @@ def identities(pod: dict[str, Any]) -> set[str]:
     if _MIRROR in annotations and annotations.get(_HASH):
         found.add(annotations[_HASH])
     return found
+
+
+def _another_pod(error: errors.ApiError) -> bool:
+    """Return whether a patch was refused because the pod has another UID than it names: that field cannot change."""
+    causes = (error.details or {}).get("causes")
+    return any(cause.get("field") == "metadata.uid" for cause in causes or () if isinstance(cause, dict))

@@ -217,6 +217,17 @@ async def test_a_conflict_is_tried_again_after_a_pause(world: World, write_journ
     assert world.status.health.settled
 
 
+async def test_a_pod_that_is_another_one_by_now_is_no_failure(world: World, write_journal: Journal) -> None:
+    world.pod()
+    world.sandbox(write_journal())
+    causes = [{"field": "metadata.uid", "reason": "FieldValueInvalid", "message": "field is immutable"}]
+    refused = errors.Invalid(status=422, message="metadata.uid: field is immutable", details={"causes": causes})
+    world.client.errors = [refused]
+    assert await world.status.look() is not None, "it is looked at again"
+    assert world.status.health.warning == ""
+    assert world.written == []
+
+
 async def test_one_pod_that_cannot_be_written_does_not_hold_the_others(world: World, write_journal: Journal) -> None:
     for name in ("one", "two"):
         world.pod(name, uid=name)
