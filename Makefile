@@ -61,9 +61,9 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 ##  ---- tests ----
 
 .PHONY: test
-test: packages $(STAMP) test-go ## All tests: unit, conformance, integration, end to end
+test: packages $(STAMP) test-go ## All tests: unit, conformance, integration, second kernel, end to end
 	$(RUN)python -m testbed binaries >/dev/null
-	$(RUN)pytest tests/unit tests/conformance tests/integration tests/e2e
+	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
