@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import dataclasses
+import http.server
 import json
 import socket
 import subprocess
@@ -210,6 +211,34 @@ def absent(folder: Path) -> Iterator[Absent]:
         path = folder / "absent.kubeconfig"
         path.write_text(json.dumps(_kubeconfig(f"http://127.0.0.1:{listener.getsockname()[1]}")))
         yield Absent(str(path), listener)
+
+
+@contextlib.contextmanager
+def answering(folder: Path, answers: Mapping[str, tuple[int, bytes]]) -> Iterator[str]:
+    """The kubeconfig of a server, or of a proxy before one, that gives a namespace's requests this status and body."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers[self.path.split("/namespaces/")[1].split("/")[0]]
+            self.send_response(status)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        path = folder / "answering.kubeconfig"
+        path.write_text(json.dumps(_kubeconfig(f"http://127.0.0.1:{server.server_address[1]}")))
+        yield str(path)
+        server.shutdown()
+        thread.join()
 
 
 def _kubeconfig(url: str) -> Json:

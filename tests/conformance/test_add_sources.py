@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance import apiservers
 from tests.conformance.node import NETWORKS, Json, Node, chain, stub
 
 
@@ -46,6 +47,31 @@ def test_ADD_9_without_them_a_server_that_cannot_be_asked_is_an_error_to_try_aga
             )
     error = node.call("ADD", node.conf(stub(), kubeconfig=str(path)), node.pod()).error
     assert error["code"] == 11
+    assert node.calls() == []
+
+
+ANSWERS: dict[str, tuple[int, bytes]] = {
+    "busy": (500, b""),
+    "unavailable": (503, b"{}"),
+    "throttled": (429, b""),
+    "unknown": (401, b"{}"),
+    "forbidden": (403, b"not json"),
+    "moved": (302, b""),
+    "login": (200, b"<html>please log in</html>"),
+    "list": (200, b"[]"),
+    "cut": (200, b'{"metadata": {'),
+    "mistyped": (200, b'{"metadata": {"annotations": ["a"]}}'),
+    "endless": (200, b'{"metadata": {"annotations": {"a": "' + b"x" * (16 << 20) + b'"}}}'),
+}
+
+
+def test_ADD_9_an_answer_that_is_no_pod_is_an_error_to_try_again(node: Node) -> None:
+    node.netns = None
+    with apiservers.answering(node.root, ANSWERS) as kubeconfig:
+        conf = node.conf(stub(), kubeconfig=kubeconfig)
+        calls = {name: node.start("ADD", conf, node.pod(namespace=name)) for name in ANSWERS}
+        errors = {name: call.end().error for name, call in calls.items()}
+    assert {name: error["code"] for name, error in errors.items()} == dict.fromkeys(ANSWERS, 11)
     assert node.calls() == []
 
 
