@@ -4,6 +4,7 @@ it has process, mount and network namespaces of its own, and leaves files in one
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import shlex
@@ -11,9 +12,9 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from testbed import failures, machine
+from testbed import failures, machine, processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 KERNEL = Path("/usr/bin/linux.uml")
 MODULES = Path("/usr/lib/uml/modules")
 INIT = Path(__file__).with_name("init")
+# Whatever the program starts is alone in a process namespace, which ends with `unshare`, which ends with us.
+_UNSHARE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL")
 # On the machine's own kernel: what plugins keep in these folders is the machine's, so they get others.
 _SCRATCH = """mount -t tmpfs scratch /run
 mkdir /run/netns /run/upper /run/work
@@ -41,20 +44,32 @@ class Ran:
     seconds: float
 
 
+class Place(Protocol):
+    """A kernel to run a program on."""
+
+    def __call__(self, program: Sequence[str | Path], exchange: Path, *, limit: float) -> Ran:
+        """Run it; see `directly` and `second`."""
+
+
 def directly(program: Sequence[str | Path], exchange: Path, *, limit: float) -> Ran:
     """Run a program on this machine's kernel; raises Failure when it does not end within `limit` seconds."""
     _write_program(program, exchange, before=_SCRATCH)
-    own = ["unshare", "--mount", "--net", "--propagation", "private", *_TIED, "--mount-proc"]
+    own = [*_UNSHARE, "--mount", "--net", "--propagation", "private", "--mount-proc"]
     shell = 'cd "$1"; status=0; sh program >output 2>&1 || status=$?; echo "$status" >status'
     return _ran(
         [*own, "sh", "-c", shell, "sh", str(exchange)],
         exchange,
-        where=f"this machine's kernel {platform.release()}",
+        where=here(),
         limit=limit,
     )
 
 
-def second(program: Sequence[str | Path], exchange: Path, *, limit: float, modules: Sequence[str] = ()) -> Ran:
+def here() -> str:
+    """Return this machine's kernel as a person says it."""
+    return f"this machine's kernel {platform.release()}"
+
+
+def second(program: Sequence[str | Path], exchange: Path, *, limit: float) -> Ran:
     """Boot the second kernel, run a program in it and power it off.
 
     The program sees the machine's files, may write anywhere, and what it writes is lost but for the folder `exchange`.
@@ -66,14 +81,8 @@ def second(program: Sequence[str | Path], exchange: Path, *, limit: float, modul
     _write_program(program, exchange)
     # The kernel keeps its pid and a socket in a folder; a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="uml-") as own:
-        arguments = kernel_arguments(exchange=exchange, own=Path(own), modules=modules)
-        return _ran(
-            ["unshare", *_TIED, str(KERNEL), *arguments], exchange, where=f"the second kernel {release()}", limit=limit
-        )
-
-
-# Whatever the program starts ends with `unshare`, however that ends: it is alone in a process namespace.
-_TIED = ("--pid", "--fork", "--kill-child=KILL")
+        arguments = kernel_arguments(exchange=exchange, own=Path(own))
+        return _ran([*_UNSHARE, str(KERNEL), *arguments], exchange, where=f"the second kernel {release()}", limit=limit)
 
 
 def release() -> str:
@@ -81,7 +90,7 @@ def release() -> str:
     return ", ".join(sorted(folder.name for folder in MODULES.iterdir()))
 
 
-def kernel_arguments(*, exchange: Path, own: Path, modules: Sequence[str] = ()) -> list[str]:
+def kernel_arguments(*, exchange: Path, own: Path) -> list[str]:
     """Return the kernel's command line; names that the kernel does not know reach the environment of init.
 
     Raises Failure for a path that cannot stand there.
@@ -96,7 +105,6 @@ def kernel_arguments(*, exchange: Path, own: Path, modules: Sequence[str] = ()) 
         "ro",
         f"init={INIT}",
         f"exchange={exchange}",
-        f"modules={','.join(modules)}",
         f"uml_dir={own}/",
         "con=null",
         "con0=fd:0,fd:1",
@@ -125,8 +133,20 @@ def _ran(command: list[str], exchange: Path, *, where: str, limit: float) -> Ran
             shown = output if output.exists() else console
             raise failures.with_log(f"{where} did not end within {limit:.0f} s", shown) from None
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
     if not status.exists():
         raise failures.with_log(f"{where} ended before the program did", console)
     return Ran(where, int(status.read_text()), output, console, time.monotonic() - started)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the first process of the namespace, and with it all of them, so that its parent can reap it and end too."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        found = [processes.identify(int(child)) for child in children.read_text().split()]
+        processes.end([child for child in found if child], grace=0)
+    try:
+        process.wait(timeout=10)
+    finally:
+        process.kill()
+        process.wait()

@@ -27,6 +27,18 @@ VERBS = {
 }
 _OF_GATEWAYS = ("default-route", "CHECK moved")
 
+# The network of examples/ipvlan-on-bond.yaml.
+EXAMPLE = "ipvlan-net2"
+
+# What the conf list of examples/ipvlan-on-bond.yaml shows end to end, next to a default network that is a chain too.
+END_TO_END = {
+    "ADD": "the pod of the example gets eth0 with a host port, and net1 on bond0",
+    "addresses": "the address is of the example's range, and the result, the journal and the pod say the same",
+    "rules and routes": "what comes from net1's address has a table of its own, which leads out by net1",
+    "answers": "who asks from afar by net1 is answered by net1",
+    "host port": "the default network's port mapping works",
+} | VERBS
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delegate:
@@ -53,8 +65,9 @@ class Delegate:
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """What is tried of it: without a gateway there is no route to move."""
-        return tuple(verb for verb in VERBS if self.gateways or verb not in _OF_GATEWAYS)
+        """What is tried of it: without a gateway there is no route to move; of the example there is more to see."""
+        tried = END_TO_END if self.name == EXAMPLE else VERBS
+        return tuple(verb for verb in tried if self.gateways or verb not in _OF_GATEWAYS)
 
 
 def _conf(name: str, *plugins: Json, version: str = "1.0.0") -> Json:
@@ -179,18 +192,6 @@ DELEGATES = (
         dhcp="10.56.0.20,10.56.0.120,255.255.255.0,1h",
     ),
 )
-
-# The network of examples/ipvlan-on-bond.yaml.
-EXAMPLE = "ipvlan-net2"
-
-# What the conf list of examples/ipvlan-on-bond.yaml shows end to end, next to a default network that is a chain too.
-END_TO_END = {
-    "ADD": "the pod of the example gets eth0 with a host port, and net1 on bond0",
-    "addresses": "the address is of the example's range, and the result, the journal and the pod say the same",
-    "rules and routes": "what comes from net1's address has a table of its own, which leads out by net1",
-    "answers": "who asks from afar by net1 is answered by net1",
-    "host port": "the default network's port mapping works",
-} | VERBS
 
 
 def end_to_end(config: Json) -> Delegate:

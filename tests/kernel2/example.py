@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests.kernel2 import delegates, scenes, verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]
 _AFAR = "192.0.2.9"
@@ -26,17 +26,15 @@ class Example(verbs.Life):
         super().__init__(scene, delegate)
         self.annotation = annotation
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Yield what is shown of the example, in order."""
-        for verb, step in super().steps():
-            if verb == "ADD":
-                yield "ADD", self.attach
-                yield "addresses", self.addresses
-                yield "rules and routes", self.rules
-                yield "answers", self.answers
-                yield "host port", self.host_port
-            else:
-                yield verb, step
+    def does(self) -> dict[str, Callable[[], None]]:
+        """Return what each verb does; there is more to see of the example."""
+        return super().does() | {
+            "ADD": self.attach,
+            "addresses": self.addresses,
+            "rules and routes": self.rules,
+            "answers": self.answers,
+            "host port": self.host_port,
+        }
 
     def attach(self) -> None:
         """ADD as the example's pod asks for it."""

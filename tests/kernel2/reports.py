@@ -1,4 +1,4 @@
-"""What the driver reported: owns reading its lines and the table that a person sees. Pure."""
+"""What the driver reported: owns reading its lines, why something was not tried, and the table of it all. Pure."""
 
 from __future__ import annotations
 
@@ -16,34 +16,39 @@ class Entry:
 
     passed: bool
     output: str
-    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Report:
-    """All of them. `where` is the kernel as a person says it, `seconds` what all of it took, boot included;
-    `types` are the link types of that kernel, `own` those of this machine's; `log` is what the driver printed."""
+class Run:
+    """One run of the driver. `where` is the kernel as a person says it, `seconds` what all of it took, boot included;
+    `entries` are by case and verb; `log` is what the driver printed."""
 
     where: str
     seconds: float
-    types: frozenset[str]
-    own: frozenset[str]
     entries: Mapping[tuple[str, str], Entry]
     log: str
-
-    def lacking(self, types: Iterable[str]) -> str:
-        """Return why these link types cannot be tried, or "" where they can."""
-        missing = sorted(set(types) - self.types)
-        if not missing:
-            return ""
-        also = "" if self.where.startswith("this machine's") else "neither this machine's kernel nor "
-        verb = "has" if also else "does not have"
-        return f"{also}{self.where} {verb} the link type {' and '.join(missing)}"
 
     def entry(self, case: str, verb: str) -> Entry:
         """Return the entry of one verb; where the case ended before it, that end."""
         found = self.entries.get((case, verb)) or self.entries.get((case, ""))
         return found or Entry(passed=False, output=f"the driver did not come to it; it printed:\n{self.log}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """All runs: `kernels` are the kernels that were asked and their link types, `runs` is the run of each case."""
+
+    kernels: Mapping[str, frozenset[str]]
+    runs: Mapping[str, Run]
+
+    def lacking(self, types: frozenset[str]) -> str:
+        """Return why these link types cannot be tried, or "" where a kernel has them all."""
+        if any(types <= present for present in self.kernels.values()):
+            return ""
+        missing = sorted(types.difference(*self.kernels.values())) or sorted(types)
+        subject = " nor ".join(self.kernels)
+        has = f"neither {subject} has" if len(self.kernels) > 1 else f"{subject} does not have"
+        return f"{has} the link type{'s' if len(missing) > 1 else ''} {' and '.join(missing)}"
 
 
 def read(lines: str) -> tuple[frozenset[str], dict[tuple[str, str], Entry]]:
@@ -56,29 +61,30 @@ def read(lines: str) -> tuple[frozenset[str], dict[tuple[str, str], Entry]]:
         except ValueError:
             break
         if "case" in said:
-            entry = Entry(passed=said["passed"], output=said["output"], seconds=said.get("seconds", 0.0))
-            entries[said["case"], said["verb"]] = entry
+            entries[said["case"], said["verb"]] = Entry(passed=said["passed"], output=said["output"])
         else:
             types = frozenset(said["types"])
     return types, entries
 
 
-def table(report: Report, cases: Mapping[str, tuple[str, ...]], faults: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return lines: for each case the verbs that passed, then those that failed or could not be tried.
+def table(report: Report, cases: Mapping[str, Iterable[str]], faults: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return lines: for each case the verbs that passed and those that failed, by the kernel that they ran on.
 
     `faults` are the verbs whose pass means that the reference plugin's own error came back.
     """
     width = max(map(len, cases), default=0)
-    lines = [f"on {report.where}, {report.seconds:.0f} s"]
-    for case, verbs in cases.items():
-        if not any(key[0] == case for key in report.entries):
-            lines.append(f"{case:{width}}  not tried")
-            continue
-        own = set(faults.get(case, ()))
-        passed = [f"{verb}*" if verb in own else verb for verb in verbs if report.entry(case, verb).passed]
-        failed = [verb for verb in verbs if not report.entry(case, verb).passed]
-        said = ", ".join(passed) + (f"; FAILED: {', '.join(failed)}" if failed else "")
-        lines.append(f"{case:{width}}  {said}")
-    if any(faults.values()):
+    lines = []
+    for run in {run.where: run for run in report.runs.values()}.values():
+        lines.append(f"on {run.where}, {run.seconds:.0f} s:")
+        for case, verbs in cases.items():
+            if report.runs.get(case) is run:
+                lines.append(f"  {case:{width}}  {_verbs(run, case, verbs, set(faults.get(case, ())))}")
+    if any(set(faults.get(case, ())) & set(verbs) for case, verbs in cases.items() if case in report.runs):
         lines.append("* the reference plugin cannot, and its error came back as it is")
     return lines
+
+
+def _verbs(run: Run, case: str, verbs: Iterable[str], own: set[str]) -> str:
+    passed = [f"{verb}*" if verb in own else verb for verb in verbs if run.entry(case, verb).passed]
+    failed = [verb for verb in verbs if not run.entry(case, verb).passed]
+    return ", ".join(passed) + (f"; FAILED: {', '.join(failed)}" if failed else "")
