@@ -154,3 +154,25 @@ def test_DEL_12_del_waits_for_an_add_that_still_runs_and_then_undoes_it(node: No
     deleting.end().ok()
     assert node.ran() == ["ADD eth0", "ADD net1", "DEL net1", "DEL eth0"]
     assert node.left() == []
+
+
+def _only_intents(node: Node, pod: Pod, boot: str | None) -> None:
+    """Leave of a journal what was brought to disk: header and intents, of this boot or of another."""
+    header, intents, *_ = node.journal(pod)
+    node.write_journal(pod, [header | {"bootID": boot or header["bootID"]}, intents])
+
+
+def test_DEL_12_after_a_power_cut_everything_that_was_intended_is_undone(node: Node) -> None:
+    conf, pod = _attached(node)
+    _only_intents(node, pod, "00000000-0000-4000-8000-000000000000")
+    node.delete(conf, pod).ok()
+    assert node.ran() == ["DEL net2", "DEL net1", "DEL eth0"]
+    assert node.left() == []
+
+
+def test_DEL_12_what_was_never_begun_in_this_boot_needs_no_undoing(node: Node) -> None:
+    conf, pod = _attached(node)
+    _only_intents(node, pod, None)
+    node.delete(conf, pod).ok()
+    assert node.ran() == []
+    assert not node.journal_path(pod).exists()
