@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 STAMP := $(VENV)/.installed
+GO := plugin testbed/binaries tests/conformance
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -38,15 +39,16 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated from code: CRDs, the reference of rules
+generate: $(STAMP) ## Write what is generated: CRDs, the reference of rules, the page on compatibility
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m mooring.rules.reference
+	$(RUN)python -m tests.conformance.compatibility
 
 .PHONY: format
 format: $(STAMP) ## Format Python and Go
 	$(RUN)ruff format .
 	$(RUN)ruff check --fix .
-	gofmt -w plugin testbed/binaries
+	gofmt -w $(GO)
 
 .PHONY: lint
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
@@ -54,9 +56,10 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff check .
 	$(RUN)mypy operator/mooring testbed tests
 	$(RUN)lint-imports --no-logo
-	@test -z "$$(gofmt -l plugin testbed/binaries)" || { echo "gofmt would change:"; gofmt -l plugin testbed/binaries; exit 1; }
+	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
-	shellcheck testbed/bootstrap .ci/run
+	for module in tests/conformance/*/go.mod; do (cd $$(dirname $$module) && go vet ./...); done
+	shellcheck testbed/bootstrap testbed/kernel2/init .ci/run
 
 ##  ---- tests ----
 

@@ -29,18 +29,24 @@ HEAD = """\
 <!-- Written by python -m tests.conformance.compatibility; change tests/conformance/behaviours.toml or the tests. -->
 
 What was written for Multus works with Mooring: the definitions, the annotations, the keys of the configuration. This
-page says behaviour by behaviour what is right, what Multus 4.3.0 does there, and which tests prove it of Mooring. The
-tests run the built plugin as a runtime does, in real network namespaces: `make test-conformance`; what the agent does
-is proven by its own tests, against a real API server. "not yet" means that no test proves it, whatever the code may do.
+page says behaviour by behaviour what is right, where the specifications say so (NPWG: the network custom resource
+definition standard v1.3; CNI: 1.1.0; "-" where both are silent), what Multus 4.3.0 does there, and which tests prove it
+of Mooring. The tests run the built plugin as a runtime does, in real network namespaces: `make test-conformance`; what
+the agent does is proven by its own tests, against a real API server. "not yet" means that no test proves it, whatever
+the code may do.
 """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Behaviour:
-    """One row: its id such as `ADD-4`, what is right, what Multus does, and tests without the id: `path::name`."""
+    """One row: its id such as `ADD-4`, what is right, where the specification says so ("" where it is silent).
+
+    Then what Multus does, and tests without the id: `path::name`.
+    """
 
     id: str
     text: str
+    specification: str
     multus: str
     elsewhere: tuple[str, ...] = ()
 
@@ -58,7 +64,13 @@ def families(document: str) -> list[Family]:
     read = []
     for letters, table in tomllib.loads(document).items():
         rows = [
-            Behaviour(f"{letters}-{int(number)}", row["behaviour"], row["multus"], tuple(row.get("elsewhere", ())))
+            Behaviour(
+                f"{letters}-{int(number)}",
+                row["behaviour"],
+                row.get("specification", ""),
+                row["multus"],
+                tuple(row.get("elsewhere", ())),
+            )
             for number, row in table.items()
             if number != "title"
         ]
@@ -112,10 +124,11 @@ def page(read: Sequence[Family], proven: Mapping[str, Sequence[str]]) -> str:
     parts = [HEAD, f"{len(known) - len(missing)} of {len(known)} behaviours are proven.\n"]
     for family in read:
         parts.append(f"## {family.title}\n")
-        rows = ["| id | behaviour | Multus 4.3.0 | Mooring: tests |", "|---|---|---|---|"]
+        rows = ["| id | behaviour | specification | Multus 4.3.0 | Mooring: tests |", "|---|---|---|---|---|"]
         for behaviour in family.behaviours:
             tests = "<br>".join(proven.get(behaviour.id, ["**not yet**"]))
-            rows.append(f"| {behaviour.id} | {behaviour.text} | {behaviour.multus} | {tests} |")
+            cells = (behaviour.id, behaviour.text, behaviour.specification or "-", behaviour.multus, tests)
+            rows.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
 
