@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	cniversion "github.com/containernetworking/cni/pkg/version"
@@ -34,7 +33,6 @@ var (
 )
 
 func main() {
-	runtime.GOMAXPROCS(1) // one thing happens after another; more threads would only wake each other
 	if len(os.Args) > 1 && (os.Args[1] == "-v" || os.Args[1] == "-version" || os.Args[1] == "--version") {
 		fmt.Println(about())
 		return

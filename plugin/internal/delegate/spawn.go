@@ -21,7 +21,8 @@ const (
 	reapPause = 50 * time.Microsecond
 	mostPause = 20 * time.Millisecond
 
-	pipeRead = 64 << 10
+	// Every page of a buffer costs a fault in a process that lives for milliseconds.
+	pipeRead = 4 << 10
 )
 
 // child is one process with its three pipes, served by the thread that started it: os/exec
