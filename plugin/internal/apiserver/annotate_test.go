@@ -24,7 +24,7 @@ func pods(t *testing.T, uid string, annotations map[string]string, conflicts int
 		case uid == "":
 			w.WriteHeader(http.StatusNotFound)
 		case r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/ns/pods/web":
-			_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"uid": uid, "annotations": annotations}})
+			_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"namespace": "ns", "name": "web", "uid": uid, "annotations": annotations}})
 		case r.Method == http.MethodPatch && r.URL.Path == "/api/v1/namespaces/ns/pods/web/status":
 			var patch struct {
 				Metadata struct {

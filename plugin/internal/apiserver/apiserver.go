@@ -39,6 +39,8 @@ type Client struct {
 
 // Pod is what we want to know of one.
 type Pod struct {
+	Namespace   string            `json:"namespace"`
+	Name        string            `json:"name"`
 	UID         string            `json:"uid"`
 	Annotations map[string]string `json:"annotations"`
 }
@@ -72,13 +74,24 @@ func (c *Client) pod(ctx context.Context, namespace, name string, again ...int) 
 	if err != nil {
 		return nil, err
 	}
-	return &pod.Metadata, nil
+	return &pod.Metadata, answersFor(namespace, name, pod.Metadata.Namespace, pod.Metadata.Name)
+}
+
+// answersFor refuses an answer about something else, or about nothing: a proxy in between may
+// say 200 to anything, and a pod without annotations is one without networks.
+func answersFor(namespace, name, gotNamespace, gotName string) error {
+	if gotNamespace == namespace && gotName == name {
+		return nil
+	}
+	return fmt.Errorf("asked for %s/%s, the answer is about %q/%q: not an answer of an API server", namespace, name, gotNamespace, gotName)
 }
 
 // Definition reads a NetworkAttachmentDefinition; networks.ErrAbsent where there is none.
 func (c *Client) Definition(ctx context.Context, namespace, name string) (*networks.Definition, error) {
 	var found struct {
 		Metadata struct {
+			Namespace   string            `json:"namespace"`
+			Name        string            `json:"name"`
 			Annotations map[string]string `json:"annotations"`
 		} `json:"metadata"`
 		Spec struct {
@@ -90,6 +103,9 @@ func (c *Client) Definition(ctx context.Context, namespace, name string) (*netwo
 	})
 	if isStatus(err, http.StatusNotFound) {
 		return nil, networks.ErrAbsent
+	}
+	if err == nil {
+		err = answersFor(namespace, name, found.Metadata.Namespace, found.Metadata.Name)
 	}
 	if err != nil {
 		return nil, err
@@ -204,7 +220,13 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if into == nil {
 		return nil
 	}
-	return json.Unmarshal(data, into)
+	if json.Unmarshal(data, into) != nil {
+		if kind := object.Kind(data); kind != "an object" || object.Syntax(data) != nil {
+			return fmt.Errorf("the answer is %s and no object of the API", kind)
+		}
+		return errors.New("the answer is an object of another form than the API has")
+	}
+	return nil
 }
 
 func (c *Client) connect() error {

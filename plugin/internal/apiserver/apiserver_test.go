@@ -40,7 +40,7 @@ func TestTheServerIsTrustedByItsAuthorityAndToldWhoAsks(t *testing.T) {
 			if r.Header.Get("Authorization") != want || r.URL.Path != "/apis/k8s.cni.cncf.io/v1/namespaces/ns/network-attachment-definitions/a.b" {
 				w.WriteHeader(http.StatusUnauthorized)
 			}
-			_, _ = w.Write([]byte(`{"metadata":{"annotations":{"k8s.v1.cni.cncf.io/resourceName":"r"}},"spec":{"config":"{}"}}`))
+			_, _ = w.Write([]byte(`{"metadata":{"namespace":"ns","name":"a.b","annotations":{"k8s.v1.cni.cncf.io/resourceName":"r"}},"spec":{"config":"{}"}}`))
 		}, user)
 		got, err := c.Definition(context.Background(), "ns", "a.b")
 		if err != nil || *got != (networks.Definition{Namespace: "ns", Name: "a.b", ResourceName: "r", Config: "{}"}) {
@@ -56,7 +56,7 @@ func TestABusyServerIsAskedAgainAndARefusalIsFinal(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = w.Write([]byte(`{"metadata":{"uid":"u"}}`))
+		_, _ = w.Write([]byte(`{"metadata":{"namespace":"ns","name":"p","uid":"u"}}`))
 	}, "token: t")
 	if pod, err := c.Pod(context.Background(), "ns", "p"); err != nil || pod.UID != "u" || asked != 2 {
 		t.Errorf("%+v, %v, asked %d times", pod, err, asked)

@@ -28,7 +28,7 @@ func parseJSON(text string) ([]Element, error) {
 		}
 		elements = append(elements, element)
 	}
-	return elements, errors.Join(problems...)
+	return elements, few(problems)
 }
 
 func parseElement(item json.RawMessage) (Element, []error) {

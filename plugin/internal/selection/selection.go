@@ -98,7 +98,17 @@ func parseText(text string) ([]Element, error) {
 		}
 		position += len(item) + 1
 	}
-	return elements, errors.Join(problems...)
+	return elements, few(problems)
+}
+
+// few joins the first problems and counts the rest: the text goes into logs and events, again
+// at every try.
+func few(problems []error) error {
+	const most = 10
+	if len(problems) <= most {
+		return errors.Join(problems...)
+	}
+	return errors.Join(append(slices.Clone(problems[:most]), fmt.Errorf("and %d more", len(problems)-most))...)
 }
 
 func parseItem(item string) (Element, error) {
