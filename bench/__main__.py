@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 import gc
 import json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bench.node import Node
     from bench.report import Row
 
-PARTS = ("version", "attach", "burst", "calls")
+PARTS = ("version", "own", "attach", "burst", "calls")
 BURST_NETWORKS = 1
 VERSION_FACTOR = 5  # a start is short: more rounds cost little
 FOLDER = Path("/var/tmp")  # noqa: S108 - what is made in it has a name of its own; /tmp is often in memory
@@ -87,7 +88,7 @@ class Bench:
         results["binary"] = report.binary_row(self._plugin)
         # A running API server is noise: it is there while times are taken only for those who need it.
         cluster = self._cluster(stack) if options.other else None
-        metas = self._metas(cluster)
+        metas = self._metas(self._place, cluster)
         everyone: list[contenders.Contender] = [contenders.Direct(self._place), *metas]
         pod = cluster.pod if cluster else attaching.anyone
         if "version" in chosen:
@@ -96,6 +97,18 @@ class Bench:
             rounds = options.rounds * VERSION_FACTOR
             taken = versions.measured(programs, rounds=rounds, warm_up=options.warm_up)
             results["versions"] = report.version_rows(taken)
+        if "own" in chosen:
+            idle = dataclasses.replace(self._place, programs=building.nothing(self._place.folder))
+            owns = attaching.measured(
+                idle,
+                [contenders.Direct(idle), *self._metas(idle, cluster)],
+                counts=options.networks,
+                rounds=options.rounds,
+                warm_up=options.warm_up,
+                pod=pod,
+                real=False,
+            )
+            results["own"] = report.attachment_rows(owns)
         if "attach" in chosen:
             walls = attaching.measured(
                 self._place,
@@ -113,7 +126,7 @@ class Bench:
         if "calls" in chosen:
             if cluster is None:
                 cluster = self._cluster(stack)
-                metas = self._metas(cluster)
+                metas = self._metas(self._place, cluster)
             counted = calls.measured(cluster, self._place, metas, counts=options.networks)
             results["calls"] = report.call_rows(counted)
         return results
@@ -130,8 +143,7 @@ class Bench:
         plane = stack.enter_context(controlplane.running())
         return calls.Cluster(plane, self._place, counts=self._options.networks, burst=self._options.burst)
 
-    def _metas(self, cluster: calls.Cluster | None) -> list[contenders.Meta]:
-        place = self._place
+    def _metas(self, place: Node, cluster: calls.Cluster | None) -> list[contenders.Meta]:
         state = place.state(report.PLUGIN)
         place.cache(state, max(*self._options.networks, BURST_NETWORKS))
         kubeconfig = cluster.kubeconfig(report.PLUGIN) if cluster else _kubeconfig(place.folder / "kubeconfig")

@@ -7,7 +7,7 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from bench import node
+from bench import networks, node
 from testbed import commands, machine
 
 CHECKOUT = Path(__file__).parents[1]
@@ -45,6 +45,23 @@ def built(folder: Path) -> Plugin:
         environment={"CGO_ENABLED": "0"},
     )
     return Plugin(node.copied(path, folder / "mooring"), version, source, path.stat().st_size)
+
+
+def nothing(folder: Path) -> Path:
+    """Build the plugin that does nothing, under the name of the delegates, and return the folder it is in.
+
+    Raises Failure where Go is missing or the build fails.
+    """
+    machine.require_go()
+    linked, programs = folder / "linked-nothing", folder / "nothing"
+    commands.run(
+        ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", linked, "nothing.go"],
+        cwd=Path(__file__).parent / "nothing",
+        environment={"CGO_ENABLED": "0"},
+    )
+    programs.mkdir()
+    node.copied(linked, programs / networks.PLUGIN)
+    return programs
 
 
 def given(path: Path, folder: Path) -> Plugin:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 NAMESPACE = "bench"
+PLUGIN = "bridge"
 CNI_VERSION = "1.0.0"
 ANNOTATION = "k8s.v1.cni.cncf.io/networks"
 RUNTIME_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
@@ -33,7 +34,7 @@ def annotation(count: int) -> str:
 def default(addresses: Path) -> Json:
     """Return the default network, a list of one plugin. `addresses` is host-local's folder."""
     plugin = {
-        "type": "bridge",
+        "type": PLUGIN,
         "bridge": "bench0",
         "isDefaultGateway": True,
         "ipam": _ipam(addresses, "10.212.0.0/16"),
@@ -46,7 +47,7 @@ def further(number: int, addresses: Path) -> Json:
     return {
         "cniVersion": CNI_VERSION,
         "name": f"bench-{name(number)}",
-        "type": "bridge",
+        "type": PLUGIN,
         "bridge": f"bench{number}",
         "ipam": _ipam(addresses, f"10.213.{number}.0/24"),
     }

@@ -113,8 +113,9 @@ def text(results: Row) -> str:
     parts = [_heading(results)]
     if "versions" in results:
         parts.append(_versions(results["versions"]))
-    if "attachments" in results:
-        parts += [_attachments(results["attachments"], verb) for verb in attaching.VERBS]
+    for part, delegates in (("own", "idle delegates"), ("attachments", "real delegates")):
+        if part in results:
+            parts += [_attachments(results[part], verb, delegates) for verb in attaching.VERBS]
     if "burst" in results:
         parts.append(_burst(results["burst"]))
     if "calls" in results:
@@ -148,7 +149,7 @@ def _versions(rows: Sequence[Row]) -> str:
     return tables.text(header, shown)
 
 
-def _attachments(rows: Sequence[Row], verb: str) -> str:
+def _attachments(rows: Sequence[Row], verb: str, delegates: str) -> str:
     shown = []
     for row in rows:
         if row["verb"] != verb:
@@ -168,7 +169,7 @@ def _attachments(rows: Sequence[Row], verb: str) -> str:
             ]
         )
     header = [
-        f"{verb} (ms)",
+        f"{verb} (ms), {delegates}",
         "median",
         "min",
         "max",

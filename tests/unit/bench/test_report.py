@@ -67,11 +67,14 @@ def test_everything_is_in_the_text() -> None:
             "plugin": {"version": "0.1.0", "commit": "abc"},
             "binary": report.binary_row(building.Plugin(Path("/mooring"), "0.1.0", "abc", 8_000_000)),
             "versions": report.version_rows({"bridge": took(2), "mooring": took(2)}),
+            "own": attachments(),
             "attachments": attachments(),
             "burst": {"pods": 50, "networks": 1, "rows": report.burst_rows({"mooring": burst})},
             "calls": report.call_rows([calls.Counted("mooring", "cached", 1, (), ())]),
         }
     )
     assert "binary 8.00 MB: within budget (9 MB)" in shown
+    assert "ADD (ms), idle delegates" in shown
+    assert "DEL (ms), real delegates" in shown
     assert "50 pods at once" in shown
     assert "1 extra, cached, mooring    0    0  within budget (0 API calls)" in shown
