@@ -11,6 +11,7 @@ DOCUMENT = """
 title = "Adding"
 [ADD.1]
 behaviour = "In order."
+specification = "7.3"
 multus = "same"
 [ADD.2]
 behaviour = "Returned."
@@ -21,13 +22,13 @@ multus = "stale"
 def test_a_behaviour_with_a_test_is_shown_with_what_the_test_says() -> None:
     sources = ["def test_ADD_1_first_things_first() -> None: ...", "async def test_ADD_1_and_in_order() -> None: ..."]
     shown = compatibility.page(compatibility.families(DOCUMENT), compatibility.proofs(compatibility.names(sources)))
-    assert "| ADD-1 | In order. | same | first things first<br>and in order |" in shown
+    assert "| ADD-1 | In order. | 7.3 | same | first things first<br>and in order |" in shown
     assert "1 of 2 behaviours" in shown
 
 
 def test_a_behaviour_without_a_test_is_not_there_yet() -> None:
     shown = compatibility.page(compatibility.families(DOCUMENT), {})
-    assert "| ADD-2 | Returned. | stale | **not yet** |" in shown
+    assert "| ADD-2 | Returned. | - | stale | **not yet** |" in shown
 
 
 def test_a_test_with_an_unknown_id_is_refused() -> None:
