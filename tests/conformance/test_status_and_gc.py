@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from tests.conformance import apiservers, multus
 from tests.conformance.node import Json, Node, chain, stub
 
 if TYPE_CHECKING:
+    from tests.conformance.kubelets import Kubelet
     from tests.conformance.node import Outcome, Pod
 
 
@@ -217,3 +220,28 @@ def test_GC_3_one_failure_stops_nothing_and_all_are_told(node: Node) -> None:
     node.answer()
     _gc(node, conf).ok()
     assert node.left() == []
+
+
+def test_GC_1_of_fifty_sandboxes_exactly_those_go_that_went_behind_our_back(node: Node, kubelet: Kubelet) -> None:
+    # ptp and not bridge: a bridge takes the address of its lowest port, and its plugin's CHECK minds when ports go.
+    node.network("a", node.bridge("a", "10.77.2.0/24", type="ptp"))
+    node.network("b", stub("b", capabilities={"CNIDeviceInfoFile": True}))
+    conf = _newest(node.bridge("primary", "10.77.1.0/24", type="ptp"), node=node)
+    pods = [node.pod() for _ in range(50)]
+    offered: dict[str, str] = {}
+    for pod in pods:
+        node.add(conf, pod, "a,b").ok()
+        path = node.calls("ADD")[-1]["conf"]["runtimeConfig"]["CNIDeviceInfoFile"]
+        offered[pod.container] = path.rpartition("/")[2]
+        (kubelet.devinfo / "cni" / offered[pod.container]).write_text("{}")
+    stay, go = pods[::2], pods[1::2]
+    stays = {pod.container for pod in stay}
+    before = node.left()
+    for pod in go:
+        subprocess.run(["ip", "netns", "delete", Path(pod.netns).name], check=True)
+    _gc(node, conf, *stay).ok()
+    assert node.left() == [path for path in before if any(container in path for container in stays)]
+    assert len(node.leases()) == 2 * len(stay)
+    assert sorted(path.name for path in (kubelet.devinfo / "cni").iterdir()) == sorted(offered[each] for each in stays)
+    for pod in stay:
+        node.call("CHECK", conf, pod).ok()

@@ -132,6 +132,11 @@ func environ(verb string, call Call, path []string) []string {
 	if call.ContainerID != "" {
 		kept = append(kept, "CNI_CONTAINERID="+call.ContainerID, "CNI_NETNS="+call.Netns, "CNI_IFNAME="+call.IfName, "CNI_ARGS="+strings.Join(args, ";"))
 	}
+	// A Go program starts a thread for each processor, and at ADD a plugin has nothing for them to
+	// do (docs/decisions/0033-one-processor-for-delegates-at-add.md).
+	if _, set := os.LookupEnv("GOMAXPROCS"); verb == "ADD" && !set {
+		kept = append(kept, "GOMAXPROCS=1")
+	}
 	return kept
 }
 
