@@ -9,6 +9,7 @@ Refuses to reuse a root: each run works in an overlay of its own, which goes whe
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -19,11 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from testbed import cache
+
 CHECKOUT = Path(__file__).resolve().parent.parent
-CACHE = Path(
-    os.environ.get("MOORING_TESTBED_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mooring-testbed"
-)
 SUITE = "bookworm"
 STEPS = ("make bootstrap", "make lint", "make test-unit")
 # What tells programs how to leave this machine; never a credential.
@@ -42,7 +41,7 @@ def pristine_root(python_prefix: Path) -> Path:
     packages = ["make"]
     if python_prefix == Path("/usr"):  # Python comes from Debian: it cannot be mounted without the rest of /usr
         packages += ["python3", "python3-venv"]
-    root = CACHE / f"fresh-root-{SUITE}-{'-'.join(packages)}"
+    root = cache.root() / f"fresh-root-{SUITE}-{'-'.join(packages)}"
     if not (root / "etc/debian_version").exists():
         making = Path(f"{root}.making")
         shutil.rmtree(making, ignore_errors=True)
@@ -106,12 +105,12 @@ def main() -> int:
     go = json_environment(["go", "env", "-json", "GOROOT", "GOMODCACHE", "GOCACHE"])
     say(started, f"a minimal Debian {SUITE} root (kept from one run to the next, never written)")
     root = pristine_root(prefix)
-    work = Path(tempfile.mkdtemp(prefix="fresh-", dir=CACHE))
+    work = Path(tempfile.mkdtemp(prefix="fresh-", dir=cache.root()))
     try:
         for name in ("upper", "work", "root", "caches/pip", "libraries"):
             (work / name).mkdir(parents=True)
         copy_checkout(work / "upper" / "checkout")
-        pip_cache = CACHE / "pip"
+        pip_cache = cache.root() / "pip"
         pip_cache.mkdir(exist_ok=True)
         mounts = [
             (Path(go["GOROOT"]), Path(go["GOROOT"]), "ro"),
@@ -162,8 +161,6 @@ def main() -> int:
 
 def json_environment(command: list[str]) -> dict[str, str]:
     """Return what a command that prints a JSON object of strings printed."""
-    import json
-
     printed: dict[str, str] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return printed
 

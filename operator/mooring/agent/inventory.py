@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops
+from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
 from mooring.node import failures, places
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Callable, Iterable, Mapping
 
     from mooring.agent.conf import Applied
@@ -166,27 +167,23 @@ def conditions(
     problems = list(facts.problems)
     if not problems and facts.applied != facts.revision:
         problems.append(("Applying", f"The revision {facts.revision} is being applied"))
-    ready = ("True", "AsWanted", "Binary, conf, cache and statuses are as they should be")
+    ready: tuple[metav1.Status, str, str] = (
+        "True",
+        "AsWanted",
+        "Binary, conf, cache and statuses are as they should be",
+    )
     if problems:
         ready = ("False", problems[0][0], " ".join(_sentence(message) for _, message in problems))
-    degraded = ("False", "AsExpected", "Nothing is wrong")
+    degraded: tuple[metav1.Status, str, str] = ("False", "AsExpected", "Nothing is wrong")
     troubles = [*problems, *facts.warnings]
     if troubles:
         degraded = ("True", troubles[0][0], " ".join(_sentence(message) for _, message in troubles))
-    stamp = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    told = []
-    for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded)):
-        same = [one for one in before if one.get("type") == kind and one.get("status") == status]
-        condition = {
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": same[0].get("lastTransitionTime") or stamp if same else stamp,
-            "observedGeneration": generation,
-        }
-        told.append({key: value for key, value in condition.items() if value is not None})
-    return told
+    return [
+        metav1.updated(
+            before, type=kind, status=status, reason=reason, message=message, generation=generation, now=now
+        ).to_wire()
+        for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded))
+    ]
 
 
 def _agrees(found: dict[str, Any], status: dict[str, Any]) -> bool:

@@ -8,14 +8,15 @@ Pods with a network-status were attached by somebody, perhaps Multus: they are l
 from __future__ import annotations
 
 import asyncio
-import datetime
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops, status
+from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
 from mooring.networks import statuses
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Awaitable, Callable
 
     from mooring.kube.client import Client
@@ -99,7 +100,7 @@ class Missing(loops.Reconciler):
             "status": "False",
             "reason": "StartedBeforeMooring",
             "message": _MESSAGE,
-            "lastTransitionTime": self._now().astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTransitionTime": metav1.rfc3339(self._now()),
         }
         await self._apply(pod, [condition])
         await self._tell_pod(pod, "NetworksMissing", _MESSAGE)
