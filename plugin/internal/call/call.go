@@ -14,12 +14,12 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
-	"github.com/containernetworking/cni/pkg/utils"
 	"github.com/containernetworking/cni/pkg/version"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/conf"
 	"mooring.dev/mooring/plugin/internal/delegate"
+	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -94,11 +94,11 @@ func (c *Call) environment(getenv func(string) string) error {
 	if !sandbox {
 		return nil
 	}
-	if err := utils.ValidateContainerID(c.ContainerID); err != nil {
-		return cnierror.New(err.Code, "CNI_CONTAINERID: %s", err.Msg)
+	if !names.IsCNI(c.ContainerID) {
+		return cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID: %q may hold only letters, digits, '.', '_' and '-', a letter or digit first", c.ContainerID)
 	}
-	if err := utils.ValidateInterfaceName(c.IfName); err != nil {
-		return cnierror.New(err.Code, "CNI_IFNAME: %s", err.Msg)
+	if err := names.CheckInterface(c.IfName); err != nil {
+		return cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_IFNAME: %v", err)
 	}
 	return nil
 }
@@ -126,8 +126,11 @@ func (c *Call) checkVersion(first string) error {
 	if !delegate.AtLeast(c.CNIVersion, first) {
 		return cnierror.New(types.ErrIncompatibleCNIVersion, "cniVersion %s knows no %s; it came with %s", c.CNIVersion, c.Verb, first)
 	}
-	if err := utils.ValidateNetworkName(head.Name); err != nil {
-		return cnierror.New(err.Code, "configuration: $.name: %s", err.Msg)
+	switch {
+	case head.Name == "":
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name: missing: the network's name")
+	case !names.IsCNI(head.Name):
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name: %q may hold only letters, digits, '.', '_' and '-', a letter or digit first", head.Name)
 	}
 	return nil
 }

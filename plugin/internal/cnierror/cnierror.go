@@ -62,14 +62,11 @@ func Join(errs []error) *types.Error {
 	return types.NewError(first.Code, strings.Join(texts, "; "), strings.Join(details, "; "))
 }
 
-// These phrases of a DEL error make runtimes believe that all is done.
-var (
-	notFound   = regexp.MustCompile(`(?i)not\s+found`)
-	noSuchFile = regexp.MustCompile(`(?i)no such file or directory`)
-)
-
 // Plain replaces the phrases that runtimes take for success: a DEL that failed has failed.
 func Plain(known *types.Error) *types.Error {
+	// Compiled here and not at the start of every process: few calls fail.
+	notFound := regexp.MustCompile(`(?i)not\s+found`)
+	noSuchFile := regexp.MustCompile(`(?i)no such file or directory`)
 	plain := func(text string) string {
 		return noSuchFile.ReplaceAllString(notFound.ReplaceAllString(text, "missing"), "file is missing")
 	}

@@ -9,15 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/version"
 
+	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
 )
-
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`)
 
 // Conf is one network: its plugins in order, and the object that they came in.
 type Conf struct {
@@ -68,7 +66,7 @@ func FromObject(raw object.Object, path string) (*Conf, error) {
 	var err error
 	conf.Name, err = raw.String("name")
 	report(".name", err)
-	if err == nil && conf.Name != "" && !validName.MatchString(conf.Name) {
+	if err == nil && conf.Name != "" && !names.IsCNI(conf.Name) {
 		report(".name", fmt.Errorf("%q may hold only letters, digits, '.', '_' and '-', a letter or digit first", conf.Name))
 	}
 	conf.CNIVersion, err = highestVersion(raw)

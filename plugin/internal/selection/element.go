@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -88,7 +89,7 @@ func parseInterface(raw object.Object, element *Element) []error {
 		if name == "" {
 			continue
 		}
-		if err := CheckInterface(name); err != nil {
+		if err := names.CheckInterface(name); err != nil {
 			return []error{fmt.Errorf(".%s: %w", key, err)}
 		}
 		found = append(found, name)

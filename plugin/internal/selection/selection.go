@@ -11,11 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
+	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -45,17 +45,6 @@ type Element struct {
 
 // String is namespace/name.
 func (e Element) String() string { return e.Namespace + "/" + e.Name }
-
-var (
-	label  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-	dotted = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-)
-
-const (
-	maxLabel     = 63
-	maxName      = 253
-	maxInterface = 15
-)
 
 // Parse reads an annotation in either form. Blank means no networks. Requests without a
 // namespace are for one in defaultNamespace. The error joins everything that is wrong.
@@ -124,7 +113,7 @@ func parseItem(item string) (Element, error) {
 	}
 	if parts := strings.Split(rest, "@"); len(parts) == 2 {
 		rest, element.Interface = parts[0], strings.TrimSpace(parts[1])
-		if err := CheckInterface(element.Interface); err != nil {
+		if err := names.CheckInterface(element.Interface); err != nil {
 			return element, err
 		}
 	} else if len(parts) > 2 {
@@ -138,8 +127,8 @@ func checkLabel(what, text string) error {
 	if text == "" {
 		return fmt.Errorf("the %s is empty", what)
 	}
-	if len(text) > maxLabel || !label.MatchString(text) {
-		return fmt.Errorf("%s %q is no DNS-1123 label (small letters, digits and '-', at most %d)", what, text, maxLabel)
+	if !names.IsLabel(text) {
+		return fmt.Errorf("%s %q is no DNS-1123 label (small letters, digits and '-', at most 63)", what, text)
 	}
 	return nil
 }
@@ -148,25 +137,8 @@ func checkName(text string) error {
 	if text == "" {
 		return errors.New("missing: it names the network")
 	}
-	if len(text) > maxName || !dotted.MatchString(text) {
+	if !names.IsSubdomain(text) {
 		return fmt.Errorf("%q is no DNS-1123 name (small letters, digits, '-' and '.')", text)
-	}
-	return nil
-}
-
-// CheckInterface refuses what the kernel or the CNI specification refuses as a name.
-func CheckInterface(name string) error {
-	switch {
-	case name == "":
-		return errors.New("the interface name is empty")
-	case len(name) > maxInterface:
-		return fmt.Errorf("interface %q has %d bytes, at most %d are possible", name, len(name), maxInterface)
-	case name == "." || name == "..":
-		return fmt.Errorf("interface %q is reserved", name)
-	case strings.ContainsFunc(name, func(r rune) bool {
-		return r == '/' || r == ':' || unicode.IsSpace(r) || unicode.IsControl(r)
-	}):
-		return fmt.Errorf("interface %q holds a blank, '/', ':' or a control character", name)
 	}
 	return nil
 }

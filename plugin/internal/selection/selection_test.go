@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mooring.dev/mooring/plugin/internal/names"
 )
 
 func TestTheTextForm(t *testing.T) {
@@ -67,7 +69,7 @@ func FuzzAnAnnotationIsReadOrRefused(f *testing.F) {
 			if element.Name == "" || element.Namespace == "" || filepath.Base(element.Name) != element.Name || element.Name == ".." {
 				t.Errorf("%q gave %q/%q", text, element.Namespace, element.Name)
 			}
-			if element.Interface != "" && CheckInterface(element.Interface) != nil {
+			if element.Interface != "" && names.CheckInterface(element.Interface) != nil {
 				t.Errorf("%q gave the interface %q", text, element.Interface)
 			}
 			for _, raw := range []json.RawMessage{element.PortMappings, element.Bandwidth} {
