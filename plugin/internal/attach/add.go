@@ -72,6 +72,7 @@ type work struct {
 	journal *journal.File // nil where none could be made and none is needed
 	states  []journal.State
 	inside  *sandbox.Sandbox
+	later   chores
 }
 
 // begin writes down what is about to happen.
@@ -108,6 +109,10 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
 		}
 	}
+	w.later.do()
+	if err := w.written(w.journal.Flush()); err != nil {
+		return nil, err
+	}
 	w.failed = ""
 	return delegate.Convert(w.states[0].Result, w.Call.CNIVersion)
 }
@@ -121,7 +126,7 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 		}
 	}
 	state := &w.states[index]
-	if err := w.note(func(j *journal.File) error { return j.Begin("ADD", index) }); err != nil {
+	if err := w.written(w.journal.Begin("ADD", index)); err != nil {
 		return err
 	}
 	state.Begun = true
@@ -134,8 +139,11 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	call := w.callOf(state, w.Call.Netns)
 	call.PrevResult = plan.previous
 	var unsynced error
-	if index == 0 && len(plans) > 1 {
-		call.Meanwhile = func() { unsynced = w.journal.Sync() }
+	call.Meanwhile = func() {
+		if index == 0 && len(plans) > 1 {
+			unsynced = w.journal.Sync()
+		}
+		w.later.do()
 	}
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
@@ -145,42 +153,30 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	if err == nil && unsynced != nil {
 		err = cnierror.New(types.ErrIOFailure, "the journal cannot be brought to disk: %v", unsynced)
 	}
-	if err == nil {
-		if index == len(plans)-1 {
-			err = w.moveDefaultRoute(plans)
-			result = state.Result
-		}
+	if err == nil && index == len(plans)-1 {
+		err = w.moveDefaultRoute(plans)
 	}
-	var failed *types.Error
+	took := w.Now().Sub(started)
 	if err != nil {
-		failed = cnierror.From(err)
-	}
-	noteErr := w.note(func(j *journal.File) error {
-		if failed != nil {
-			return j.End("ADD", index, w.Now().Sub(started), failed)
-		}
-		return j.Attached(index, w.Now().Sub(started), oneLine(result), state.DeviceInfo)
-	})
-	if failed != nil {
+		failed := cnierror.From(err)
+		w.journal.End("ADD", index, took, failed)
 		return failed
 	}
-	if noteErr != nil {
-		return noteErr
-	}
+	w.journal.Attached(index, took, oneLine(state.Result), state.DeviceInfo)
 	state.Attached = true
-	if err := delegate.Remember(w.Conf.CNIDir, plan.conf, call, result); err != nil {
-		w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
-	}
-	w.Log.Verbosef("attached %s as %s in %s: %s", plan.network, plan.ifName, w.Now().Sub(started).Round(time.Millisecond), oneLine(result))
+	w.later.add(func() {
+		if err := delegate.Remember(w.Conf.CNIDir, plan.conf, call, state.Result); err != nil {
+			w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
+		}
+	})
+	w.Log.Verbosef("attached %s as %s in %s: %s", plan.network, plan.ifName, took.Round(time.Millisecond), oneLine(state.Result))
 	return nil
 }
 
-// note writes to the journal where there is one; what cannot be written down must not be done.
-func (w *work) note(write func(*journal.File) error) error {
-	if w.journal == nil {
-		return nil
-	}
-	if err := write(w.journal); err != nil {
+// written says what it means that the journal could not be written: what is not written down
+// must not be done.
+func (w *work) written(err error) error {
+	if err != nil {
 		return cnierror.New(types.ErrIOFailure, "the journal cannot be written: %v", err)
 	}
 	return nil
@@ -190,6 +186,7 @@ func (w *work) note(write func(*journal.File) error) error {
 // that led here; what could not be undone stays in the journal for DEL.
 func (w *work) rollBack(ctx context.Context) {
 	failed := w.failed
+	w.later = nil // only undoing is left
 	begun := make([]*journal.State, 0, len(w.states))
 	for i := range w.states {
 		if w.states[i].Begun {
@@ -200,9 +197,6 @@ func (w *work) rollBack(ctx context.Context) {
 	w.failed = failed
 	for _, problem := range problems {
 		w.Log.Errorf("rolling back: %v", problem)
-	}
-	if w.journal == nil {
-		return
 	}
 	var err error
 	if len(problems) == 0 {
@@ -216,9 +210,6 @@ func (w *work) rollBack(ctx context.Context) {
 }
 
 func (w *work) close() error {
-	if w.journal == nil {
-		return nil
-	}
 	if err := w.journal.Close(); err != nil {
 		w.Log.Errorf("the journal: %v", err)
 	}

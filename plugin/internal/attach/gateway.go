@@ -8,7 +8,6 @@ import (
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/delegate"
-	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/routes"
 )
 
@@ -55,7 +54,8 @@ func (w *work) applyRoutes(index int, plan *planned, change routes.Change) error
 	if err := delegate.Remember(w.Conf.CNIDir, plan.conf, w.callOf(state, w.Call.Netns), corrected); err != nil {
 		w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 	}
-	return w.note(func(j *journal.File) error { return j.Attached(index, 0, oneLine(corrected), state.DeviceInfo) })
+	w.journal.Attached(index, 0, oneLine(corrected), state.DeviceInfo)
+	return nil
 }
 
 // interfacesIn lists the interfaces that a result has in the pod; a result that tells of none

@@ -170,9 +170,13 @@ func (s *Session) writeImported(states []journal.State, containerID, ifName stri
 		if result == nil {
 			result = object.Object{}.Bytes()
 		}
-		if err := errors.Join(file.Begin("ADD", state.Index), file.Attached(state.Index, 0, result, nil)); err != nil {
+		if err := file.Begin("ADD", state.Index); err != nil {
 			return nil, nil, errors.Join(err, file.Close())
 		}
+		file.Attached(state.Index, 0, result, nil)
+	}
+	if err := file.Flush(); err != nil {
+		return nil, nil, errors.Join(err, file.Close())
 	}
 	return file, &journal.Contents{Header: &header, States: states, Intact: true, Readable: true}, nil
 }

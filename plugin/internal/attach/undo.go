@@ -33,35 +33,36 @@ const (
 
 // undo runs DEL for every attachment that is not undone, in reverse. One failure stops
 // nothing. It returns the failures that count.
+//
+// What is left to do after a delegate's success waits until the next one works: where a kill
+// comes in between, the next DEL repeats that attachment, which is harmless.
 func (s *Session) undo(ctx context.Context, file *journal.File, states []*journal.State, netns string, when occasion) []error {
 	var problems []error
-	note := func(write func(*journal.File) error) {
-		if file == nil {
-			return
-		}
-		if err := write(file); err != nil {
-			s.Log.Errorf("the journal cannot be written: %v", err) // undoing goes on
-		}
-	}
+	var later chores
 	for i := len(states) - 1; i >= 0; i-- {
 		state := states[i]
 		if state.Undone || state.Quarantined {
 			continue
 		}
 		started := s.Now()
-		note(func(j *journal.File) error { return j.Begin("DEL", state.Index) })
-		failed := s.detach(ctx, state, netns)
-		note(func(j *journal.File) error {
-			return j.End("DEL", state.Index, s.Now().Sub(started), failed)
-		})
+		if err := file.Begin("DEL", state.Index); err != nil {
+			s.Log.Errorf("the journal cannot be written: %v", err) // undoing goes on
+		}
+		conf, failed := s.detach(ctx, state, netns, later.do)
+		took := s.Now().Sub(started)
 		if failed == nil {
-			s.Log.Verbosef("detached %s from %s", state.IfName, state.Network)
+			later.add(func() {
+				s.forget(conf, state)
+				file.End("DEL", state.Index, took, nil)
+			})
+			s.Log.Verbosef("detached %s from %s in %s", state.IfName, state.Network, took.Round(time.Millisecond))
 			continue
 		}
+		file.End("DEL", state.Index, took, failed)
 		failed = cnierror.Prefix(failed, "network %s (%s)", state.Network, state.IfName)
 		if reason, give := givenUp(state, when, s.Now()); give {
 			s.Log.Errorf("given up, the agent will try again: %v", failed)
-			note(func(j *journal.File) error { return j.Quarantine(state.Index, reason+failed.Msg) })
+			file.Quarantine(state.Index, reason+failed.Msg)
 			state.Quarantined = true
 			continue
 		}
@@ -70,6 +71,7 @@ func (s *Session) undo(ctx context.Context, file *journal.File, states []*journa
 		}
 		problems = append(problems, failed)
 	}
+	later.do()
 	return problems
 }
 
@@ -86,22 +88,18 @@ func givenUp(state *journal.State, when occasion, now time.Time) (string, bool) 
 	return fmt.Sprintf("DEL has failed since %s: ", state.FailedSince.UTC().Format(time.RFC3339)), true
 }
 
-// detach undoes one attachment with what it was made with.
-func (s *Session) detach(ctx context.Context, state *journal.State, netns string) *types.Error {
+// detach runs DEL of one attachment with what it was made with, and meanwhile does something else.
+func (s *Session) detach(ctx context.Context, state *journal.State, netns string, meanwhile func()) (*netconf.Conf, *types.Error) {
 	conf, err := confOf(state)
 	if err != nil {
-		return cnierror.From(err)
+		return nil, cnierror.From(err)
 	}
-	if err := s.Runner.Del(ctx, conf, s.callOf(state, netns)); err != nil {
-		return cnierror.From(err)
+	call := s.callOf(state, netns)
+	call.Meanwhile = meanwhile
+	if err := s.Runner.Del(ctx, conf, call); err != nil {
+		return nil, cnierror.From(err)
 	}
-	s.forget(conf, state.IfName)
-	if path := infoPath(state.CapabilityArgs); path != "" {
-		if err := devices.RemoveInfo(path); err != nil {
-			s.Log.Warnf("the device-information file: %v", err)
-		}
-	}
-	return nil
+	return conf, nil
 }
 
 // infoPath is the device-information file that a network was offered, empty for none.
@@ -113,10 +111,16 @@ func infoPath(given object.Object) string {
 	return path
 }
 
-func (s *Session) forget(conf *netconf.Conf, ifName string) {
+// forget removes the files that tell of an attachment which is undone.
+func (s *Session) forget(conf *netconf.Conf, state *journal.State) {
 	for _, root := range s.roots() {
-		if err := delegate.Forget(root, conf.Name, s.Call.ContainerID, ifName); err != nil {
+		if err := delegate.Forget(root, conf.Name, s.Call.ContainerID, state.IfName); err != nil {
 			s.Log.Warnf("libcni's result cache: %v", err)
+		}
+	}
+	if path := infoPath(state.CapabilityArgs); path != "" {
+		if err := devices.RemoveInfo(path); err != nil {
+			s.Log.Warnf("the device-information file: %v", err)
 		}
 	}
 }

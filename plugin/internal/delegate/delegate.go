@@ -36,7 +36,7 @@ type Call struct {
 	Args           [][2]string
 	CapabilityArgs object.Object
 	PrevResult     json.RawMessage
-	Meanwhile      func() // done once while the first plugin works; nil for nothing
+	Meanwhile      func() // done once while the first plugin works, at ADD and DEL; nil for nothing
 }
 
 // Names that this program goes by, and its predecessor's: a network of these types is us.
@@ -93,7 +93,9 @@ func (r *Runner) Add(ctx context.Context, conf *netconf.Conf, call Call) (json.R
 func (r *Runner) Del(ctx context.Context, conf *netconf.Conf, call Call) error {
 	previous := previousResult(conf, call)
 	for i := len(conf.Plugins) - 1; i >= 0; i-- {
-		if _, err := r.execute(ctx, "DEL", conf, i, call, previous); err != nil {
+		_, err := r.execute(ctx, "DEL", conf, i, call, previous)
+		call.Meanwhile = nil
+		if err != nil {
 			return cnierror.Prefix(err, "%s", describe(conf.Plugins[i].Type, "DEL"))
 		}
 	}

@@ -23,10 +23,17 @@ var ErrExists = errors.New("this sandbox and interface are attached already")
 const lockPoll = 5 * time.Millisecond
 
 // File is a journal that this call holds the lock of.
+//
+// Only Begin must be on file before the next step. Other records are held and go with it, or at
+// the end: a write on the way of a pod costs more than what a kill in between makes DEL repeat.
+//
+// A nil File is one that cannot be written and need not: it takes all records and keeps none.
 type File struct {
 	file *os.File
 	path string
 	now  func() time.Time
+	size int64  // bytes that are written
+	held []byte // records that are not
 }
 
 // Dir is the folder of journals below cniDir.
@@ -56,7 +63,8 @@ func Create(cniDir string, header Header, attachments []Attachment, now func() t
 	}
 	err = file.Truncate(0) // a call that was killed here may have left something
 	if err == nil {
-		_, err = file.Write(append(line(header), line(intents{"intents", attachments})...))
+		j.held = append(line(header), line(intents{"intents", attachments})...)
+		err = j.Flush()
 	}
 	if err == nil {
 		err = os.Link(temporary, path)
@@ -98,9 +106,10 @@ func Open(ctx context.Context, cniDir, containerID, ifName string, now func() ti
 			return nil, nil, errors.Join(err, file.Close())
 		}
 		contents := Parse(data)
-		j := &File{file: file, path: path, now: now}
+		j := &File{file: file, path: path, now: now, size: int64(len(data))}
 		if contents.Intact && contents.Torn {
-			if err := file.Truncate(int64(contents.good)); err != nil {
+			j.size = int64(contents.good)
+			if err := file.Truncate(j.size); err != nil {
 				return nil, nil, errors.Join(err, file.Close())
 			}
 		}
@@ -159,33 +168,60 @@ func Sweep(cniDir, containerID, ifName string) error {
 	return err
 }
 
-// Begin notes that a delegate is about to run.
+// Begin notes that a delegate is about to run, and writes what is held.
 func (j *File) Begin(verb string, index int) error {
-	return j.append(begun{"begun", verb, index, stamp(j.now())})
+	j.hold(begun{"begun", verb, index, j.stamp()})
+	return j.Flush()
 }
 
-// Attached notes that a delegate's ADD succeeded; device is nil for none.
-func (j *File) Attached(index int, took time.Duration, raw, device json.RawMessage) error {
-	return j.append(result{"result", "ADD", index, stamp(j.now()), took.Milliseconds(), raw, device, nil})
+// Attached holds that a delegate's ADD succeeded; device is nil for none.
+func (j *File) Attached(index int, took time.Duration, raw, device json.RawMessage) {
+	j.hold(result{"result", "ADD", index, j.stamp(), took.Milliseconds(), raw, device, nil})
 }
 
-// End notes that an ADD failed, or what became of a DEL.
-func (j *File) End(verb string, index int, took time.Duration, failed *types.Error) error {
-	return j.append(result{"result", verb, index, stamp(j.now()), took.Milliseconds(), nil, nil, failureOf(failed)})
+// End holds that an ADD failed, or what became of a DEL.
+func (j *File) End(verb string, index int, took time.Duration, failed *types.Error) {
+	j.hold(result{"result", verb, index, j.stamp(), took.Milliseconds(), nil, nil, failureOf(failed)})
 }
 
-// Quarantine notes that an attachment is given up.
-func (j *File) Quarantine(index int, reason string) error {
-	return j.append(quarantined{"quarantined", index, stamp(j.now()), reason})
+// Quarantine holds that an attachment is given up.
+func (j *File) Quarantine(index int, reason string) {
+	j.hold(quarantined{"quarantined", index, j.stamp(), reason})
 }
 
-func (j *File) append(record any) error {
-	_, err := j.file.Write(line(record))
+func (j *File) stamp() string {
+	if j == nil {
+		return ""
+	}
+	return stamp(j.now())
+}
+
+func (j *File) hold(record any) {
+	if j != nil {
+		j.held = append(j.held, line(record)...)
+	}
+}
+
+// Flush writes the records that are held. Where only a part could be written it is cut away: a
+// record behind it would make of a torn line a damaged one.
+func (j *File) Flush() error {
+	if j == nil || len(j.held) == 0 {
+		return nil
+	}
+	written, err := j.file.Write(j.held)
+	j.held = nil
+	if err != nil && written > 0 {
+		return errors.Join(err, j.file.Truncate(j.size))
+	}
+	j.size += int64(written)
 	return err
 }
 
-// Remove deletes the file, then lets go of the lock.
+// Remove deletes the file with what is held, then lets go of the lock.
 func (j *File) Remove() error {
+	if j == nil {
+		return nil
+	}
 	return errors.Join(os.Remove(j.path), j.file.Close())
 }
 
@@ -199,5 +235,10 @@ func (j *File) SetAside(cniDir string) error {
 	return errors.Join(err, j.file.Close())
 }
 
-// Close lets go of the lock and leaves the file.
-func (j *File) Close() error { return j.file.Close() }
+// Close writes what is held, lets go of the lock and leaves the file.
+func (j *File) Close() error {
+	if j == nil {
+		return nil
+	}
+	return errors.Join(j.Flush(), j.file.Close())
+}

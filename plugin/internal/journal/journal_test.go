@@ -84,10 +84,12 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{written.Sync(), written.Begin("ADD", 0), written.Attached(0, time.Millisecond, json.RawMessage(`{"cniVersion":"1.0.0"}`), nil), written.Close()} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(written.Sync(), written.Begin("ADD", 0)); err != nil {
+		t.Fatal(err)
+	}
+	written.Attached(0, time.Millisecond, json.RawMessage(`{"cniVersion":"1.0.0"}`), nil)
+	if err := written.Close(); err != nil {
+		t.Fatal(err)
 	}
 	again, contents, err := Open(context.Background(), dir, "c1", "eth0", clock)
 	if err != nil {
