@@ -1,6 +1,10 @@
 // The meta-plugin of Mooring: a CNI plugin that attaches a pod to its default network and to
 // every further network that it asks for, by running other CNI plugins.
 //
+// It is built twice: whole, and, with the tag "handover", without what asks the API server and
+// the kubelet; the latter becomes the former when something must be asked (asking.go and
+// handing_over.go).
+//
 // Reading order: main, the verbs, what a call works with, how its end is told.
 package main
 
@@ -13,7 +17,6 @@ import (
 
 	cniversion "github.com/containernetworking/cni/pkg/version"
 
-	"mooring.dev/mooring/plugin/internal/apiserver"
 	"mooring.dev/mooring/plugin/internal/attach"
 	"mooring.dev/mooring/plugin/internal/call"
 	"mooring.dev/mooring/plugin/internal/cnierror"
@@ -103,10 +106,7 @@ func newSession(c *call.Call, configuration *conf.Conf) session {
 		Runner: &delegate.Runner{Path: configuration.Path(c.Path), Timeout: configuration.DelegateTimeout, Stderr: c.Stderr},
 		Finder: &networks.Finder{CNIDir: configuration.CNIDir, ConfDir: configuration.ConfDir, Warn: log.Warnf},
 	}
-	if configuration.Kubeconfig != "" {
-		made.API = &apiserver.Client{Kubeconfig: configuration.Kubeconfig}
-		made.Finder.Remote = made.API
-	}
+	connect(made)
 	return session{made}
 }
 

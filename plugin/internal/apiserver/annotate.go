@@ -3,7 +3,6 @@ package apiserver
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,15 +10,13 @@ import (
 
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/object"
+	"mooring.dev/mooring/plugin/internal/podinfo"
 )
 
 const (
 	annotateTimeout = 2 * time.Second
 	conflictPause   = 50 * time.Millisecond
 )
-
-// ErrOtherPod says that the pod of this name is not the one that is meant.
-var ErrOtherPod = errors.New("the API server's pod of this name is another one")
 
 // The kubelet, and so the runtime, knows a static pod by the hash of its file; the pod that
 // mirrors it at the API server has a UID of its own and tells the hash.
@@ -60,7 +57,7 @@ func (c *Client) annotateByPatch(limited context.Context, pod journal.Pod, key, 
 		case err == nil:
 			return nil
 		case isStatus(err, http.StatusNotFound):
-			return ErrNoPod
+			return podinfo.ErrNoPod
 		case !isStatus(err, http.StatusConflict) && !isStatus(err, http.StatusUnprocessableEntity):
 			if conflict != nil && limited.Err() != nil {
 				return conflict
@@ -71,13 +68,13 @@ func (c *Client) annotateByPatch(limited context.Context, pod journal.Pod, key, 
 		found, lookErr := c.pod(limited, pod.Namespace, pod.Name)
 		switch {
 		case isStatus(lookErr, http.StatusNotFound):
-			return ErrNoPod
+			return podinfo.ErrNoPod
 		case lookErr != nil:
 			return fmt.Errorf("%w; asked for the pod: %v", err, lookErr)
 		case uid != "" && found.UID != uid && mirrors(found, pod.UID):
 			uid = found.UID
 		case uid != "" && found.UID != uid:
-			return ErrOtherPod
+			return podinfo.ErrOtherPod
 		case !isStatus(err, http.StatusConflict):
 			return err
 		default:
@@ -103,7 +100,7 @@ func (c *Client) annotateByReplacing(limited context.Context, pod journal.Pod, k
 		}
 		switch {
 		case isStatus(err, http.StatusNotFound):
-			return ErrNoPod
+			return podinfo.ErrNoPod
 		case err == nil || !isStatus(err, http.StatusConflict):
 			return err
 		}
@@ -119,13 +116,13 @@ func (c *Client) replaceAnnotated(ctx context.Context, whole object.Object, pod 
 	if err != nil {
 		return fmt.Errorf("the pod's metadata: %w", err)
 	}
-	var found Pod
+	var found podinfo.Pod
 	if err := json.Unmarshal(whole["metadata"], &found); err != nil {
 		return fmt.Errorf("the pod's metadata: %w", err)
 	}
 	switch {
 	case pod.UID != "" && found.UID != pod.UID && !mirrors(&found, pod.UID):
-		return ErrOtherPod
+		return podinfo.ErrOtherPod
 	case found.Annotations[key] == value:
 		return nil
 	case found.Annotations == nil:
@@ -149,7 +146,7 @@ func pause(limited context.Context) bool {
 }
 
 // mirrors says whether this is the mirror of the static pod that the runtime knows by uid.
-func mirrors(pod *Pod, uid string) bool {
+func mirrors(pod *podinfo.Pod, uid string) bool {
 	_, mirror := pod.Annotations[mirrorAnnotation]
 	return mirror && pod.Annotations[hashAnnotation] == uid
 }

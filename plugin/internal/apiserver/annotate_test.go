@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/podinfo"
 )
 
 // pods is a server with one pod, "ns/web"; conflicts is how often it answers 409 first, and
@@ -61,11 +62,11 @@ func TestAnAnnotationIsWrittenToThePodThatIsMeantAndToNoOther(t *testing.T) {
 	}{
 		"the same":                      {server: "u", ours: "u", requests: 1},
 		"no UID known":                  {server: "u", requests: 1},
-		"gone":                          {ours: "u", want: ErrNoPod, requests: 1},
-		"another":                       {server: "v", ours: "u", want: ErrOtherPod, requests: 2},
+		"gone":                          {ours: "u", want: podinfo.ErrNoPod, requests: 1},
+		"another":                       {server: "v", ours: "u", want: podinfo.ErrOtherPod, requests: 2},
 		"the mirror of this static pod": {server: "v", ours: "hash", annotations: mirror, requests: 3},
-		"the mirror of another":         {server: "v", ours: "old", annotations: mirror, want: ErrOtherPod, requests: 2},
-		"a pod that only tells the hash of a file": {server: "v", ours: "hash", annotations: map[string]string{hashAnnotation: "hash"}, want: ErrOtherPod, requests: 2},
+		"the mirror of another":         {server: "v", ours: "old", annotations: mirror, want: podinfo.ErrOtherPod, requests: 2},
+		"a pod that only tells the hash of a file": {server: "v", ours: "hash", annotations: map[string]string{hashAnnotation: "hash"}, want: podinfo.ErrOtherPod, requests: 2},
 		"a conflict": {server: "u", ours: "u", conflicts: 2, requests: 5},
 	} {
 		handler, asked := pods(t, test.server, test.annotations, test.conflicts)
@@ -126,7 +127,7 @@ func TestWhoMayNotPatchReadsAndReplacesAndHarmsNothing(t *testing.T) {
 		t.Errorf("%v after %v", err, asked)
 	}
 	pod.UID = "other"
-	if err := c.Annotate(context.Background(), pod, "key", "new"); !errors.Is(err, ErrOtherPod) || stored != want {
+	if err := c.Annotate(context.Background(), pod, "key", "new"); !errors.Is(err, podinfo.ErrOtherPod) || stored != want {
 		t.Errorf("%v, stored %s", err, stored)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/networks"
 	"mooring.dev/mooring/plugin/internal/object"
+	"mooring.dev/mooring/plugin/internal/podinfo"
 )
 
 const (
@@ -26,23 +27,12 @@ const (
 	userAgent      = "mooring-plugin"
 )
 
-// ErrNoPod says that the API server knows no such pod.
-var ErrNoPod = errors.New("the API server knows no such pod")
-
 // Client asks the API server. It holds a path until something is asked.
 type Client struct {
 	Kubeconfig string
 	Patience   time.Duration // how long an answer is waited for in all; 0 means the usual
 	access     *access
 	http       *http.Client
-}
-
-// Pod is what we want to know of one.
-type Pod struct {
-	Namespace   string            `json:"namespace"`
-	Name        string            `json:"name"`
-	UID         string            `json:"uid"`
-	Annotations map[string]string `json:"annotations"`
 }
 
 // statusError is an answer that is no success.
@@ -54,19 +44,19 @@ type statusError struct {
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
 
 // Pod waits, within bounds, for a pod to be there: the watch of the kubelet may be ahead of
-// the server that answers us. ErrNoPod where it does not appear.
-func (c *Client) Pod(ctx context.Context, namespace, name string) (*Pod, error) {
+// the server that answers us. podinfo.ErrNoPod where it does not appear.
+func (c *Client) Pod(ctx context.Context, namespace, name string) (*podinfo.Pod, error) {
 	pod, err := c.pod(ctx, namespace, name, http.StatusNotFound)
 	if isStatus(err, http.StatusNotFound) {
-		return nil, ErrNoPod
+		return nil, podinfo.ErrNoPod
 	}
 	return pod, err
 }
 
 // pod asks for a pod, again where these codes are answered.
-func (c *Client) pod(ctx context.Context, namespace, name string, again ...int) (*Pod, error) {
+func (c *Client) pod(ctx context.Context, namespace, name string, again ...int) (*podinfo.Pod, error) {
 	var pod struct {
-		Metadata Pod `json:"metadata"`
+		Metadata podinfo.Pod `json:"metadata"`
 	}
 	err := c.patiently(ctx, func(ctx context.Context) error {
 		return c.do(ctx, http.MethodGet, podPath(namespace, name), nil, "", nil, &pod)

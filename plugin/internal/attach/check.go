@@ -78,8 +78,12 @@ func (s *Session) checkDefault(ctx context.Context) error {
 	return nil
 }
 
-// statusTime is how long STATUS may take in all: runtimes hold a lock meanwhile.
-const statusTime = 900 * time.Millisecond
+// statusTime is how long STATUS may take in all: runtimes hold a lock meanwhile. StatusPatience
+// is the API server's part of it.
+const (
+	statusTime     = 900 * time.Millisecond
+	StatusPatience = statusTime / 3
+)
 
 // Status fails only for the default network: kubelets make a node NotReady of it.
 func (s *Session) Status(ctx context.Context) error {
@@ -89,9 +93,6 @@ func (s *Session) Status(ctx context.Context) error {
 		if _, err := os.Stat(file); err != nil {
 			return cnierror.New(cnierror.NotAvailable, "the default network is not ready: readinessindicatorfile %s is absent", file)
 		}
-	}
-	if s.API != nil {
-		s.API.Patience = statusTime / 3
 	}
 	conf, err := s.defaultConf(limited)
 	if err != nil {

@@ -23,7 +23,7 @@ func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journa
 	if len(wanted) == 0 {
 		return nil
 	}
-	allocated, err := devices.FromKubelet(ctx, pod.Namespace, pod.Name, pod.UID)
+	allocated, err := s.Devices(ctx, pod.Namespace, pod.Name, pod.UID)
 	if err != nil {
 		return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
-	"mooring.dev/mooring/plugin/internal/apiserver"
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
@@ -48,7 +47,7 @@ func (s *Session) annotations(ctx context.Context, identity *podinfo.Identity) (
 
 // sameUID refuses another pod of the same name. A static pod's sandbox carries the hash of
 // its manifest where the API server's copy has a UID.
-func sameUID(uid string, pod *apiserver.Pod) error {
+func sameUID(uid string, pod *podinfo.Pod) error {
 	source := pod.Annotations["kubernetes.io/config.source"]
 	_, mirrored := pod.Annotations["kubernetes.io/config.mirror"]
 	if uid == "" || pod.UID == "" || uid == pod.UID || mirrored || (source != "" && source != "api") {

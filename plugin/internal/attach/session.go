@@ -6,18 +6,36 @@
 package attach
 
 import (
+	"context"
 	"time"
 
-	"mooring.dev/mooring/plugin/internal/apiserver"
 	"mooring.dev/mooring/plugin/internal/call"
 	"mooring.dev/mooring/plugin/internal/conf"
 	"mooring.dev/mooring/plugin/internal/delegate"
+	"mooring.dev/mooring/plugin/internal/devices"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/logging"
 	"mooring.dev/mooring/plugin/internal/networks"
+	"mooring.dev/mooring/plugin/internal/podinfo"
 )
 
 const multusCNIDir = conf.MultusCNIDir
+
+// API is what may be asked of the API server. Nothing is asked between the first delegate's
+// start and the last one's end.
+type API interface {
+	networks.Remote
+	devices.Getter
+
+	// Pod reads a pod; podinfo.ErrNoPod where there is none.
+	Pod(ctx context.Context, namespace, name string) (*podinfo.Pod, error)
+
+	// Annotate sets one annotation; podinfo.ErrNoPod, podinfo.ErrOtherPod.
+	Annotate(ctx context.Context, pod journal.Pod, key, value string) error
+
+	// Warn records a Warning event on a pod.
+	Warn(ctx context.Context, pod journal.Pod, reason, message string, now time.Time) error
+}
 
 // Session is one call with everything that it works with.
 type Session struct {
@@ -26,8 +44,11 @@ type Session struct {
 	Log    *logging.Logger
 	Runner *delegate.Runner
 	Finder *networks.Finder
-	API    *apiserver.Client // nil where the conf names no kubeconfig
+	API    API // nil where the conf names no kubeconfig
 	Now    func() time.Time
+
+	// Devices returns what the kubelet gave a pod.
+	Devices func(ctx context.Context, namespace, name, uid string) (devices.Allocated, error)
 
 	pod    journal.Pod
 	failed string // the network whose delegate failed

@@ -8,9 +8,9 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
-	"mooring.dev/mooring/plugin/internal/apiserver"
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/podinfo"
 	"mooring.dev/mooring/plugin/internal/status"
 )
 
@@ -40,7 +40,7 @@ func (w *work) tellStatus(ctx context.Context) error {
 	text, leftOut := status.Text(attached, status.MostBytes)
 	err := w.API.Annotate(ctx, w.pod, status.Annotation, text)
 	switch {
-	case errors.Is(err, apiserver.ErrNoPod), errors.Is(err, apiserver.ErrOtherPod):
+	case errors.Is(err, podinfo.ErrNoPod), errors.Is(err, podinfo.ErrOtherPod):
 		w.Log.Warnf("the network-status is not written: %v", err)
 		return nil
 	case err != nil && w.Conf.Status == conf.StatusRequired:

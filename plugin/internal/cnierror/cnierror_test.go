@@ -3,6 +3,8 @@ package cnierror
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -37,4 +39,19 @@ func TestThePhrasesThatRuntimesTakeForSuccessAreReplaced(t *testing.T) {
 	if got.Code != 3 || got.Msg != "pod missing: stat /x: file is missing" || got.Details != "missing, file is missing" {
 		t.Errorf("got %+v", got)
 	}
+}
+
+func FuzzNoPhraseThatRuntimesTakeForSuccessIsLeft(f *testing.F) {
+	notFound, noSuchFile := regexp.MustCompile(`(?i)not\s+found`), regexp.MustCompile(`(?i)no such file or directory`)
+	for _, text := range []string{"", "not", "notnot\t\nFOUND found", "no no such file or directory", "nonot found such", "not found"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := Plain(types.NewError(3, text, "")).Msg
+		want := noSuchFile.ReplaceAllString(notFound.ReplaceAllString(text, "missing"), "file is missing")
+		ascii := !strings.ContainsFunc(text, func(r rune) bool { return r > 127 }) // a Kelvin sign is a k to the expressions
+		if ascii && got != want {
+			t.Errorf("%q became %q, not %q", text, got, want)
+		}
+	})
 }

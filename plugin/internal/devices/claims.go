@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 )
 
 // Attributes by which a driver tells that a device of it is for networks.
@@ -11,6 +12,18 @@ const (
 	idAttribute       = "k8s.cni.cncf.io/deviceID"
 	resourceAttribute = "k8s.cni.cncf.io/resourceName"
 )
+
+// Allocated is the ids of a pod's devices by resource.
+type Allocated map[string][]string
+
+// Add adds ids that are not there yet.
+func (a Allocated) Add(resource string, ids ...string) {
+	for _, id := range ids {
+		if !slices.Contains(a[resource], id) {
+			a[resource] = append(a[resource], id)
+		}
+	}
+}
 
 // Getter reads one object, or a list, from the API server.
 type Getter interface {
@@ -128,7 +141,7 @@ func (c *claims) ordinary(ctx context.Context, name string) error {
 			return err
 		}
 		if id != "" && resource != "" {
-			c.found.add(resource, id)
+			c.found.Add(resource, id)
 		}
 	}
 	return nil
@@ -160,7 +173,7 @@ func (c *claims) extended(ctx context.Context) error {
 			if resource != mapping.ResourceName {
 				return fmt.Errorf("resource claim %s/%s: device %s says that it is of resource %q, the pod's status says %q", c.namespace, status.ResourceClaimName, result.Device, resource, mapping.ResourceName)
 			}
-			c.found.add(resource, id)
+			c.found.Add(resource, id)
 		}
 	}
 	return nil

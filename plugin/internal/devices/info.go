@@ -1,6 +1,6 @@
-// Package devices finds the devices that a pod was given and the files that describe them.
+// Package devices knows what a pod was given by claims, and keeps the files that describe devices.
 //
-// It looks at the kubelet only when a network of the pod names a resource.
+// What the kubelet gave is package kubelet's.
 package devices
 
 import (

@@ -1,8 +1,10 @@
-// Package podinfo says whose sandbox a call is about, and what the runtime told of the pod.
+// Package podinfo says whose sandbox a call is about, and what the runtime or the API server told
+// of the pod.
 package podinfo
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,6 +17,20 @@ import (
 
 // AnnotationsKey is where a runtime hands over all annotations of the pod.
 const AnnotationsKey = "io.kubernetes.cri.pod-annotations"
+
+// What the API server may say of the pod that a call is about.
+var (
+	ErrNoPod    = errors.New("the API server knows no such pod")
+	ErrOtherPod = errors.New("the API server's pod of this name is another one")
+)
+
+// Pod is what the API server has of one, as far as it matters.
+type Pod struct {
+	Namespace   string            `json:"namespace"`
+	Name        string            `json:"name"`
+	UID         string            `json:"uid"`
+	Annotations map[string]string `json:"annotations"`
+}
 
 // Identity is what CNI_ARGS says.
 type Identity struct {

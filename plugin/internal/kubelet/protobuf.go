@@ -1,8 +1,10 @@
-package devices
+package kubelet
 
 import (
 	"encoding/binary"
 	"errors"
+
+	"mooring.dev/mooring/plugin/internal/devices"
 )
 
 var errWire = errors.New("the kubelet's answer is no protocol buffer")
@@ -57,8 +59,8 @@ const (
 )
 
 // devicesOf reads a ListPodResourcesResponse for one pod.
-func devicesOf(response []byte, namespace, name string) (Allocated, error) {
-	found := Allocated{}
+func devicesOf(response []byte, namespace, name string) (devices.Allocated, error) {
+	found := devices.Allocated{}
 	err := fields(response, func(number uint64, pod []byte) error {
 		if number != listPods {
 			return nil
@@ -80,7 +82,7 @@ func devicesOf(response []byte, namespace, name string) (Allocated, error) {
 			return err
 		}
 		for _, container := range containers {
-			if err := found.container(container); err != nil {
+			if err := addContainer(found, container); err != nil {
 				return err
 			}
 		}
@@ -89,7 +91,7 @@ func devicesOf(response []byte, namespace, name string) (Allocated, error) {
 	return found, err
 }
 
-func (a Allocated) container(container []byte) error {
+func addContainer(found devices.Allocated, container []byte) error {
 	return fields(container, func(number uint64, device []byte) error {
 		if number != containerDevice {
 			return nil
@@ -105,7 +107,7 @@ func (a Allocated) container(container []byte) error {
 			}
 			return nil
 		})
-		a.add(resource, ids...)
+		found.Add(resource, ids...)
 		return err
 	})
 }

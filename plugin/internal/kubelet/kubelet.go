@@ -1,4 +1,6 @@
-package devices
+// Package kubelet asks the node's kubelet which devices a pod was given: at its pod-resources
+// socket, or in its checkpoint where there is no socket. It asks for nothing else.
+package kubelet
 
 import (
 	"bytes"
@@ -11,8 +13,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"time"
+
+	"mooring.dev/mooring/plugin/internal/devices"
 )
 
 // Where the kubelet tells which devices it gave to whom.
@@ -25,19 +28,8 @@ const (
 	frameHeader    = 5
 )
 
-// Allocated is the ids of a pod's devices by resource.
-type Allocated map[string][]string
-
-func (a Allocated) add(resource string, ids ...string) {
-	for _, id := range ids {
-		if !slices.Contains(a[resource], id) {
-			a[resource] = append(a[resource], id)
-		}
-	}
-}
-
-// FromKubelet asks the pod-resources socket, or reads the checkpoint where there is none.
-func FromKubelet(ctx context.Context, namespace, name, uid string) (Allocated, error) {
+// Devices returns the ids of a pod's devices by resource.
+func Devices(ctx context.Context, namespace, name, uid string) (devices.Allocated, error) {
 	if _, err := os.Stat(socketPath); err == nil {
 		return fromSocket(ctx, namespace, name)
 	}
@@ -53,7 +45,7 @@ func FromKubelet(ctx context.Context, namespace, name, uid string) (Allocated, e
 
 // fromSocket makes one gRPC call over HTTP/2, which the standard library speaks: a gRPC
 // library would cost every pod its start-up time.
-func fromSocket(ctx context.Context, namespace, name string) (Allocated, error) {
+func fromSocket(ctx context.Context, namespace, name string) (devices.Allocated, error) {
 	ctx, cancel := context.WithTimeout(ctx, kubeletTime)
 	defer cancel()
 	protocols := new(http.Protocols)
@@ -101,12 +93,12 @@ type checkpoint struct {
 	}
 }
 
-func fromCheckpoint(data []byte, uid string) (Allocated, error) {
+func fromCheckpoint(data []byte, uid string) (devices.Allocated, error) {
 	var parsed checkpoint
 	if err := json.Unmarshal(data, &parsed); err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpointPath, err)
 	}
-	found := Allocated{}
+	found := devices.Allocated{}
 	for _, entry := range parsed.Data.PodDeviceEntries {
 		if entry.PodUID != uid {
 			continue
@@ -117,9 +109,9 @@ func fromCheckpoint(data []byte, uid string) (Allocated, error) {
 			return nil, fmt.Errorf("%s: the devices of %s are of no known form", checkpointPath, entry.ResourceName)
 		}
 		for _, ids := range byNode {
-			found.add(entry.ResourceName, ids...)
+			found.Add(entry.ResourceName, ids...)
 		}
-		found.add(entry.ResourceName, plain...)
+		found.Add(entry.ResourceName, plain...)
 	}
 	return found, nil
 }
