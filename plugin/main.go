@@ -73,7 +73,7 @@ func serve(c *call.Call) error {
 		return cniversion.All.Encode(c.Stdout)
 	}
 	started := time.Now()
-	configuration, err := conf.Parse(c.Stdin)
+	configuration, err := conf.Parse(c.Conf)
 	session := newSession(c, configuration)
 	switch {
 	case err != nil && c.Verb == "DEL":

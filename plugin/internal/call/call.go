@@ -32,6 +32,7 @@ type Call struct {
 	Args        string
 	Path        string
 	Stdin       []byte
+	Conf        object.Object // what is on stdin
 	CNIVersion  string
 	Stdout      io.Writer
 	Stderr      io.Writer
@@ -104,33 +105,34 @@ func (c *Call) environment(getenv func(string) string) error {
 }
 
 func (c *Call) checkVersion(first string) error {
-	var head struct {
-		CNIVersion string `json:"cniVersion"`
-		Name       string `json:"name"`
+	raw, err := object.Parse(c.Stdin)
+	if err != nil {
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: %v", err)
 	}
-	if err := json.Unmarshal(c.Stdin, &head); err != nil {
-		if kind := object.Kind(c.Stdin); json.Valid(c.Stdin) && kind != "an object" {
-			return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: expected an object, found %s", kind)
-		} else if json.Valid(c.Stdin) {
-			return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name and $.cniVersion: expected strings")
-		}
-		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: %v", object.Syntax(c.Stdin))
+	c.Conf = raw
+	stated, err := object.String(raw.Find("cniVersion"))
+	if err != nil {
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.cniVersion: %v", err)
 	}
-	c.CNIVersion = head.CNIVersion
-	if c.CNIVersion == "" {
+	name, err := object.String(raw.Find("name"))
+	if err != nil {
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name: %v", err)
+	}
+	c.CNIVersion = stated
+	if stated == "" {
 		c.CNIVersion = "0.1.0"
 	}
 	if !delegate.Supported(c.CNIVersion) {
-		return cnierror.New(types.ErrIncompatibleCNIVersion, "cniVersion %q is not one of %s", head.CNIVersion, strings.Join(version.All.SupportedVersions(), ", "))
+		return cnierror.New(types.ErrIncompatibleCNIVersion, "cniVersion %q is not one of %s", stated, strings.Join(version.All.SupportedVersions(), ", "))
 	}
 	if !delegate.AtLeast(c.CNIVersion, first) {
 		return cnierror.New(types.ErrIncompatibleCNIVersion, "cniVersion %s knows no %s; it came with %s", c.CNIVersion, c.Verb, first)
 	}
 	switch {
-	case head.Name == "":
+	case name == "":
 		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name: missing: the network's name")
-	case !names.IsCNI(head.Name):
-		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name: %q may hold only letters, digits, '.', '_' and '-', a letter or digit first", head.Name)
+	case !names.IsCNI(name):
+		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.name: %q may hold only letters, digits, '.', '_' and '-', a letter or digit first", name)
 	}
 	return nil
 }

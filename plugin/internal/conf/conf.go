@@ -5,7 +5,6 @@
 package conf
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,11 +23,8 @@ import (
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
-// Limits of what is read: beyond them a configuration is an attack or an accident.
-const (
-	MaxBytes = 16 << 20
-	maxDepth = 9_999
-)
+// MaxBytes is how much is read: what is longer is an attack or an accident.
+const MaxBytes = 16 << 20
 
 // Folders that hold where the configuration says nothing.
 const (
@@ -78,9 +74,9 @@ const (
 	StatusRequired
 )
 
-// Parse reads a configuration. The error is code 7 and names every problem; Conf is usable
+// Parse reads what is on stdin. The error is code 7 and names every problem; Conf is usable
 // as far as it could be read even then, which is what DEL needs.
-func Parse(data []byte) (*Conf, error) {
+func Parse(raw object.Object) (*Conf, error) {
 	c := &Conf{
 		ConfDir: defaultConfDir, CNIDir: defaultCNIDir, BinDir: defaultBinDir,
 		SystemNamespaces: []string{"kube-system"}, MultusNamespace: defaultNamespace,
@@ -89,13 +85,6 @@ func Parse(data []byte) (*Conf, error) {
 	}
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "multus") {
 		c.CNIDir, c.Status = MultusCNIDir, StatusTried // nobody installs an agent by that name
-	}
-	if depth(data) > maxDepth {
-		return c, cnierror.New(types.ErrInvalidNetworkConfig, "configuration: nested more than %d deep", maxDepth)
-	}
-	raw, err := object.Parse(data)
-	if err != nil {
-		return c, cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: %v", err)
 	}
 	r := &reader{raw: raw}
 	c.read(r)
@@ -134,7 +123,10 @@ func (c *Conf) read(r *reader) {
 		return nil
 	})
 	r.value("retryDeleteOnError", "a boolean", new(bool)) // what it asks for is always so
-	r.value("capabilities", "an object of booleans", new(map[string]bool))
+	r.with("capabilities", func(value json.RawMessage) error {
+		_, err := object.Flags(value)
+		return err
+	})
 	r.value("cni.dev/valid-attachments", "an array of {containerID, ifname}", &c.ValidAttachments)
 	if c.ValidAttachments == nil {
 		r.value("cni.dev/attachments", "an array of {containerID, ifname}", &c.ValidAttachments)
@@ -158,9 +150,13 @@ func (c *Conf) read(r *reader) {
 		}
 		return nil
 	})
-	r.with("runtimeConfig", func(value json.RawMessage) (err error) {
-		c.RuntimeConfig, err = object.Parse(value)
-		return err
+	r.with("runtimeConfig", func(value json.RawMessage) error {
+		given, is := object.Members(value)
+		if !is {
+			return fmt.Errorf("expected an object, found %s", object.Kind(value))
+		}
+		c.RuntimeConfig = given
+		return nil
 	})
 	r.with("prevResult", func(value json.RawMessage) error { return validResult(value, c.CNIVersion) })
 	c.Log.Read(func(key, expected string, into any) { r.value(key, expected, into) })
@@ -174,13 +170,13 @@ func (c *Conf) readDelegates(r *reader) {
 	if c.ClusterNetwork != "" {
 		return
 	}
-	value := r.find("delegates")
+	value := r.raw.Find("delegates")
 	if value == nil {
 		r.report("", errors.New("neither delegates nor clusterNetwork: there is no default network"))
 		return
 	}
-	var items []json.RawMessage
-	if json.Unmarshal(value, &items) != nil {
+	items, are := object.Items(value)
+	if !are {
 		r.report(".delegates", fmt.Errorf("expected an array, found %s", object.Kind(value)))
 		return
 	}
@@ -188,7 +184,13 @@ func (c *Conf) readDelegates(r *reader) {
 		r.report(".delegates", errors.New("the list is empty: there is no default network"))
 	}
 	for i, item := range items {
-		delegate, err := netconf.Parse(item, fmt.Sprintf("$.delegates[%d]", i))
+		path := fmt.Sprintf("$.delegates[%d]", i)
+		members, is := object.Members(item)
+		if !is {
+			r.problems = append(r.problems, netconf.Problem{Path: path, Text: "expected an object, found " + object.Kind(item)})
+			continue
+		}
+		delegate, err := netconf.FromObject(members, path)
 		if err != nil {
 			r.problems = append(r.problems, err)
 			continue
@@ -208,26 +210,6 @@ func validResult(value json.RawMessage, cniVersion string) error {
 	return version.ParsePrevResult(previous)
 }
 
-// depth is how deep arrays and objects are nested, counted without recursion.
-func depth(data []byte) int {
-	deepest, now, quoted := 0, 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			now++
-			deepest = max(deepest, now)
-		case c == '}' || c == ']':
-			now--
-		}
-	}
-	return deepest
-}
-
 // Path is the folders to look delegates up in: binDir, then those of CNI_PATH.
 func (c *Conf) Path(cniPath string) []string {
 	folders := []string{c.BinDir}
@@ -238,6 +220,3 @@ func (c *Conf) Path(cniPath string) []string {
 	}
 	return folders
 }
-
-// JSON null stands for an absent key.
-func absent(value json.RawMessage) bool { return value == nil || bytes.Equal(value, []byte("null")) }

@@ -7,12 +7,23 @@ import (
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"mooring.dev/mooring/plugin/internal/object"
 )
+
+func parse(t *testing.T, text string) (*Conf, error) {
+	t.Helper()
+	raw, err := object.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Parse(raw)
+}
 
 const minimal = `{"cniVersion":"1.0.0","name":"n","type":"mooring","delegates":[{"name":"a","type":"x"}]`
 
 func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
-	got, err := Parse([]byte(minimal + "}"))
+	got, err := parse(t, minimal+"}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,14 +39,14 @@ func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
 }
 
 func TestKeysAreFoundInAnyCaseAndNullIsAbsent(t *testing.T) {
-	got, err := Parse([]byte(minimal + `,"readinessIndicatorFile":"/run/ready","NamespaceIsolation":true,"binDir":null}`))
+	got, err := parse(t, minimal+`,"readinessIndicatorFile":"/run/ready","NamespaceIsolation":true,"binDir":null}`)
 	if err != nil || got.ReadinessIndicatorFile != "/run/ready" || !got.NamespaceIsolation || got.BinDir != "/opt/cni/bin" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
 func TestEveryProblemIsToldAtOnceWithItsPath(t *testing.T) {
-	_, err := Parse([]byte(`{"name":"n","binDir":5,"cniDir":"relative","delegateTimeout":-1,"keepClusterRoutes":["x"],"delegates":[{"name":"a","plugins":[]},{"type":"../x"}]}`))
+	_, err := parse(t, `{"name":"n","binDir":5,"cniDir":"relative","delegateTimeout":-1,"keepClusterRoutes":["x"],"delegates":[{"name":"a","plugins":[]},{"type":"../x"}]}`)
 	var known *types.Error
 	if !errors.As(err, &known) || known.Code != types.ErrInvalidNetworkConfig {
 		t.Fatalf("got %v", err)
@@ -54,17 +65,9 @@ func TestEveryProblemIsToldAtOnceWithItsPath(t *testing.T) {
 }
 
 func TestWhatCanBeReadOfABrokenConfigurationIsThereForDEL(t *testing.T) {
-	got, err := Parse([]byte(`{"name":"n","cniDir":"/elsewhere","delegates":5}`))
+	got, err := parse(t, `{"name":"n","cniDir":"/elsewhere","delegates":5}`)
 	if err == nil || got.CNIDir != "/elsewhere" {
 		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-func TestDepthIsCountedOutsideOfStrings(t *testing.T) {
-	for text, want := range map[string]int{`{"a":"[[[\"[","b":[[]]}`: 3, `"["`: 0, "": 0} {
-		if got := depth([]byte(text)); got != want {
-			t.Errorf("%s: %d, want %d", text, got, want)
-		}
 	}
 }
 
@@ -77,7 +80,11 @@ func FuzzAConfigurationIsReadOrRefused(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := Parse(data)
+		raw, err := object.Parse(data)
+		if err != nil {
+			return
+		}
+		got, err := Parse(raw)
 		if got == nil {
 			t.Fatal("nothing is there for DEL")
 		}
@@ -103,12 +110,12 @@ func TestTheStatusIsTheAgentsUnlessThereIsNoneOrTheKeySaysOtherwise(t *testing.T
 		{"/opt/cni/bin/multus", `,"statusBeforeStart":false`, StatusByAgent},
 	} {
 		os.Args[0] = test.program
-		got, err := Parse([]byte(minimal + test.key + "}"))
+		got, err := parse(t, minimal+test.key+"}")
 		if err != nil || got.Status != test.want {
 			t.Errorf("%s %s: %v, %v", test.program, test.key, got.Status, err)
 		}
 	}
-	if _, err := Parse([]byte(minimal + `,"statusBeforeStart":"yes"}`)); err == nil || !strings.Contains(err.Error(), "$.statusBeforeStart: expected a boolean") {
+	if _, err := parse(t, minimal+`,"statusBeforeStart":"yes"}`); err == nil || !strings.Contains(err.Error(), "$.statusBeforeStart: expected a boolean") {
 		t.Error(err)
 	}
 }

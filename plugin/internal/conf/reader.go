@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"mooring.dev/mooring/plugin/internal/object"
@@ -21,24 +20,8 @@ func (r *reader) report(path string, err error) {
 	r.problems = append(r.problems, fmt.Errorf("$%s: %w", path, err))
 }
 
-// find returns the value under a key, in any case where the exact one is absent.
-func (r *reader) find(key string) json.RawMessage {
-	if value, present := r.raw[key]; present {
-		if absent(value) {
-			return nil
-		}
-		return value
-	}
-	for _, candidate := range r.raw.Keys() {
-		if strings.EqualFold(candidate, key) && !absent(r.raw[candidate]) {
-			return r.raw[candidate]
-		}
-	}
-	return nil
-}
-
 func (r *reader) with(key string, take func(json.RawMessage) error) {
-	if value := r.find(key); value != nil {
+	if value := r.raw.Find(key); value != nil {
 		if err := take(value); err != nil {
 			r.report("."+key, err)
 		}
@@ -54,19 +37,23 @@ func (r *reader) value(key, expected string, into any) {
 	})
 }
 
-func (r *reader) text(key string, into *string) { r.value(key, "a string", into) }
+func (r *reader) text(key string, into *string) {
+	r.with(key, func(value json.RawMessage) (err error) {
+		*into, err = object.String(value)
+		return err
+	})
+}
 
 // folder reads a path; empty means the default.
 func (r *reader) folder(key string, into *string) {
 	r.with(key, func(value json.RawMessage) error {
-		var path string
-		if json.Unmarshal(value, &path) != nil {
-			return fmt.Errorf("expected a string, found %s", object.Kind(value))
-		}
-		if path == "" {
+		path, err := object.String(value)
+		switch {
+		case err != nil:
+			return err
+		case path == "":
 			return nil
-		}
-		if !filepath.IsAbs(path) {
+		case !filepath.IsAbs(path):
 			return fmt.Errorf("%q is not an absolute path", path)
 		}
 		*into = filepath.Clean(path)

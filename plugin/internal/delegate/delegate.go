@@ -194,9 +194,16 @@ func previousResult(conf *netconf.Conf, call Call) json.RawMessage {
 // Convert brings a result into another version of the specification; one that is in it
 // already keeps its bytes.
 func Convert(result json.RawMessage, cniVersion string) (json.RawMessage, error) {
-	stated, err := create.DecodeVersion(result)
+	members, err := object.Parse(result)
 	if err != nil {
 		return nil, err
+	}
+	stated, err := members.String("cniVersion")
+	if err != nil {
+		return nil, err
+	}
+	if stated == "" {
+		stated = "0.1.0"
 	}
 	if stated == cniVersion {
 		return result, nil

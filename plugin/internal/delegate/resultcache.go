@@ -1,6 +1,7 @@
 package delegate
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +37,31 @@ func cachePath(root, network, containerID, ifName string) string {
 
 // Remember writes libcni's cache entry of an attachment.
 func Remember(root string, conf *netconf.Conf, call Call, result json.RawMessage) error {
-	entry := cached{cacheKind, call.ContainerID, conf.Bytes(), call.IfName, conf.Name, call.Netns, call.Args, call.CapabilityArgs, result}
-	path := cachePath(root, conf.Name, call.ContainerID, call.IfName)
-	err := atomicfile.Write(path, object.Encode(entry), 0o600)
+	var entry object.Writer
+	entry.Text("kind", cacheKind)
+	entry.Text("containerId", call.ContainerID)
+	entry.Text("config", base64.StdEncoding.EncodeToString(conf.Bytes()))
+	entry.Text("ifName", call.IfName)
+	entry.Text("networkName", conf.Name)
+	if call.Netns != "" {
+		entry.Text("netns", call.Netns)
+	}
+	if len(call.Args) > 0 {
+		entry.Pairs("cniArgs", call.Args)
+	}
+	if len(call.CapabilityArgs) > 0 {
+		entry.Raw("capabilityArgs", call.CapabilityArgs.Bytes())
+	}
+	if len(result) > 0 {
+		entry.Raw("result", result)
+	}
+	path, data := cachePath(root, conf.Name, call.ContainerID, call.IfName), entry.Bytes()
+	err := atomicfile.Write(path, data, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		err = atomicfile.Write(path, object.Encode(entry), 0o600)
+		err = atomicfile.Write(path, data, 0o600)
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"time"
+
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 // State is where one attachment stands.
@@ -66,60 +68,64 @@ func Parse(data []byte) *Contents {
 
 // take applies one record and says whether it was one.
 func (c *Contents) take(record json.RawMessage) bool {
-	var kind struct {
-		Type       string `json:"type"`
-		Verb       string `json:"verb"`
-		Index      int    `json:"index"`
-		Time       string `json:"time"`
-		Result     json.RawMessage
-		DeviceInfo json.RawMessage
-		Error      *Failure
-	}
-	if json.Unmarshal(record, &kind) != nil {
+	if !json.Valid(record) {
 		return false
 	}
-	switch kind.Type {
+	members, is := object.Members(record)
+	if !is {
+		return false
+	}
+	r := &object.Reader{Members: members}
+	switch kind := r.Text("type"); kind {
 	case "header":
-		header := &Header{}
-		if json.Unmarshal(record, header) != nil {
-			return false
+		header := readHeader(r)
+		if !r.Bad {
+			c.Header = header
 		}
-		c.Header = header
-		return true
 	case "intents":
-		var list intents
-		if json.Unmarshal(record, &list) != nil {
-			return false
+		states := make([]State, 0, 4)
+		for _, item := range r.Items("attachments") {
+			attachment, is := object.Members(item)
+			of := &object.Reader{Members: attachment, Bad: !is}
+			states = append(states, State{Attachment: readAttachment(of)})
+			r.Bad = r.Bad || of.Bad
 		}
-		c.States = make([]State, 0, len(list.Attachments))
-		for _, attachment := range list.Attachments {
-			c.States = append(c.States, State{Attachment: attachment})
+		if !r.Bad {
+			c.States = states
 		}
-		return true
+	default:
+		c.happened(kind, r)
 	}
-	state := c.state(kind.Index)
-	if state == nil {
-		return true
+	return !r.Bad
+}
+
+// happened applies a record about one attachment; one of an unknown kind, or about an attachment
+// that nobody intended, changes nothing.
+func (c *Contents) happened(kind string, r *object.Reader) {
+	verb, index, stamp := r.Text("verb"), r.Int("index"), r.Text("time")
+	failed, result, device := r.Object("error"), r.Members["result"], r.Members["deviceInfo"]
+	state := c.state(index)
+	if state == nil || r.Bad {
+		return
 	}
-	switch kind.Type {
+	switch kind {
 	case "begun":
 		state.Begun, state.Open, state.Attached, state.Undone = true, true, false, false
 	case "result":
 		state.Begun, state.Open = true, false
-		state.Attached = kind.Verb == "ADD" && kind.Error == nil
-		state.Undone = kind.Verb == "DEL" && kind.Error == nil
-		if kind.Verb == "ADD" {
-			state.Result, state.DeviceInfo = kind.Result, kind.DeviceInfo
+		state.Attached = verb == "ADD" && failed == nil
+		state.Undone = verb == "DEL" && failed == nil
+		if verb == "ADD" {
+			state.Result, state.DeviceInfo = result, device
 		}
-		if kind.Verb == "DEL" && kind.Error != nil && state.FailedSince.IsZero() {
-			if at, err := time.Parse(time.RFC3339Nano, kind.Time); err == nil {
+		if verb == "DEL" && failed != nil && state.FailedSince.IsZero() {
+			if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
 				state.FailedSince = at
 			}
 		}
 	case "quarantined":
 		state.Quarantined, state.Attached = true, false
 	}
-	return true
 }
 
 func (c *Contents) state(index int) *State {

@@ -50,7 +50,7 @@ func Create(cniDir string, header Header, attachments []Attachment, now func() t
 	if err := os.MkdirAll(Dir(cniDir), 0o700); err != nil {
 		return nil, err
 	}
-	header.Type, header.Version, header.Time = "header", Version, stamp(now())
+	header.Version, header.Time = Version, stamp(now())
 	path := Path(cniDir, header.ContainerID, header.IfName)
 	temporary := atomicfile.Temporary(path)
 	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
@@ -63,7 +63,7 @@ func Create(cniDir string, header Header, attachments []Attachment, now func() t
 	}
 	err = file.Truncate(0) // a call that was killed here may have left something
 	if err == nil {
-		j.held = append(line(header), line(intents{"intents", attachments})...)
+		j.held = append(line(header.body()), line(intents(attachments))...)
 		err = j.Flush()
 	}
 	if err == nil {
@@ -170,23 +170,23 @@ func Sweep(cniDir, containerID, ifName string) error {
 
 // Begin notes that a delegate is about to run, and writes what is held.
 func (j *File) Begin(verb string, index int) error {
-	j.hold(begun{"begun", verb, index, j.stamp()})
+	j.hold(begun(verb, index, j.stamp()))
 	return j.Flush()
 }
 
 // Attached holds that a delegate's ADD succeeded; device is nil for none.
-func (j *File) Attached(index int, took time.Duration, raw, device json.RawMessage) {
-	j.hold(result{"result", "ADD", index, j.stamp(), took.Milliseconds(), raw, device, nil})
+func (j *File) Attached(index int, took time.Duration, result, device json.RawMessage) {
+	j.hold(outcome{"ADD", index, j.stamp(), took, result, device, nil}.body())
 }
 
 // End holds that an ADD failed, or what became of a DEL.
 func (j *File) End(verb string, index int, took time.Duration, failed *types.Error) {
-	j.hold(result{"result", verb, index, j.stamp(), took.Milliseconds(), nil, nil, failureOf(failed)})
+	j.hold(outcome{verb, index, j.stamp(), took, nil, nil, failed}.body())
 }
 
 // Quarantine holds that an attachment is given up.
 func (j *File) Quarantine(index int, reason string) {
-	j.hold(quarantined{"quarantined", index, j.stamp(), reason})
+	j.hold(quarantined(index, j.stamp(), reason))
 }
 
 func (j *File) stamp() string {
@@ -196,7 +196,7 @@ func (j *File) stamp() string {
 	return stamp(j.now())
 }
 
-func (j *File) hold(record any) {
+func (j *File) hold(record json.RawMessage) {
 	if j != nil {
 		j.held = append(j.held, line(record)...)
 	}

@@ -86,11 +86,9 @@ func WithMore(raw object.Object, more [][]byte, path string) (*Conf, error) {
 	if len(more) == 0 {
 		return FromObject(raw, path)
 	}
-	var entries []json.RawMessage
-	if value, present := raw["plugins"]; present {
-		if err := json.Unmarshal(value, &entries); err != nil {
-			return FromObject(raw, path)
-		}
+	entries, are := object.Items(raw["plugins"])
+	if _, present := raw["plugins"]; present && !are {
+		return FromObject(raw, path)
 	}
 	for _, data := range more {
 		plugin, err := object.Parse(data)
@@ -116,7 +114,11 @@ func child(parent object.Object, key string) (object.Object, error) {
 	if !present || object.Kind(value) == "null" {
 		return object.Object{}, nil
 	}
-	return object.Parse(value)
+	members, is := object.Members(value)
+	if !is {
+		return nil, fmt.Errorf("expected an object, found %s", object.Kind(value))
+	}
+	return members, nil
 }
 
 // Invocation says what one execution of a network's plugins is given beside its conf.

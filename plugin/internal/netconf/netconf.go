@@ -94,8 +94,8 @@ func FromObject(raw object.Object, path string) (*Conf, error) {
 }
 
 func (c *Conf) parseList(entries json.RawMessage, path string, report func(string, error)) {
-	var elements []json.RawMessage
-	if json.Unmarshal(entries, &elements) != nil {
+	elements, are := object.Items(entries)
+	if !are {
 		report(".plugins", fmt.Errorf("expected an array, found %s", object.Kind(entries)))
 		return
 	}
@@ -104,9 +104,9 @@ func (c *Conf) parseList(entries json.RawMessage, path string, report func(strin
 	}
 	for i, element := range elements {
 		at := fmt.Sprintf(".plugins[%d]", i)
-		raw, err := object.Parse(element)
-		if err != nil {
-			report(at, err)
+		raw, is := object.Members(element)
+		if !is {
+			report(at, fmt.Errorf("expected an object, found %s", object.Kind(element)))
 			continue
 		}
 		c.Plugins = append(c.Plugins, parsePlugin(raw, path, report, at))
@@ -129,16 +129,13 @@ func parsePlugin(raw object.Object, path string, report func(string, error), at 
 		report(at+".type", CheckType(plugin.Type))
 	}
 	if value, present := raw["capabilities"]; present {
-		if json.Unmarshal(value, &plugin.Capabilities) != nil {
-			report(at+".capabilities", errors.New("expected an object of booleans"))
+		if plugin.Capabilities, err = object.Flags(value); err != nil {
+			report(at+".capabilities", err)
 		}
 	}
-	if value, present := raw["ipam"]; present && object.Kind(value) == "an object" {
-		ipam, err := object.Parse(value)
-		if err == nil {
-			if kind, err := ipam.String("type"); err == nil && kind != "" {
-				report(at+".ipam.type", CheckType(kind))
-			}
+	if ipam, is := object.Members(raw["ipam"]); is {
+		if kind, err := ipam.String("type"); err == nil && kind != "" {
+			report(at+".ipam.type", CheckType(kind))
 		}
 	}
 	return plugin
@@ -161,8 +158,8 @@ func highestVersion(raw object.Object) (string, error) {
 	if !present {
 		return chosen, nil
 	}
-	var offered []string
-	if json.Unmarshal(value, &offered) != nil {
+	offered, are := object.Texts(value)
+	if !are {
 		return "", errors.New("cniVersions: expected an array of strings")
 	}
 	for _, candidate := range offered {

@@ -7,7 +7,6 @@ package networks
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +19,7 @@ import (
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/netconf"
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 // Definition is what a NetworkAttachmentDefinition says.
@@ -80,14 +80,6 @@ func because(err error) string {
 	return fmt.Sprintf(" (its copy is unreadable: %v)", err)
 }
 
-type cacheEntry struct {
-	Version      int    `json:"version"`
-	Namespace    string `json:"namespace"`
-	Name         string `json:"name"`
-	ResourceName string `json:"resourceName"`
-	Config       string `json:"config"`
-}
-
 const cacheVersion = 1
 
 func (f *Finder) cached(namespace, name string) (*Definition, error) {
@@ -103,22 +95,28 @@ func (f *Finder) cached(namespace, name string) (*Definition, error) {
 
 // ReadEntry reads a file of the cache, which must be of this namespace and name.
 func ReadEntry(data []byte, namespace, name string) (*Definition, error) {
-	var entry cacheEntry
-	if err := json.Unmarshal(data, &entry); err != nil {
+	members, err := object.Parse(data)
+	if err != nil {
 		return nil, err
 	}
-	if entry.Version != cacheVersion || entry.Namespace != namespace || entry.Name != name {
-		return nil, fmt.Errorf("it is version %d of %s/%s", entry.Version, entry.Namespace, entry.Name)
+	r := &object.Reader{Members: members}
+	version := r.Int("version")
+	found := &Definition{Namespace: r.Text("namespace"), Name: r.Text("name"), ResourceName: r.Text("resourceName"), Config: r.Text("config")}
+	switch {
+	case r.Bad:
+		return nil, errors.New("its members are not what they should be")
+	case version != cacheVersion || found.Namespace != namespace || found.Name != name:
+		return nil, fmt.Errorf("it is version %d of %s/%s", version, found.Namespace, found.Name)
 	}
-	return &Definition{Namespace: namespace, Name: name, ResourceName: entry.ResourceName, Config: entry.Config}, nil
+	return found, nil
 }
 
 // Heartbeat is the sign of life of the watch that keeps the cache.
 type Heartbeat struct {
-	Version    int     `json:"version"`
-	BootID     string  `json:"bootID"`
-	Boottime   float64 `json:"boottime"`
-	TTLSeconds float64 `json:"ttlSeconds"`
+	Version    int
+	BootID     string
+	Boottime   float64 // seconds since the boot
+	TTLSeconds float64
 }
 
 // FreshAt says whether the cache was fresh at this point of this boot.
@@ -141,11 +139,22 @@ func (f *Finder) beats() bool {
 	if err != nil {
 		return false
 	}
-	var heartbeat Heartbeat
-	if json.Unmarshal(data, &heartbeat) != nil {
-		return false
+	heartbeat, err := ReadHeartbeat(data)
+	return err == nil && heartbeat.FreshAt(BootID(), boottime())
+}
+
+// ReadHeartbeat reads the file of that name.
+func ReadHeartbeat(data []byte) (Heartbeat, error) {
+	members, err := object.Parse(data)
+	if err != nil {
+		return Heartbeat{}, err
 	}
-	return heartbeat.FreshAt(BootID(), boottime())
+	r := &object.Reader{Members: members}
+	heartbeat := Heartbeat{r.Int("version"), r.Text("bootID"), r.Float("boottime"), r.Float("ttlSeconds")}
+	if r.Bad {
+		return Heartbeat{}, errors.New("its members are not what they should be")
+	}
+	return heartbeat, nil
 }
 
 // BootID is the running kernel's, empty where it has none.

@@ -14,23 +14,63 @@ import (
 	"strings"
 )
 
-// Object is a JSON object. Its values are valid, compact JSON.
+// maxDepth is how deep the documents of others may be nested. The library has a bound of 10,000;
+// this one leaves room for what they are put into, which must be readable again.
+const maxDepth = 1000
+
+// Object is a JSON object. Its values are valid JSON.
 type Object map[string]json.RawMessage
 
-// Parse reads one JSON object. The error says what was found instead.
+// Parse reads one JSON object and makes it compact. The error says what was found instead.
 func Parse(data []byte) (Object, error) {
 	var compact bytes.Buffer
+	compact.Grow(len(data))
 	if json.Compact(&compact, data) != nil {
 		return nil, Syntax(data)
 	}
-	if kind := Kind(compact.Bytes()); kind != "an object" {
-		return nil, fmt.Errorf("expected an object, found %s", kind)
-	}
-	parsed := Object{}
-	if err := json.Unmarshal(compact.Bytes(), &parsed); err != nil {
+	if err := shallow(compact.Bytes()); err != nil {
 		return nil, err
 	}
+	parsed, is := Members(compact.Bytes())
+	if !is {
+		return nil, fmt.Errorf("expected an object, found %s", Kind(compact.Bytes()))
+	}
 	return parsed, nil
+}
+
+// Check refuses what is no JSON, and JSON that is nested too deep.
+func Check(data []byte) error {
+	if !json.Valid(data) {
+		return Syntax(data)
+	}
+	return shallow(data)
+}
+
+func shallow(data []byte) error {
+	if depth(data) > maxDepth {
+		return fmt.Errorf("nested more than %d deep", maxDepth)
+	}
+	return nil
+}
+
+// depth is how deep arrays and objects are nested, counted without recursion.
+func depth(data []byte) int {
+	deepest, now, quoted := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
 }
 
 // Syntax says at which line and column data stops being JSON; nil where it is JSON.
@@ -69,14 +109,34 @@ func Kind(value json.RawMessage) string {
 	}
 }
 
-// String returns the string under key; absent and null are the empty string.
-func (o Object) String(key string) (string, error) {
+// Find returns the value under a key, in any case where the exact one is absent, as the library
+// reads into structures; nil for none and for null.
+func (o Object) Find(key string) json.RawMessage {
 	value, present := o[key]
-	if !present || Kind(value) == "null" {
+	if !present {
+		for _, candidate := range o.Keys() {
+			if value = o[candidate]; strings.EqualFold(candidate, key) && string(value) != "null" {
+				return value
+			}
+		}
+		return nil
+	}
+	if string(value) == "null" {
+		return nil
+	}
+	return value
+}
+
+// String returns the string under key; absent and null are the empty string.
+func (o Object) String(key string) (string, error) { return String(o[key]) }
+
+// String returns a string; nothing and null are the empty one.
+func String(value json.RawMessage) (string, error) {
+	if len(value) == 0 || Kind(value) == "null" {
 		return "", nil
 	}
-	var text string
-	if err := json.Unmarshal(value, &text); err != nil {
+	text, is := Text(value)
+	if !is {
 		return "", fmt.Errorf("expected a string, found %s", Kind(value))
 	}
 	return text, nil
@@ -115,18 +175,19 @@ func (o Object) Keys() []string {
 
 // Bytes is the object as compact JSON with sorted keys; values are copied as they are.
 func (o Object) Bytes() []byte {
-	var out bytes.Buffer
-	out.WriteByte('{')
+	size := 2
+	for key, value := range o {
+		size += len(key) + len(value) + 4
+	}
+	out := append(make([]byte, 0, size), '{')
 	for i, key := range o.Keys() {
 		if i > 0 {
-			out.WriteByte(',')
+			out = append(out, ',')
 		}
-		out.Write(Encode(key))
-		out.WriteByte(':')
-		out.Write(o[key])
+		out = append(AppendText(out, key), ':')
+		out = append(out, o[key]...)
 	}
-	out.WriteByte('}')
-	return out.Bytes()
+	return append(out, '}')
 }
 
 // MarshalJSON makes an Object usable inside other values.
@@ -142,12 +203,18 @@ func Encode(value any) json.RawMessage {
 		return known
 	case Object:
 		return known.Bytes()
+	case string:
+		return AppendText(nil, known)
 	}
-	var out strings.Builder
+	return encode(value)
+}
+
+func encode(value any) []byte {
+	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
 		panic("encoding a value of ours: " + err.Error())
 	}
-	return json.RawMessage(strings.TrimSuffix(out.String(), "\n"))
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }

@@ -52,3 +52,20 @@ func TestAStringIsAbsentEmptyOrRefused(t *testing.T) {
 		t.Error("a number passed for a string")
 	}
 }
+
+func TestDepthIsCountedOutsideOfStrings(t *testing.T) {
+	for text, want := range map[string]int{`{"a":"[[[\"[","b":[[]]}`: 3, `"["`: 0, "": 0} {
+		if got := depth([]byte(text)); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+}
+
+func TestADocumentThatIsNestedTooDeepIsRefused(t *testing.T) {
+	for levels, right := range map[int]bool{1000: true, 1001: false, 20_000: false} {
+		_, err := Parse([]byte(strings.Repeat(`{"a":`, levels) + "1" + strings.Repeat("}", levels)))
+		if (err == nil) != right {
+			t.Errorf("%d levels: %v", levels, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@
 package podinfo
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -98,8 +97,17 @@ func Annotations(runtimeConfig object.Object) (map[string]string, bool, error) {
 	if !present {
 		return nil, false, nil
 	}
-	var annotations map[string]string
-	if err := json.Unmarshal(value, &annotations); err != nil {
+	members, is := object.Members(value)
+	if !is && object.Kind(value) == "null" {
+		return nil, true, nil
+	}
+	annotations := make(map[string]string, len(members))
+	for key := range members {
+		text, err := members.String(key)
+		is = is && err == nil
+		annotations[key] = text
+	}
+	if !is {
 		return nil, true, fmt.Errorf("runtimeConfig[%q]: expected an object of strings, found %s", AnnotationsKey, object.Kind(value))
 	}
 	return annotations, true, nil

@@ -13,11 +13,11 @@ import (
 )
 
 func parseJSON(text string) ([]Element, error) {
-	var items []json.RawMessage
-	if err := object.Syntax([]byte(text)); err != nil {
+	if err := object.Check([]byte(text)); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal([]byte(text), &items); err != nil {
+	items, are := object.Items([]byte(text))
+	if !are {
 		return nil, fmt.Errorf("expected an array of objects, or a text like ns/name@interface, found %s", object.Kind(json.RawMessage(text)))
 	}
 	elements := make([]Element, 0, len(items))
@@ -34,9 +34,9 @@ func parseJSON(text string) ([]Element, error) {
 
 func parseElement(item json.RawMessage) (Element, []error) {
 	element := Element{}
-	raw, err := object.Parse(item)
-	if err != nil {
-		return element, []error{fmt.Errorf(": %w", err)}
+	raw, is := object.Members(item)
+	if !is {
+		return element, []error{fmt.Errorf(": expected an object, found %s", object.Kind(item))}
 	}
 	var problems []error
 	read := func(key string, into func(json.RawMessage) error) {
@@ -104,17 +104,15 @@ func parseInterface(raw object.Object, element *Element) []error {
 }
 
 func text(into *string) func(json.RawMessage) error {
-	return func(value json.RawMessage) error {
-		if json.Unmarshal(value, into) != nil {
-			return fmt.Errorf("expected a string, found %s", object.Kind(value))
-		}
-		return nil
+	return func(value json.RawMessage) (err error) {
+		*into, err = object.String(value)
+		return err
 	}
 }
 
 func stringList(value json.RawMessage) ([]string, error) {
-	var items []string
-	if json.Unmarshal(value, &items) != nil {
+	items, are := object.Texts(value)
+	if !are {
 		return nil, fmt.Errorf("expected an array of strings, found %s", object.Kind(value))
 	}
 	return items, nil
