@@ -15,9 +15,7 @@ COPY plugin/ ./
 ARG VERSION=0.1.0
 ARG COMMIT=unknown
 ARG DATE=unknown
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-    -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT} -X main.date=${DATE}" \
-    -o /out/usr/libexec/mooring/mooring .
+RUN ./build /out/usr/libexec/mooring "${VERSION}" "${COMMIT}" "${DATE}"
 
 FROM ${PYTHON_IMAGE} AS python
 # How to reach packages from where this is built; empty means pip's own defaults.

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from bench import networks, node
-from testbed import commands, machine
+from testbed import commands, machine, plugin
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -37,14 +37,9 @@ def built(folder: Path) -> Plugin:
     machine.require_go()
     version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     source = commit()
-    path = folder / "linked"
-    variables = f"-X main.version={version} -X main.commit={source} -X main.date=1970-01-01T00:00:00Z"
-    commands.run(
-        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {variables}", "-o", path, "."],
-        cwd=CHECKOUT / "plugin",
-        environment={"CGO_ENABLED": "0"},
-    )
-    return Plugin(node.copied(path, folder / "mooring"), version, source, path.stat().st_size)
+    linked = plugin.build(folder / "linked", version=version, commit=source, date="1970-01-01T00:00:00Z")
+    node.copied(linked.with_name(plugin.WHOLE), folder / plugin.WHOLE)
+    return Plugin(node.copied(linked, folder / plugin.NAME), version, source, linked.stat().st_size)
 
 
 def nothing(folder: Path) -> Path:
@@ -65,6 +60,12 @@ def nothing(folder: Path) -> Path:
 
 
 def given(path: Path, folder: Path) -> Plugin:
-    """Copy a plugin that somebody built already into a folder. Raises Failure where it does not run."""
+    """Copy a plugin that somebody built already, with the program beside it that it may become, into a folder.
+
+    Raises Failure where it does not run.
+    """
+    whole = path.with_name(plugin.WHOLE)
+    if whole.exists():
+        node.copied(whole, folder / plugin.WHOLE)
     copy = node.copied(path, folder / "mooring")
     return Plugin(copy, commands.run([copy, "--version"]).strip(), "given", copy.stat().st_size)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed import binaries, controlplane
+from testbed import plugin as building
 from tests.conformance import apiservers, kubelets
 from tests.conformance import node as nodes
 
@@ -52,17 +53,8 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = os.environ.get("MOORING_PLUGIN")
     if chosen:
         return Path(chosen).absolute()
-    built = tmp_path_factory.mktemp("plugin") / "mooring"
-    subprocess.run(
-        [
-            *("go", "build", "-trimpath", "-o", str(built)),
-            *("-ldflags", "-s -w -X main.version=1.2.3 -X main.commit=abcdef0 -X main.date=2026-01-02T03:04:05Z", "."),
-        ],
-        cwd=ROOT / "plugin",
-        check=True,
-        env=os.environ | {"CGO_ENABLED": "0"},
-    )
-    return built
+    folder = tmp_path_factory.mktemp("plugin")
+    return building.build(folder, version="1.2.3", commit="abcdef0", date="2026-01-02T03:04:05Z")
 
 
 @pytest.fixture(scope="session")

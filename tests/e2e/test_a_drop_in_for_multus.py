@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,8 @@ import pytest
 import yaml
 
 from testbed import nodes as testbed_nodes
-from testbed import state
-from testbed.kubectl import CHECKOUT, Cluster, Failed, ask_testbed, eventually, is_up
+from testbed import plugin, state
+from testbed.kubectl import Cluster, Failed, ask_testbed, eventually, is_up
 from tests.e2e import objects
 
 if TYPE_CHECKING:
@@ -105,10 +104,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     chosen = os.environ.get("MOORING_PLUGIN")
     if chosen:
         return Path(chosen).read_bytes()
-    built = tmp_path_factory.mktemp("plugin") / "mooring"
-    command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(built), "."]
-    subprocess.run(command, cwd=CHECKOUT / "plugin", check=True, env=os.environ | {"CGO_ENABLED": "0"})
-    return built.read_bytes()
+    # Alone and by another name it must do everything itself.
+    return plugin.build(tmp_path_factory.mktemp("plugin")).with_name(plugin.WHOLE).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mooring.node import places
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -115,9 +117,21 @@ class Node:
     paths: dict[str, str] = dataclasses.field(default_factory=PATHS.copy)
     process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def programs(self) -> Path:
+        """The folder of the plugin's programs in the agent's image."""
+        return self.root / "programs"
+
+    def carry(self, text: str) -> None:
+        """Make the image carry a script as the plugin's programs."""
+        self.programs.mkdir(exist_ok=True)
+        for name in places.PROGRAMS:
+            (self.programs / name).write_text(text)
+            (self.programs / name).chmod(0o755)
+
     def start(self) -> None:
         arguments = ["agent", "--node", self.name, "--namespace", SYSTEM, "--host-root", str(self.host_root)]
-        arguments += ["--plugin", str(self.root / "plugin"), "--health-port", str(self.port)]
+        arguments += ["--programs", str(self.programs), "--health-port", str(self.port)]
         code = "import sys; from mooring.cli.main import main; sys.exit(main())"
         with (self.root / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(

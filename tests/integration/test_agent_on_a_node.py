@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import stat
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbed import plugin
 from tests.integration.agents import AGENT, NETWORK_STATUS, PLUGIN, PRIMARY, Line, Node, eventually
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def node(bare: Node) -> Node:
         bare.seen(folder).mkdir(parents=True)
     for name in ("bridge", "host-local"):
         bare.program(name, PLUGIN)
-    (bare.root / "plugin").write_text(PLUGIN)
-    (bare.root / "plugin").chmod(0o755)
+    bare.carry(PLUGIN)
     bare.seen("/etc/cni/net.d/10-pods.conf").write_text(json.dumps(PRIMARY))
     bare.start()
     return bare
@@ -202,7 +201,7 @@ def test_an_agent_that_ends_leaves_all_it_made(ready: Node) -> None:
 
 def test_a_plugin_that_does_not_prove_itself_leaves_the_node_as_it_was(ready: Node) -> None:
     ready.stop()
-    (ready.root / "plugin").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    ready.carry("#!/bin/sh\necho broken >&2\nexit 1\n")
     ready.start()
     eventually(lambda: "the old one stays" in ready.unready(), what="the complaint")
     assert ready.seen("/opt/cni/bin/mooring").read_text() == PLUGIN
@@ -302,8 +301,7 @@ def real(bare: Node) -> Node:
         Path(folder).mkdir()
     for name in ("bridge", "host-local", "macvlan"):
         bare.program(name, DELEGATE)
-    environment = os.environ | {"CGO_ENABLED": "0"}
-    subprocess.run(["go", "build", "-o", str(bare.root / "plugin"), "."], cwd="plugin", check=True, env=environment)
+    plugin.build(bare.programs)
     (bare.seen(bare.paths["cniConfDir"]) / "10-pods.conf").write_text(json.dumps(PRIMARY))
     bare.revision()
     bare.start()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from testbed import binaries, commands, failures
+from testbed import binaries, failures, plugin
 from testbed.kernel2 import linktypes, places
 from tests.kernel2 import delegates, reports
 
@@ -99,13 +99,7 @@ def _plugin(folders: pytest.TempPathFactory) -> Path:
     chosen = os.environ.get("MOORING_PLUGIN")
     if chosen:
         return Path(chosen).absolute()
-    built = folders.mktemp("plugin") / "mooring"
-    commands.run(
-        ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", built, "."],
-        cwd=ROOT / "plugin",
-        environment={"CGO_ENABLED": "0"},
-    )
-    return built
+    return plugin.build(folders.mktemp("plugin"))
 
 
 def _all() -> tuple[delegates.Delegate, ...]:

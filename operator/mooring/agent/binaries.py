@@ -1,4 +1,4 @@
-"""Owns that the meta-plugin on the node is the one of the revision; refuses a binary that did not prove itself.
+"""Owns that the plugin's programs on the node are those of the revision; refuses one that did not prove itself.
 
 The old one stays until the new one has answered, and stays when it does not: pods go on as before, the node says so.
 """
@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mooring.agent import loops
-from mooring.node import binaries, files
+from mooring.node import binaries, files, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Binaries(loops.Reconciler):
-    """Installs the plugin of the agent's own image. `applied` names the revision whose plugin is on the node."""
+    """Installs the programs of the agent's own image. `applied` names the revision whose plugin is on the node."""
 
     name = "binaries"
     reason = "BinaryNotInstalled"
@@ -38,7 +38,10 @@ class Binaries(loops.Reconciler):
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node."""
+        """`source` is the image's folder of the plugin's programs.
+
+        `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node.
+        """
         super().__init__(on_health=on_health)
         self._source = source
         self._revision = revision
@@ -46,24 +49,17 @@ class Binaries(loops.Reconciler):
         self._applied_before = applied_before
         self._on_applied = on_applied
         self.applied = ""
-        self.sha256 = ""
-        """Of the plugin that is on the node; "" where there is none."""
+        self.sha256: dict[str, str] = {}
+        """Of each program that is on the node."""
 
     async def look(self) -> float | None:
-        """Install the plugin where it is missing or another one."""
+        """Install the programs that are missing or other ones."""
         revision = self._revision()
         if revision is None:
             return None
-        target = revision.places.plugin
-        wanted = await asyncio.to_thread(binaries.sha256, self._source)
-        if wanted is None:
-            raise FileNotFoundError(f"this image has no plugin at {self._source}: it was built wrong")
-        found = await asyncio.to_thread(binaries.sha256, target)
-        self.sha256 = found or ""
-        executable = await asyncio.to_thread(binaries.is_executable, target)
         ours = self._image() in ("", revision.image)
-        if (ours and found != wanted) or not executable:
-            await self._install(target, standing="the old one stays" if executable else "there is none on the node")
+        for name in places.PROGRAMS:
+            await self._put_right(self._source / name, revision.places.binaries / name, ours=ours)
         if not ours and self._applied_before() != revision.name:
             self.tell(problem=f"The revision {revision.name} waits for the agent of {revision.image}")
             return None
@@ -75,10 +71,25 @@ class Binaries(loops.Reconciler):
         self.tell(settled=True)
         return None
 
-    async def _install(self, target: Path, *, standing: str) -> None:
+    async def _put_right(self, source: Path, target: Path, *, ours: bool) -> None:
+        wanted = await asyncio.to_thread(binaries.sha256, source)
+        if wanted is None:
+            raise FileNotFoundError(f"this image has no plugin at {source}: it was built wrong")
+        found = await asyncio.to_thread(binaries.sha256, target)
+        self._note(target.name, found)
+        executable = await asyncio.to_thread(binaries.is_executable, target)
+        if (not ours or found == wanted) and executable:
+            return
         await asyncio.to_thread(files.sweep, target.parent)
         try:
-            self.sha256 = await binaries.install(self._source, target)
+            self._note(target.name, await binaries.install(source, target))
         except binaries.UnprovenError as error:
-            raise OSError(f"the plugin of this agent's image is not installed, {standing}: {error}") from error
-        _LOG.info("installed %s (sha256 %s)", target, self.sha256[:12])
+            standing = "the old one stays" if executable else "there is none on the node"
+            text = f"the program {target.name} of this agent's image is not installed, {standing}: {error}"
+            raise OSError(text) from error
+        _LOG.info("installed %s (sha256 %s)", target, self.sha256[target.name][:12])
+
+    def _note(self, name: str, digest: str | None) -> None:
+        self.sha256.pop(name, None)
+        if digest:
+            self.sha256[name] = digest

@@ -41,7 +41,8 @@ class Facts:
     revision: str
     """The revision that is wanted; "" where there is none yet."""
     binary_revision: str
-    binary_sha256: str
+    programs: Mapping[str, str]
+    """The SHA-256 of each program of the plugin that is on the node."""
     conf: Applied | None
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
@@ -131,7 +132,7 @@ def describe(facts: Facts, sandboxes: Sandboxes, listed: Iterable[failures.Failu
         "revision": facts.applied or None,
         "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
         "confHash": conf.digest if conf else None,
-        "binaries": [{"name": places.PLUGIN, "sha256": facts.binary_sha256}] if facts.binary_sha256 else [],
+        "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in failed),
         "lastErrors": [_told(failure) for failure in failed[-_MOST_ERRORS:]],

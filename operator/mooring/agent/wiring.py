@@ -40,7 +40,7 @@ _LOG = logging.getLogger(__name__)
 class Agent:
     """All reconcilers of one node, wired together."""
 
-    def __init__(self, client: Client, *, node: str, namespace: str, host_root: Path, plugin: Path) -> None:
+    def __init__(self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path) -> None:
         self._node = node
         self.outdated = asyncio.Event()
         """Set when the node is to have other folders than this agent started with: only a new one follows these."""
@@ -64,7 +64,7 @@ class Agent:
         )
         self.revisions.follow(self.states)
         self.binaries = binaries.Binaries(
-            source=plugin,
+            source=programs,
             revision=lambda: self.revisions.current,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
@@ -189,7 +189,7 @@ class Agent:
         return inventory.Facts(
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
-            binary_sha256=self.binaries.sha256,
+            programs=dict(self.binaries.sha256),
             conf=self.conf.applied,
             problems=tuple(self.problems()),
             warnings=tuple((each.reason, each.health.warning) for each in self.reconcilers if each.health.warning),

@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     agent.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", "mooring-system"))
     agent.add_argument("--host-root", type=Path, default=Path("/host"), help="where the node's folders are mounted")
     agent.add_argument(
-        "--plugin", type=Path, default=Path("/usr/libexec/mooring/mooring"), help="the binary to install"
+        "--programs", type=Path, default=Path("/usr/libexec/mooring"), help="the folder of the plugin's programs"
     )
     agent.add_argument("--health-port", type=int, default=9454)
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             node=options.node,
             namespace=options.namespace,
             host_root=options.host_root,
-            plugin=options.plugin,
+            programs=options.programs,
             health_port=options.health_port,
         )
     )

@@ -10,6 +10,9 @@ import dataclasses
 from pathlib import Path, PurePosixPath
 
 PLUGIN = "mooring"
+PROGRAMS = ("mooring-api", PLUGIN)
+"""The plugin's two programs in the order in which they are installed: the plugin becomes the first of them when it has
+to ask the API server or the kubelet (docs/decisions/0034), so that one must be there first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

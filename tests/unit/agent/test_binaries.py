@@ -8,6 +8,7 @@ import pytest
 
 from mooring.agent import binaries, revisions
 from mooring.node import binaries as programs
+from mooring.node import places
 from tests.unit.agent.conftest import PLUGIN
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class World:
 
     def carry(self, text: str) -> None:
         """Make the image carry a plugin."""
-        self.source.write_text(text)
-        self.source.chmod(0o755)
+        for name in places.PROGRAMS:
+            (self.source / name).write_text(text)
+            (self.source / name).chmod(0o755)
 
     @property
     def target(self) -> Path:
@@ -51,15 +53,42 @@ class World:
 
 @pytest.fixture
 async def world(node: Node, tmp_path: Path) -> World:
-    return World(node, tmp_path / "plugin")
+    source = tmp_path / "programs"
+    source.mkdir()
+    return World(node, source)
 
 
 async def test_a_missing_plugin_is_installed(world: World) -> None:
     await world.binaries.look()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
-    assert world.binaries.sha256 == programs.sha256(world.target)
+    assert world.binaries.sha256 == dict.fromkeys(places.PROGRAMS, programs.sha256(world.target))
     assert world.applied == 1
+
+
+async def test_the_program_that_the_plugin_becomes_is_there_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = []
+    real = programs.install
+
+    async def install(source: Path, target: Path) -> str:
+        installed.append(target.name)
+        return await real(source, target)
+
+    monkeypatch.setattr(programs, "install", install)
+    await world.binaries.look()
+    assert installed == ["mooring-api", "mooring"]
+
+
+async def test_a_program_that_somebody_removed_comes_back_and_the_other_stays(world: World) -> None:
+    await world.binaries.look()
+    before = world.target.stat().st_ino
+    whole = world.target.with_name("mooring-api")
+    whole.unlink()
+    await world.binaries.look()
+    assert whole.read_text() == PLUGIN
+    assert world.target.stat().st_ino == before
 
 
 async def test_the_same_plugin_is_left_alone(world: World) -> None:
@@ -88,11 +117,11 @@ async def test_a_plugin_that_does_not_prove_itself_leaves_the_old_one(world: Wor
         await world.binaries.look()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
-    assert [path.name for path in world.target.parent.iterdir()] == ["mooring"]
+    assert sorted(path.name for path in world.target.parent.iterdir()) == ["mooring", "mooring-api"]
 
 
 async def test_an_image_without_a_plugin_is_told(world: World) -> None:
-    world.source.unlink()
+    (world.source / "mooring").unlink()
     with pytest.raises(FileNotFoundError, match="this image has no plugin"):
         await world.binaries.look()
 

@@ -26,7 +26,7 @@ PRIMARY = confs.Primary(name="pod-network", file="10.conflist", conf={"name": "p
 GOOD = inventory.Facts(
     revision="r1",
     binary_revision="r1",
-    binary_sha256="ab" * 32,
+    programs={"mooring": "ab" * 32},
     conf=conf.Applied(revision="r1", digest="sha256:cd", primary=PRIMARY),
 )
 
@@ -220,7 +220,7 @@ async def test_problems_make_it_not_ready_and_warnings_only_degraded(world: Worl
     world.facts = inventory.Facts(
         revision="r1",
         binary_revision="",
-        binary_sha256="",
+        programs={},
         conf=None,
         problems=(("BinaryNotInstalled", "the disk is full"),),
         warnings=(("ConfNotWritten", "Cilium took it."),),
