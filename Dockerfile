@@ -15,7 +15,7 @@ COPY plugin/ ./
 ARG VERSION=0.1.0
 ARG COMMIT=unknown
 ARG DATE=unknown
-RUN ./build /out/usr/libexec/mooring "${VERSION}" "${COMMIT}" "${DATE}"
+RUN sh build /out/usr/libexec/mooring "${VERSION}" "${COMMIT}" "${DATE}"
 
 FROM ${PYTHON_IMAGE} AS python
 # How to reach packages from where this is built; empty means pip's own defaults.

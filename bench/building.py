@@ -15,12 +15,16 @@ CHECKOUT = Path(__file__).parents[1]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plugin:
-    """A built plugin. `commit` ends in `+changes` where plugin/ differed from it; `size` is in bytes."""
+    """A built plugin. `commit` ends in `+changes` where plugin/ differed from it.
+
+    `size` is in bytes, `whole` that of the program that it becomes to ask something, 0 where there is none.
+    """
 
     path: Path
     version: str
     commit: str
     size: int
+    whole: int
 
 
 def commit() -> str:
@@ -38,8 +42,15 @@ def built(folder: Path) -> Plugin:
     version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     source = commit()
     linked = plugin.build(folder / "linked", version=version, commit=source, date="1970-01-01T00:00:00Z")
-    node.copied(linked.with_name(plugin.WHOLE), folder / plugin.WHOLE)
-    return Plugin(node.copied(linked, folder / plugin.NAME), version, source, linked.stat().st_size)
+    return Plugin(
+        node.copied(linked, folder / plugin.NAME), version, source, linked.stat().st_size, _whole(linked, folder)
+    )
+
+
+def _whole(path: Path, folder: Path) -> int:
+    """Copy the program that the plugin at `path` may become, and return its size; 0 where there is none."""
+    beside = path.with_name(plugin.WHOLE)
+    return node.copied(beside, folder / plugin.WHOLE).stat().st_size if beside.exists() else 0
 
 
 def nothing(folder: Path) -> Path:
@@ -64,8 +75,5 @@ def given(path: Path, folder: Path) -> Plugin:
 
     Raises Failure where it does not run.
     """
-    whole = path.with_name(plugin.WHOLE)
-    if whole.exists():
-        node.copied(whole, folder / plugin.WHOLE)
     copy = node.copied(path, folder / "mooring")
-    return Plugin(copy, commands.run([copy, "--version"]).strip(), "given", copy.stat().st_size)
+    return Plugin(copy, commands.run([copy, "--version"]).strip(), "given", copy.stat().st_size, _whole(path, folder))

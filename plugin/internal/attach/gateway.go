@@ -25,7 +25,11 @@ func (w *work) moveDefaultRoute(plans []planned) error {
 			Asked:      plans[i].request.HasGateways, Gateways: plans[i].request.Gateways,
 		}
 	}
-	changes, err := routes.Move(w.inside.Links(), requests, w.Conf.KeepClusterRoutes)
+	links, err := w.inside.Links()
+	if err != nil {
+		return cnierror.New(types.ErrInternal, "default-route: %v", err)
+	}
+	changes, err := routes.Move(links, requests, w.Conf.KeepClusterRoutes)
 	if err != nil {
 		return cnierror.New(types.ErrInternal, "default-route: %v", err)
 	}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 const examples = "../../contract/examples"
@@ -178,6 +181,44 @@ func FuzzReadingAJournalNeverPanics(f *testing.F) {
 		contents := Parse(data)
 		if contents.good > len(data) {
 			t.Errorf("good %d of %d bytes", contents.good, len(data))
+		}
+	})
+}
+
+func FuzzWhatIsIntendedIsReadBackFromOneLine(f *testing.F) {
+	f.Add("default/a", "net1", "K", "v;=", []byte("{\n \"name\": \"a\"\n}"), true)
+	f.Add("\xff\u2028", "\"\n", "", "\\", []byte(`{"x":[1e400,"\u0000"]}`), false)
+	f.Fuzz(func(t *testing.T, network, ifName, key, value string, conf []byte, asked bool) {
+		members, err := object.Parse(conf)
+		if err != nil {
+			return
+		}
+		intended := Attachment{
+			Index: 3, Network: network, NAD: asked, IfName: ifName, Conf: conf, CapabilityArgs: members, Args: [][2]string{{key, value}},
+		}
+		if asked {
+			intended.DefaultRoute = &[]string{value}
+		}
+		header := Header{Version: Version, ContainerID: network, CNIPath: []string{value}}
+		text := append(line(header.body()), line(intents([]Attachment{intended}))...)
+		if bytes.Count(text, []byte("\n")) != 2 {
+			t.Fatalf("%q is not two lines", text)
+		}
+		got := Parse(text)
+		if !got.Intact || got.Torn || got.Records != 2 {
+			t.Fatalf("%q reads as %+v", text, got)
+		}
+		valid := func(text string) string { return string([]rune(text)) }
+		read := got.States[0].Attachment
+		if read.Network != valid(network) || read.IfName != valid(ifName) || read.NAD != asked || read.Args[0] != [2]string{valid(key), valid(value)} {
+			t.Errorf("%+v became %+v", intended, read)
+		}
+		again, err := object.Parse(read.Conf)
+		if err != nil || !bytes.Equal(again.Bytes(), members.Bytes()) || !bytes.Equal(read.CapabilityArgs.Bytes(), members.Bytes()) {
+			t.Errorf("%s became %s and %s", members.Bytes(), read.Conf, read.CapabilityArgs.Bytes())
+		}
+		if (read.DefaultRoute != nil) != asked {
+			t.Errorf("%+v became %+v", intended, read)
 		}
 	})
 }

@@ -191,8 +191,14 @@ func quarantined(index int, time, reason string) json.RawMessage {
 	return w.Bytes()
 }
 
-// line is a record as it stands in the file.
+// line is a record as it stands in the file. What others wrote into it may have several lines.
 func line(record json.RawMessage) []byte {
+	if bytes.IndexByte(record, '\n') >= 0 {
+		var compact bytes.Buffer
+		if json.Compact(&compact, record) == nil {
+			record = compact.Bytes()
+		}
+	}
 	out := make([]byte, 0, recordStart+len(record)+2)
 	out = append(out, checked(record)...)
 	out = append(out, record...)
