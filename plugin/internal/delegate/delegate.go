@@ -26,6 +26,7 @@ type Runner struct {
 	Path    []string
 	Timeout time.Duration
 	Stderr  io.Writer
+	found   map[string]string // path of each plugin that was looked up
 }
 
 // Call is one network's attachment as its plugins see it.

@@ -101,8 +101,11 @@ func explain(name, ending string, stdout, stderr []byte) error {
 	return said
 }
 
-// find looks a plugin up and refuses this very program, by whatever name.
+// find looks a plugin up, once, and refuses this very program, by whatever name.
 func (r *Runner) find(kind string) (string, error) {
+	if path, known := r.found[kind]; known {
+		return path, nil
+	}
 	for _, folder := range r.Path {
 		path := filepath.Join(folder, kind)
 		found, err := os.Stat(path)
@@ -112,6 +115,10 @@ func (r *Runner) find(kind string) (string, error) {
 		if self, err := os.Stat("/proc/self/exe"); err == nil && os.SameFile(self, found) {
 			return "", cnierror.New(types.ErrInvalidNetworkConfig, "plugin %q is this program: it would call itself for ever", kind)
 		}
+		if r.found == nil {
+			r.found = map[string]string{}
+		}
+		r.found[kind] = path
 		return path, nil
 	}
 	return "", cnierror.New(types.ErrInvalidNetworkConfig, "plugin %q is in none of the folders %s", kind, strings.Join(r.Path, ", "))
