@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from bench.processes import Took
 
 VERBS = ("ADD", "DEL")
+_GRACE_SECONDS = 0.04
 Key = tuple[int, str, str]  # extra networks, contender, verb
 
 
@@ -55,9 +58,11 @@ def measured(
             for each in contestants:
                 each.prepare()
                 sandbox = pod(f"pod-{count}", netns)
+                _out_of_step(real)
                 added = processes.one_after_another(each.add(sandbox, count))
                 if warming and real:
                     _expect(place, netns, networks.interfaces(count), each.label)
+                _out_of_step(real)
                 deleted = processes.one_after_another(each.delete(sandbox, count))
                 if warming and real:
                     _expect(place, netns, [], each.label)
@@ -65,6 +70,17 @@ def measured(
                     taken[count, each.label, "ADD"].append(added)
                     taken[count, each.label, "DEL"].append(deleted)
     return taken
+
+
+def _out_of_step(real: bool) -> None:
+    """Let the kernel's clockwork be anywhere when a call starts.
+
+    Removing a link waits for grace periods, which follow each other at their own pace: how long it takes depends on
+    when it starts within one, by up to 8 ms. A contender that always starts so many milliseconds after its ADD would
+    always meet the same moment.
+    """
+    if real:
+        time.sleep(random.uniform(0, _GRACE_SECONDS))  # noqa: S311 - no secret
 
 
 def _expect(place: Node, netns: Path, wanted: list[str], label: str) -> None:
