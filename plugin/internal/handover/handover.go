@@ -75,7 +75,11 @@ func (c *Call) find() (string, error) {
 
 // rewind makes stdin what it was.
 func (c *Call) rewind() error {
-	descriptor, err := unix.MemfdCreate("stdin", 0)
+	// A hardened node refuses memory files that could be executed; kernels before 6.3 do not know the flag.
+	descriptor, err := unix.MemfdCreate("stdin", unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) {
+		descriptor, err = unix.MemfdCreate("stdin", 0)
+	}
 	if err != nil {
 		return err
 	}
