@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	cniversion "github.com/containernetworking/cni/pkg/version"
@@ -106,6 +107,7 @@ func newSession(c *call.Call, configuration *conf.Conf) session {
 		Runner: &delegate.Runner{Path: configuration.Path(c.Path), Timeout: configuration.DelegateTimeout, Stderr: c.Stderr},
 		Finder: &networks.Finder{CNIDir: configuration.CNIDir, ConfDir: configuration.ConfDir, Warn: log.Warnf},
 	}
+	made.Runner.Ran = made.LogExecution
 	connect(made)
 	return session{made}
 }
@@ -116,8 +118,9 @@ func (s session) end(err error, started time.Time) error {
 		return nil
 	}
 	known := cnierror.From(err)
-	s.Log.Errorf("%s failed with code %d: %s; %s", s.Call.Verb, known.Code, known.Msg, known.Details)
 	now := time.Now()
+	s.Log.Error("the call failed", "code", strconv.FormatUint(uint64(known.Code), 10), "network", s.FailedNetwork(),
+		"milliseconds", strconv.FormatInt(now.Sub(started).Milliseconds(), 10), "error", known.Msg, "details", known.Details)
 	noteErr := failures.Note(s.Conf.CNIDir, failures.Failure{
 		Time: now.UTC().Format(journal.TimeFormat), Verb: s.Call.Verb, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName,
 		Pod: s.Pod(), Network: s.FailedNetwork(), Code: known.Code, Msg: known.Msg, Details: known.Details,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -223,9 +224,26 @@ def test_CFG_8_the_log_level_decides_what_is_in_the_file(node: Node, level: str)
     node.answer()
     node.add(conf, node.pod()).ok()
     assert failed.stderr == ""
-    found = set(re.findall(r"\[(\w+)\]", log.read_text())) if log.exists() else set()
-    assert found >= (LEVELS[level] - {"debug"})
-    assert found <= LEVELS[level] | {"warning"}
+    found = set(re.findall(r"level=(\w+)", log.read_text())) if log.exists() else set()
+    assert LEVELS[level] <= found <= LEVELS[level] | {"warning"}
+
+
+def test_a_line_of_the_log_is_fields_with_pod_container_network_and_milliseconds(node: Node) -> None:
+    log = node.root / "mooring.log"
+    conf = node.conf(chain("pod-network", stub("a"), stub("b", kind="other")), logFile=str(log), logLevel="verbose")
+    node.network("a", stub("a"))
+    pod = node.pod()
+    node.add(conf, pod, "a").ok()
+    lines = [dict(field.split("=", 1) for field in shlex.split(line)) for line in log.read_text().splitlines()]
+    assert all(line["verb"] == "ADD" and line["pod"] == "default/web" for line in lines)
+    assert all(line["container"] == pod.container and line["time"] and line["level"] == "verbose" for line in lines)
+    ended = [line for line in lines if line["msg"] == "the plugin has ended"]
+    assert [(line["network"], line["interface"], line["plugin"], line["command"]) for line in ended] == [
+        ("pod-network", "eth0", "stub", "ADD"),
+        ("pod-network", "eth0", "other", "ADD"),
+        ("default/a", "net1", "stub", "ADD"),
+    ]
+    assert all(line["milliseconds"].isdigit() for line in lines if line["msg"] in ("the plugin has ended", "attached"))
 
 
 def test_CFG_8_a_full_log_file_rotates(node: Node) -> None:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -23,11 +22,11 @@ import (
 // after another, or to none of them.
 func (s *Session) Add(ctx context.Context) error {
 	identity, err := podinfo.Parse(s.Call.Args, s.Call.ContainerID)
+	s.pod = identity.Pod
+	s.logAbout()
 	if err != nil {
 		return err
 	}
-	s.pod = identity.Pod
-	s.Log.About("ADD %s %s", identity.Pod, s.Call.ContainerID)
 	inside, err := sandbox.Open(s.Call.Netns)
 	if err != nil {
 		return err
@@ -169,7 +168,7 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 			w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 		}
 	})
-	w.Log.Verbosef("attached %s as %s in %s: %s", plan.network, plan.ifName, took.Round(time.Millisecond), oneLine(state.Result))
+	w.Log.Verbose("attached", "network", plan.network, "interface", plan.ifName, "milliseconds", milliseconds(took), "result", string(oneLine(state.Result)))
 	return nil
 }
 
@@ -219,7 +218,7 @@ func (w *work) close() error {
 // callOf is what the delegates of an attachment are called with.
 func (s *Session) callOf(state *journal.State, netns string) delegate.Call {
 	return delegate.Call{
-		ContainerID: s.Call.ContainerID, Netns: netns, IfName: state.IfName, Args: state.Args,
+		Network: state.Network, ContainerID: s.Call.ContainerID, Netns: netns, IfName: state.IfName, Args: state.Args,
 		CapabilityArgs: state.CapabilityArgs, PrevResult: state.Result,
 	}
 }

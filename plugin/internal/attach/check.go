@@ -16,7 +16,7 @@ import (
 // Check runs CHECK for every attachment with what it was made with; the first failure is
 // returned. A sandbox without a journal has a default network only, as far as is known.
 func (s *Session) Check(ctx context.Context) error {
-	s.Log.About("CHECK %s", s.Call.ContainerID)
+	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	file, contents, err := journal.Open(limited, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
@@ -29,6 +29,7 @@ func (s *Session) Check(ctx context.Context) error {
 	defer file.Close()
 	if contents.Header != nil {
 		s.pod = contents.Header.Pod
+		s.logAbout()
 		s.addFolders(contents.Header.CNIPath)
 	}
 	if !contents.Readable {
@@ -87,6 +88,7 @@ const (
 
 // Status fails only for the default network: kubelets make a node NotReady of it.
 func (s *Session) Status(ctx context.Context) error {
+	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
 	if file := s.Conf.ReadinessIndicatorFile; file != "" {

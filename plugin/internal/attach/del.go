@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -21,7 +22,7 @@ const lockPatience = 30 * time.Second
 // Del undoes what the journal says, and the default network where there is none. It needs no
 // API server, no network definition and no annotation.
 func (s *Session) Del(ctx context.Context) error {
-	s.Log.About("DEL %s", s.Call.ContainerID)
+	s.logAbout()
 	if err := journal.Sweep(s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName); err != nil {
 		s.Log.Warnf("the journal: %v", err)
 	}
@@ -50,7 +51,7 @@ func (s *Session) Del(ctx context.Context) error {
 func (s *Session) undoJournal(ctx context.Context, file *journal.File, contents *journal.Contents) error {
 	if contents.Header != nil {
 		s.pod = contents.Header.Pod
-		s.Log.About("DEL %s %s", s.pod, s.Call.ContainerID)
+		s.logAbout()
 		s.addFolders(contents.Header.CNIPath)
 	}
 	if !contents.Intact || len(contents.States) == 0 {
@@ -167,7 +168,8 @@ func (s *Session) delDefault(ctx context.Context) error {
 			break
 		}
 	}
-	s.Log.Verbosef("no journal: undoing the default network %s, cached result: %t", conf.Name, call.PrevResult != nil)
+	s.logAbout()
+	s.Log.Verbose("no journal: undoing the default network", "network", conf.Name, "cachedResult", strconv.FormatBool(call.PrevResult != nil))
 	if err := s.Runner.Del(ctx, conf, call); err != nil {
 		s.failed = conf.Name
 		return cnierror.Prefix(err, "pod %s: network %s (%s)", identity.Pod, conf.Name, s.Call.IfName)

@@ -29,7 +29,7 @@ type garbage struct {
 // that can do so collect their own. A runtime that names no valid attachments has said
 // nothing, and nothing is removed.
 func (s *Session) GC(ctx context.Context) error {
-	s.Log.About("GC")
+	s.logAbout()
 	if s.Conf.ValidAttachments == nil {
 		s.Log.Warnf("cni.dev/valid-attachments is absent: nothing is removed")
 		return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/journal"
@@ -60,7 +61,7 @@ func (s *Session) importScratch(containerID, ifName string) (*journal.File, *jou
 		if err != nil {
 			return nil, nil, fmt.Errorf("scratch file %s: %w", path, err)
 		}
-		s.Log.Verbosef("took over %d attachments from the scratch file %s", len(states), path)
+		s.Log.Verbose("took over attachments from a scratch file", "file", path, "attachments", strconv.Itoa(len(states)))
 		return file, contents, nil
 	}
 	return nil, nil, nil

@@ -129,6 +129,7 @@ func (s *Session) complete(plans []planned, identity *podinfo.Identity) error {
 		if err := s.equip(plan, i == 0, identity); err != nil {
 			return cnierror.Prefix(err, "network %s", plan.network)
 		}
+		s.Log.Debug("planned", "network", plan.network, "interface", plan.ifName, "plugins", plan.conf.Types(), "device", plan.device)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ package attach
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"mooring.dev/mooring/plugin/internal/call"
@@ -52,6 +53,28 @@ type Session struct {
 
 	pod    journal.Pod
 	failed string // the network whose delegate failed
+}
+
+// logAbout puts into every line of the log what the call is about, as far as it is known.
+func (s *Session) logAbout() {
+	pod := ""
+	if s.pod != (journal.Pod{}) {
+		pod = s.pod.String()
+	}
+	s.Log.About("verb", s.Call.Verb, "pod", pod, "container", s.Call.ContainerID)
+}
+
+// LogExecution tells of a delegate's plugin: which, how long it took, what went wrong.
+func (s *Session) LogExecution(e delegate.Execution) {
+	pairs := []string{"command", e.Verb, "network", e.Network, "interface", e.IfName, "plugin", e.Plugin, "milliseconds", milliseconds(e.Took)}
+	if e.Err != nil {
+		pairs = append(pairs, "error", e.Err.Error())
+	}
+	s.Log.Verbose("the plugin has ended", pairs...)
+}
+
+func milliseconds(took time.Duration) string {
+	return strconv.FormatInt(took.Milliseconds(), 10)
 }
 
 // Pod is whose sandbox the call was about, as far as it was found out.

@@ -55,7 +55,7 @@ func (s *Session) undo(ctx context.Context, file *journal.File, states []*journa
 				s.forget(conf, state)
 				file.End("DEL", state.Index, took, nil)
 			})
-			s.Log.Verbosef("detached %s from %s in %s", state.IfName, state.Network, took.Round(time.Millisecond))
+			s.Log.Verbose("detached", "network", state.Network, "interface", state.IfName, "milliseconds", milliseconds(took))
 			continue
 		}
 		file.End("DEL", state.Index, took, failed)

@@ -26,11 +26,20 @@ type Runner struct {
 	Path    []string
 	Timeout time.Duration
 	Stderr  io.Writer
+	Ran     func(Execution)   // told of every execution of a plugin
 	found   map[string]string // path of each plugin that was looked up
+}
+
+// Execution is what became of one plugin.
+type Execution struct {
+	Verb, Network, IfName, Plugin string
+	Took                          time.Duration
+	Err                           error
 }
 
 // Call is one network's attachment as its plugins see it.
 type Call struct {
+	Network        string // what the pod's owner calls it; empty for the conf's name
 	ContainerID    string
 	Netns          string
 	IfName         string
@@ -151,8 +160,16 @@ func (r *Runner) executeWith(ctx context.Context, verb string, conf *netconf.Con
 	if err != nil {
 		return nil, err
 	}
-	stdin := conf.Stdin(i, given)
-	return r.run(ctx, path, stdin, environ(verb, call, r.Path), call.Meanwhile)
+	started := time.Now()
+	printed, err := r.run(ctx, path, conf.Stdin(i, given), environ(verb, call, r.Path), call.Meanwhile)
+	if r.Ran != nil {
+		network := call.Network
+		if network == "" {
+			network = conf.Name
+		}
+		r.Ran(Execution{verb, network, call.IfName, conf.Plugins[i].Type, time.Since(started), err})
+	}
+	return printed, err
 }
 
 // complete proves that a result is one and fills in its version.

@@ -1,5 +1,6 @@
 // Package logging writes the plugin's log: lines on stderr and in a file that rotates.
 //
+// A line is fields in logfmt: time, level, what the call is about, the message, what else is said.
 // Many plugin processes share one file, so it is opened for appending and rotated under a
 // lock. A log that cannot be written never fails a call. Nothing here may be handed a token
 // or, below debug, a whole configuration.
@@ -8,8 +9,10 @@ package logging
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Level says how much is written; a higher one writes more.
@@ -81,27 +84,42 @@ func New(options Options, stderr io.Writer, now func() time.Time) *Logger {
 	return l
 }
 
-// About puts the same words before every following line: which call, which pod.
-func (l *Logger) About(format string, args ...any) { l.about = fmt.Sprintf(format, args...) + ": " }
+// About puts the same fields into every following line, key and value in turn: which call, which
+// pod. An empty value says nothing and is left out, here and in the fields of a line.
+func (l *Logger) About(pairs ...string) {
+	l.about = fields(pairs)
+}
 
 // Errorf tells of what went wrong and was not the end of the call.
-func (l *Logger) Errorf(format string, args ...any) { l.write(Error, "error", format, args) }
+func (l *Logger) Errorf(format string, args ...any) {
+	l.write(Error, "error", fmt.Sprintf(format, args...))
+}
 
 // Warnf tells of what a person should look at; it shows where errors show.
-func (l *Logger) Warnf(format string, args ...any) { l.write(Error, "warning", format, args) }
+func (l *Logger) Warnf(format string, args ...any) {
+	l.write(Error, "warning", fmt.Sprintf(format, args...))
+}
 
-// Verbosef tells what was done.
-func (l *Logger) Verbosef(format string, args ...any) { l.write(Verbose, "verbose", format, args) }
+// Error tells of a failure, with further fields.
+func (l *Logger) Error(message string, pairs ...string) {
+	l.write(Error, "error", message, pairs...)
+}
 
-// Debugf tells how.
-func (l *Logger) Debugf(format string, args ...any) { l.write(Debug, "debug", format, args) }
+// Verbose tells what was done, with further fields.
+func (l *Logger) Verbose(message string, pairs ...string) {
+	l.write(Verbose, "verbose", message, pairs...)
+}
 
-func (l *Logger) write(level Level, word, format string, args []any) {
+// Debug tells how, with further fields.
+func (l *Logger) Debug(message string, pairs ...string) {
+	l.write(Debug, "debug", message, pairs...)
+}
+
+func (l *Logger) write(level Level, word, message string, pairs ...string) {
 	if level > l.level || (l.stderr == nil && l.file == nil) {
 		return
 	}
-	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`)
-	text = fmt.Sprintf("%s [%s] %s%s\n", l.now().Format(time.RFC3339), word, l.about, text)
+	text := "time=" + l.now().Format(timeFormat) + " level=" + word + l.about + field("msg", message) + fields(pairs) + "\n"
 	if l.stderr != nil {
 		_, _ = io.WriteString(l.stderr, text)
 	}
@@ -110,4 +128,28 @@ func (l *Logger) write(level Level, word, format string, args []any) {
 			_, _ = fmt.Fprintf(l.stderr, "mooring: logFile: %v\n", err)
 		}
 	}
+}
+
+// timeFormat is RFC 3339 with milliseconds.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+func fields(pairs []string) string {
+	text := ""
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			text += field(pairs[i], pairs[i+1])
+		}
+	}
+	return text
+}
+
+// field is one key and value with a blank before them.
+func field(key, value string) string {
+	plain := value != "" && !strings.ContainsFunc(value, func(r rune) bool {
+		return r <= ' ' || r == '=' || r == '"' || r == '\\' || !unicode.IsPrint(r)
+	})
+	if !plain {
+		value = strconv.Quote(value)
+	}
+	return " " + key + "=" + value
 }

@@ -17,8 +17,8 @@ func TestALevelShowsWhatIsAtItAndAbove(t *testing.T) {
 		log := New(Options{Level: level, ToStderr: true}, &out, clock)
 		log.Errorf("a")
 		log.Warnf("b")
-		log.Verbosef("c")
-		log.Debugf("d")
+		log.Verbose("c")
+		log.Debug("d")
 		if got := strings.Count(out.String(), "\n"); got != want {
 			t.Errorf("%s: %d lines, want %d", level, got, want)
 		}
@@ -28,10 +28,19 @@ func TestALevelShowsWhatIsAtItAndAbove(t *testing.T) {
 func TestALineIsALineWhateverIsInIt(t *testing.T) {
 	var out bytes.Buffer
 	log := New(Options{Level: "error", ToStderr: true}, &out, clock)
-	log.About("ADD %s", "p")
-	log.Errorf("a\nb")
-	if out.String() != "2026-03-01T12:00:00Z [error] ADD p: a\\nb\n" {
-		t.Errorf("got %q", out.String())
+	log.About("verb", "ADD", "pod", "ns/p", "container", "")
+	log.Errorf("a\n%q", "b")
+	if want := `time=2026-03-01T12:00:00.000Z level=error verb=ADD pod=ns/p msg="a\n\"b\""` + "\n"; out.String() != want {
+		t.Errorf("got %s", out.String())
+	}
+}
+
+func TestFieldsFollowTheMessage(t *testing.T) {
+	var out bytes.Buffer
+	log := New(Options{Level: "debug", ToStderr: true}, &out, clock)
+	log.Verbose("done", "network", "ns/a", "milliseconds", "3", "error", "", "said", "x=y")
+	if want := `time=2026-03-01T12:00:00.000Z level=verbose msg=done network=ns/a milliseconds=3 said="x=y"` + "\n"; out.String() != want {
+		t.Errorf("got %s", out.String())
 	}
 }
 

@@ -195,6 +195,15 @@ func (c *Conf) Bytes() json.RawMessage { return c.raw.Bytes() }
 // IsList says whether this is a conflist.
 func (c *Conf) IsList() bool { return c.list }
 
+// Types names the plugins in order, with commas between.
+func (c *Conf) Types() string {
+	types := make([]string, 0, len(c.Plugins))
+	for _, plugin := range c.Plugins {
+		types = append(types, plugin.Type)
+	}
+	return strings.Join(types, ",")
+}
+
 // Offers says whether some plugin of the network declares this capability.
 func (c *Conf) Offers(capability string) bool {
 	for _, plugin := range c.Plugins {
