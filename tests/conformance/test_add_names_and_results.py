@@ -68,3 +68,12 @@ def test_ADD_3_an_interface_that_is_there_already_fails_before_its_delegate_runs
     assert "ADD net1" not in node.ran()
     assert node.interfaces(pod) == {"net1"}, "what was there before is not ours to remove"
     assert node.left() == []
+
+
+def test_ADD_3_a_second_name_of_an_interface_is_taken_too(node: Node) -> None:
+    node.network("a", stub("a"))
+    pod = node.pod()
+    in_netns(pod, "ip", "link", "property", "add", "dev", "lo", "altname", "net1")
+    error = node.add(node.conf(stub()), pod, "a").error
+    assert 'interface "net1" exists in the pod already' in error["msg"]
+    assert "ADD net1" not in node.ran()
