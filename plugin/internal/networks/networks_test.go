@@ -62,8 +62,7 @@ func TestAHeartbeatIsFreshForItsTimeInItsBoot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var beat Heartbeat
-		err = json.Unmarshal(data, &beat)
+		beat, err := ReadHeartbeat(data)
 		for _, now := range example.Fresh {
 			if err != nil || !beat.FreshAt(beat.BootID, now) || beat.FreshAt("another boot", now) {
 				t.Errorf("%s at %v: not fresh, or fresh in another boot", example.File, now)
@@ -131,4 +130,30 @@ func TestWhoIsAskedDependsOnTheCache(t *testing.T) {
 			t.Errorf("%s: %+v, %v, asked %d times", test.about, got, err, asked.asked)
 		}
 	}
+}
+
+func FuzzFilesOfTheCacheAreReadOrRefused(f *testing.F) {
+	for _, pattern := range []string{"network/*", "heartbeat/*"} {
+		files, err := filepath.Glob(filepath.Join(examples, pattern))
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, name := range files {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Add([]byte(`{"version":1,"namespace":"default","name":"a","config":null}`))
+	f.Add([]byte(`{"version":1.0,"namespace":[],"boottime":"1"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if found, err := ReadEntry(data, "default", "a"); (found == nil) != (err != nil) {
+			t.Errorf("%q: %+v, %v", data, found, err)
+		}
+		if beat, err := ReadHeartbeat(data); err == nil && beat.Version != cacheVersion && beat.FreshAt(beat.BootID, beat.Boottime) {
+			t.Errorf("%q: fresh in a format that nobody knows", data)
+		}
+	})
 }
