@@ -9,6 +9,7 @@ package delegate
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"time"
 
@@ -26,8 +27,10 @@ type Runner struct {
 	Path    []string
 	Timeout time.Duration
 	Stderr  io.Writer
-	Ran     func(Execution)   // told of every execution of a plugin
-	found   map[string]string // path of each plugin that was looked up
+	Ran     func(Execution) // told of every execution of a plugin
+
+	found     map[string]string // path of each plugin that was looked up
+	inherited []string          // of our environment
 }
 
 // Execution is what became of one plugin.
@@ -161,7 +164,7 @@ func (r *Runner) executeWith(ctx context.Context, verb string, conf *netconf.Con
 		return nil, err
 	}
 	started := time.Now()
-	printed, err := r.run(ctx, path, conf.Stdin(i, given), environ(verb, call, r.Path), call.Meanwhile)
+	printed, err := r.run(ctx, path, conf.Stdin(i, given), r.environ(verb, call), call.Meanwhile)
 	if r.Ran != nil {
 		network := call.Network
 		if network == "" {
@@ -209,12 +212,12 @@ func previousResult(conf *netconf.Conf, call Call) json.RawMessage {
 	return converted
 }
 
-// Convert brings a result into another version of the specification; one that is in it
-// already keeps its bytes.
+// Convert brings a result, which is JSON, into another version of the specification; one that is
+// in it already keeps its bytes.
 func Convert(result json.RawMessage, cniVersion string) (json.RawMessage, error) {
-	members, err := object.Parse(result)
-	if err != nil {
-		return nil, err
+	members, is := object.Members(result)
+	if !is {
+		return nil, fmt.Errorf("expected an object, found %s", object.Kind(result))
 	}
 	stated, err := members.String("cniVersion")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -124,18 +125,26 @@ func (r *Runner) find(kind string) (string, error) {
 	return "", cnierror.New(types.ErrInvalidNetworkConfig, "plugin %q is in none of the folders %s", kind, strings.Join(r.Path, ", "))
 }
 
-func environ(verb string, call Call, path []string) []string {
-	kept := make([]string, 0, 32)
-	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "CNI_") || strings.HasPrefix(pair, "CNI_NETNS_OVERRIDE=") {
-			kept = append(kept, pair)
+// inherit returns what every delegate is given of our own environment.
+func (r *Runner) inherit() []string {
+	if r.inherited == nil {
+		r.inherited = make([]string, 0, 32)
+		for _, pair := range os.Environ() {
+			if !strings.HasPrefix(pair, "CNI_") || strings.HasPrefix(pair, "CNI_NETNS_OVERRIDE=") {
+				r.inherited = append(r.inherited, pair)
+			}
 		}
 	}
+	return slices.Clone(r.inherited)
+}
+
+func (r *Runner) environ(verb string, call Call) []string {
+	kept := r.inherit()
 	args := make([]string, 0, len(call.Args))
 	for _, pair := range call.Args {
 		args = append(args, pair[0]+"="+pair[1])
 	}
-	kept = append(kept, Marker+"="+call.marker(), "CNI_COMMAND="+verb, "CNI_PATH="+strings.Join(path, string(os.PathListSeparator)))
+	kept = append(kept, Marker+"="+call.marker(), "CNI_COMMAND="+verb, "CNI_PATH="+strings.Join(r.Path, string(os.PathListSeparator)))
 	if call.ContainerID != "" {
 		kept = append(kept, "CNI_CONTAINERID="+call.ContainerID, "CNI_NETNS="+call.Netns, "CNI_IFNAME="+call.IfName, "CNI_ARGS="+strings.Join(args, ";"))
 	}
