@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -34,27 +35,30 @@ const (
 // undo runs DEL for every attachment that is not undone, in reverse. One failure stops
 // nothing. It returns the failures that count.
 //
-// What is left to do after a delegate's success waits until the next one works: where a kill
-// comes in between, the next DEL repeats that attachment, which is harmless.
+// While a delegate works the next one is prepared, and nothing that changes the node is done: a
+// kill would take the delegate with it, and one that removes links first and rules afterwards
+// cannot find its rules again (the reference plugin bridge).
 func (s *Session) undo(ctx context.Context, file *journal.File, states []*journal.State, netns string, when occasion) []error {
 	var problems []error
-	var later chores
-	for i := len(states) - 1; i >= 0; i-- {
-		state := states[i]
-		if state.Undone || state.Quarantined {
-			continue
+	left := slices.DeleteFunc(slices.Clone(states), func(state *journal.State) bool { return state.Undone || state.Quarantined })
+	slices.Reverse(left)
+	detachments := make([]detachment, len(left))
+	prepare := func(i int) {
+		if i < len(left) && !detachments[i].ready {
+			detachments[i] = s.prepare(left[i], netns)
 		}
+	}
+	for i, state := range left {
+		prepare(i)
 		started := s.Now()
 		if err := file.Begin("DEL", state.Index); err != nil {
 			s.Log.Errorf("the journal cannot be written: %v", err) // undoing goes on
 		}
-		conf, failed := s.detach(ctx, state, netns, later.do)
+		failed := detachments[i].run(ctx, func() { prepare(i + 1) })
 		took := s.Now().Sub(started)
 		if failed == nil {
-			later.add(func() {
-				s.forget(conf, state)
-				file.End("DEL", state.Index, took, nil)
-			})
+			s.forget(detachments[i].conf, state)
+			file.End("DEL", state.Index, took, nil)
 			s.Log.Verbose("detached", "network", state.Network, "interface", state.IfName, "milliseconds", milliseconds(took))
 			continue
 		}
@@ -71,7 +75,6 @@ func (s *Session) undo(ctx context.Context, file *journal.File, states []*journa
 		}
 		problems = append(problems, failed)
 	}
-	later.do()
 	return problems
 }
 
@@ -88,18 +91,32 @@ func givenUp(state *journal.State, when occasion, now time.Time) (string, bool) 
 	return fmt.Sprintf("DEL has failed since %s: ", state.FailedSince.UTC().Format(time.RFC3339)), true
 }
 
-// detach runs DEL of one attachment with what it was made with, and meanwhile does something else.
-func (s *Session) detach(ctx context.Context, state *journal.State, netns string, meanwhile func()) (*netconf.Conf, *types.Error) {
+// detachment is DEL of one attachment, ready to run.
+type detachment struct {
+	ready bool
+	conf  *netconf.Conf
+	del   func(ctx context.Context, meanwhile func()) error
+	err   error
+}
+
+// prepare makes DEL of an attachment ready, with what the attachment was made with.
+func (s *Session) prepare(state *journal.State, netns string) detachment {
 	conf, err := confOf(state)
 	if err != nil {
-		return nil, cnierror.From(err)
+		return detachment{ready: true, err: err}
 	}
-	call := s.callOf(state, netns)
-	call.Meanwhile = meanwhile
-	if err := s.Runner.Del(ctx, conf, call); err != nil {
-		return nil, cnierror.From(err)
+	return detachment{ready: true, conf: conf, del: s.Runner.PrepareDel(conf, s.callOf(state, netns))}
+}
+
+// run runs it, and meanwhile does something else.
+func (d *detachment) run(ctx context.Context, meanwhile func()) *types.Error {
+	if d.err == nil {
+		d.err = d.del(ctx, meanwhile)
 	}
-	return conf, nil
+	if d.err != nil {
+		return cnierror.From(d.err)
+	}
+	return nil
 }
 
 // infoPath is the device-information file that a network was offered, empty for none.

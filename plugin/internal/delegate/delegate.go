@@ -104,15 +104,27 @@ func (r *Runner) Add(ctx context.Context, conf *netconf.Conf, call Call) (json.R
 
 // Del runs the plugins in reverse and stops at the first error.
 func (r *Runner) Del(ctx context.Context, conf *netconf.Conf, call Call) error {
-	previous := previousResult(conf, call)
-	for i := len(conf.Plugins) - 1; i >= 0; i-- {
-		_, err := r.execute(ctx, "DEL", conf, i, call, previous)
-		call.Meanwhile = nil
-		if err != nil {
-			return cnierror.Prefix(err, "%s", describe(conf.Plugins[i].Type, "DEL"))
-		}
+	return r.PrepareDel(conf, call)(ctx, call.Meanwhile)
+}
+
+// PrepareDel does of Del what can be done before, and returns the rest: the call's Meanwhile is
+// given to that.
+func (r *Runner) PrepareDel(conf *netconf.Conf, call Call) func(ctx context.Context, meanwhile func()) error {
+	given := netconf.Invocation{CapabilityArgs: call.CapabilityArgs, PrevResult: previousResult(conf, call)}
+	inputs := make([]input, len(conf.Plugins))
+	for i := range inputs {
+		inputs[i] = r.input("DEL", conf, i, call, given)
 	}
-	return nil
+	return func(ctx context.Context, meanwhile func()) error {
+		for i := len(inputs) - 1; i >= 0; i-- {
+			_, err := r.run(ctx, inputs[i], meanwhile)
+			meanwhile = nil
+			if err != nil {
+				return cnierror.Prefix(err, "%s", describe(conf.Plugins[i].Type, "DEL"))
+			}
+		}
+		return nil
+	}
 }
 
 // CheckAttachment runs CHECK where the network's version knows it and does not forbid it.
@@ -159,20 +171,23 @@ func (r *Runner) execute(ctx context.Context, verb string, conf *netconf.Conf, i
 }
 
 func (r *Runner) executeWith(ctx context.Context, verb string, conf *netconf.Conf, i int, call Call, given netconf.Invocation) ([]byte, error) {
-	path, err := r.find(conf.Plugins[i].Type)
-	if err != nil {
-		return nil, err
+	return r.run(ctx, r.input(verb, conf, i, call, given), call.Meanwhile)
+}
+
+// input is all that one execution of a plugin needs.
+type input struct {
+	about   Execution
+	stdin   []byte
+	environ []string
+}
+
+func (r *Runner) input(verb string, conf *netconf.Conf, i int, call Call, given netconf.Invocation) input {
+	network := call.Network
+	if network == "" {
+		network = conf.Name
 	}
-	started := time.Now()
-	printed, err := r.run(ctx, path, conf.Stdin(i, given), r.environ(verb, call), call.Meanwhile)
-	if r.Ran != nil {
-		network := call.Network
-		if network == "" {
-			network = conf.Name
-		}
-		r.Ran(Execution{verb, network, call.IfName, conf.Plugins[i].Type, time.Since(started), err})
-	}
-	return printed, err
+	about := Execution{Verb: verb, Network: network, IfName: call.IfName, Plugin: conf.Plugins[i].Type}
+	return input{about, conf.Stdin(i, given), r.environ(verb, call)}
 }
 
 // complete proves that a result is one and fills in its version.

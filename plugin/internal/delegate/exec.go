@@ -48,13 +48,28 @@ func (b *bounded) add(data []byte) {
 }
 
 // run executes one plugin and returns what it printed.
-func (r *Runner) run(ctx context.Context, path string, stdin []byte, environ []string, meanwhile func()) ([]byte, error) {
+func (r *Runner) run(ctx context.Context, in input, meanwhile func()) ([]byte, error) {
+	path, err := r.find(in.about.Plugin)
+	if err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	printed, err := r.runPatiently(ctx, path, in, meanwhile)
+	if r.Ran != nil {
+		in.about.Took, in.about.Err = time.Since(started), err
+		r.Ran(in.about)
+	}
+	return printed, err
+}
+
+// runPatiently tries again while the binary is being replaced.
+func (r *Runner) runPatiently(ctx context.Context, path string, in input, meanwhile func()) ([]byte, error) {
 	deadline := time.Now().Add(r.Timeout)
 	if earlier, limited := ctx.Deadline(); limited && earlier.Before(deadline) {
 		deadline = earlier
 	}
 	for try := 1; ; try++ {
-		stdout, err := r.runOnce(path, stdin, environ, deadline, meanwhile)
+		stdout, err := r.runOnce(path, in, deadline, meanwhile)
 		if !errors.Is(err, syscall.ETXTBSY) || try == busyTries {
 			return stdout, err
 		}
@@ -62,9 +77,9 @@ func (r *Runner) run(ctx context.Context, path string, stdin []byte, environ []s
 	}
 }
 
-func (r *Runner) runOnce(path string, stdin []byte, environ []string, deadline time.Time, meanwhile func()) ([]byte, error) {
+func (r *Runner) runOnce(path string, in input, deadline time.Time, meanwhile func()) ([]byte, error) {
 	stdout, stderr := &bounded{limit: maxOutput}, &bounded{limit: maxStderr}
-	status, err := spawn(path, stdin, environ, deadline, stdout, stderr, meanwhile)
+	status, err := spawn(path, in.stdin, in.environ, deadline, stdout, stderr, meanwhile)
 	if stderr.Len() > 0 {
 		_, _ = r.Stderr.Write(stderr.Bytes())
 	}
