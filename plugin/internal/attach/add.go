@@ -71,7 +71,7 @@ type work struct {
 	journal *journal.File // nil where none could be made and none is needed
 	states  []journal.State
 	inside  *sandbox.Sandbox
-	later   chores
+	later   func() // what waits until a delegate works, nil for nothing
 }
 
 // begin writes down what is about to happen.
@@ -108,7 +108,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
 		}
 	}
-	w.later.do()
+	w.catchUp()
 	if err := w.written(w.journal.Flush()); err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 		if index == 0 && len(plans) > 1 {
 			unsynced = w.journal.Sync()
 		}
-		w.later.do()
+		w.catchUp()
 	}
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
@@ -163,13 +163,21 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	}
 	w.journal.Attached(index, took, oneLine(state.Result), state.DeviceInfo)
 	state.Attached = true
-	w.later.add(func() {
+	w.later = func() {
 		if err := delegate.Remember(w.Conf.CNIDir, plan.conf, call, state.Result); err != nil {
 			w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 		}
-	})
+	}
 	w.Log.Verbose("attached", "network", plan.network, "interface", plan.ifName, "milliseconds", milliseconds(took), "result", string(oneLine(state.Result)))
 	return nil
+}
+
+// catchUp does what has waited.
+func (w *work) catchUp() {
+	if w.later != nil {
+		w.later()
+		w.later = nil
+	}
 }
 
 // written says what it means that the journal could not be written: what is not written down

@@ -42,9 +42,9 @@ func (s *Session) undo(ctx context.Context, file *journal.File, states []*journa
 	var problems []error
 	left := slices.DeleteFunc(slices.Clone(states), func(state *journal.State) bool { return state.Undone || state.Quarantined })
 	slices.Reverse(left)
-	detachments := make([]detachment, len(left))
+	detachments := make([]*detachment, len(left))
 	prepare := func(i int) {
-		if i < len(left) && !detachments[i].ready {
+		if i < len(left) && detachments[i] == nil {
 			detachments[i] = s.prepare(left[i], netns)
 		}
 	}
@@ -93,19 +93,18 @@ func givenUp(state *journal.State, when occasion, now time.Time) (string, bool) 
 
 // detachment is DEL of one attachment, ready to run.
 type detachment struct {
-	ready bool
-	conf  *netconf.Conf
-	del   func(ctx context.Context, meanwhile func()) error
-	err   error
+	conf *netconf.Conf
+	del  func(ctx context.Context, meanwhile func()) error
+	err  error
 }
 
 // prepare makes DEL of an attachment ready, with what the attachment was made with.
-func (s *Session) prepare(state *journal.State, netns string) detachment {
+func (s *Session) prepare(state *journal.State, netns string) *detachment {
 	conf, err := confOf(state)
 	if err != nil {
-		return detachment{ready: true, err: err}
+		return &detachment{err: err}
 	}
-	return detachment{ready: true, conf: conf, del: s.Runner.PrepareDel(conf, s.callOf(state, netns))}
+	return &detachment{conf: conf, del: s.Runner.PrepareDel(conf, s.callOf(state, netns))}
 }
 
 // run runs it, and meanwhile does something else.
