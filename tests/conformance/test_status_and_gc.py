@@ -78,6 +78,7 @@ def test_STS_2_no_fault_of_ours_makes_the_node_not_ready_but_its_add_says_why(no
     assert "nowhere" in error["msg"]
     assert [call["verb"] for call in node.calls()] == ["STATUS"], "found out before anything ran"
     node.network("a", stub("a"))
+    shutil.rmtree(node.state / "attachments")
     (node.state / "attachments").touch()
     _status(node, conf).ok()
     assert str(node.state / "attachments") in node.add(conf, node.pod(), "a").error["msg"]

@@ -11,6 +11,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/podinfo"
+	"mooring.dev/mooring/plugin/internal/resultcache"
 )
 
 // Check runs CHECK for every attachment with what it was made with; the first failure is
@@ -27,11 +28,7 @@ func (s *Session) Check(ctx context.Context) error {
 		return s.checkDefault(ctx)
 	}
 	defer file.Close()
-	if contents.Header != nil {
-		s.pod = contents.Header.Pod
-		s.logAbout()
-		s.addFolders(contents.Header.CNIPath)
-	}
+	s.introduce(contents.Header)
 	if !contents.Readable {
 		return cnierror.New(types.ErrInternal, "pod %s: the journal of this sandbox is damaged", s.pod)
 	}
@@ -67,8 +64,8 @@ func (s *Session) checkDefault(ctx context.Context) error {
 	}
 	s.pod = identity.Pod
 	call := delegate.Call{ContainerID: s.Call.ContainerID, Netns: s.Call.Netns, IfName: s.Call.IfName, Args: identity.Args, CapabilityArgs: s.Conf.RuntimeConfig}
-	for _, root := range append(s.roots(), delegate.RuntimeCache) {
-		if call.PrevResult = delegate.Recall(root, conf.Name, call.ContainerID, call.IfName); call.PrevResult != nil {
+	for _, root := range append(s.roots(), resultcache.Runtime) {
+		if call.PrevResult = resultcache.Result(root, conf.Name, call.ContainerID, call.IfName); call.PrevResult != nil {
 			break
 		}
 	}

@@ -34,6 +34,9 @@ type planned struct {
 	previous json.RawMessage // what the first plugin is told came before it
 }
 
+// asked says whether the pod itself names the network.
+func (p *planned) asked() bool { return p.request.Name != "" }
+
 // plan decides everything that can be decided before the first delegate runs: which networks
 // in which order, under which interface names, with which arguments.
 func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]planned, error) {

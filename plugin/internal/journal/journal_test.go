@@ -83,11 +83,12 @@ func clock() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC) 
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	dir := t.TempDir()
 	header, attachments := sandbox()
-	written, err := Create(dir, header, attachments, clock)
+	written, err := Create(dir, header, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(written.Sync(), written.Begin("ADD", 0)); err != nil {
+	written.Intend(attachments)
+	if err := errors.Join(written.Begin("ADD", 0), written.Sync()); err != nil {
 		t.Fatal(err)
 	}
 	written.Attached(0, time.Millisecond, json.RawMessage(`{"cniVersion":"1.0.0"}`), nil)
@@ -112,13 +113,13 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 
 func TestASecondJournalForOneSandboxIsRefusedAndTheFirstIsUntouched(t *testing.T) {
 	dir := t.TempDir()
-	header, attachments := sandbox()
-	first, err := Create(dir, header, attachments, clock)
+	header, _ := sandbox()
+	first, err := Create(dir, header, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(first.path)
-	if _, err := Create(dir, header, attachments, clock); !errors.Is(err, ErrExists) {
+	if _, err := Create(dir, header, clock); !errors.Is(err, ErrExists) {
 		t.Errorf("got %v", err)
 	}
 	after, _ := os.ReadFile(first.path)
@@ -129,8 +130,8 @@ func TestASecondJournalForOneSandboxIsRefusedAndTheFirstIsUntouched(t *testing.T
 
 func TestALockThatAnotherCallHoldsIsWaitedForUntilTheContextEnds(t *testing.T) {
 	dir := t.TempDir()
-	header, attachments := sandbox()
-	if _, err := Create(dir, header, attachments, clock); err != nil {
+	header, _ := sandbox()
+	if _, err := Create(dir, header, clock); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
