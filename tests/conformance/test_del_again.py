@@ -124,7 +124,7 @@ def test_DEL_14_what_is_quarantined_is_tried_again_by_every_del_and_goes_when_it
 
 
 def test_DEL_14_what_is_quarantined_is_tried_again_by_every_gc_and_goes_when_it_succeeds(node: Node) -> None:
-    conf, pod = _quarantined(node)
+    conf, _ = _quarantined(node)
     conf |= {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
     assert "it is stuck" in node.call("GC", conf).error["msg"]
     assert node.ran("DEL") == ["net2"]

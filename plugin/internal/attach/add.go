@@ -54,6 +54,7 @@ func (s *Session) Add(ctx context.Context) error {
 type work struct {
 	*Session
 	journal  *journal.File
+	header   journal.Header
 	unwanted error // why there is no journal
 	states   []journal.State
 	inside   *sandbox.Sandbox
@@ -63,10 +64,11 @@ type work struct {
 // begin makes the journal. Where it cannot be written that is an error only for a pod that cannot
 // do without.
 func (s *Session) begin() (*work, error) {
-	file, err := journal.Create(s.Conf.CNIDir, journal.Header{
+	header := journal.Header{
 		Network: s.Conf.Name, BootID: boot.ID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
-	}, s.Now)
+	}
+	file, err := journal.Create(s.Conf.CNIDir, header, s.Now)
 	switch {
 	case errors.Is(err, journal.ErrExists):
 		return nil, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID %s, CNI_IFNAME %s: %v; DEL must come before another ADD", s.Call.ContainerID, s.Call.IfName, err)
@@ -75,7 +77,7 @@ func (s *Session) begin() (*work, error) {
 	case err != nil:
 		return &work{Session: s, journal: journal.Unwritten(), unwanted: err}, nil
 	}
-	return &work{Session: s, journal: file}, nil
+	return &work{Session: s, journal: file, header: header}, nil
 }
 
 func (w *work) add(ctx context.Context, identity *podinfo.Identity) (json.RawMessage, error) {
@@ -120,6 +122,10 @@ func (w *work) intend(plans []planned) error {
 		}
 		w.Log.Errorf("the journal cannot be written: %v", w.unwanted)
 		return nil
+	}
+	if w.header.Pod != w.pod { // the API server knew more of it than the runtime
+		w.header.Pod = w.pod
+		w.journal.Introduce(w.header)
 	}
 	w.journal.Intend(attachments)
 	if !plans[0].asked() {

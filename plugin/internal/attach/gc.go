@@ -146,7 +146,7 @@ func (g *garbage) keep(session *Session, contents *journal.Contents, foreign boo
 	if contents != nil && trusted(contents) {
 		states = contents.States
 	} else {
-		states = session.witnessed(contents)
+		states, _ = session.witnessed(contents)
 	}
 	for i := range states {
 		if !foreign {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"mooring.dev/mooring/plugin/internal/boot"
 	"mooring.dev/mooring/plugin/internal/cnierror"
@@ -52,7 +53,7 @@ func (s *Session) teardown(ctx context.Context, open opener) (*teardown, error) 
 	if !trusted(contents) || (len(contents.States) == 0 && len(cached) > 0) {
 		return s.rebuilt(ctx, file, contents)
 	}
-	t := &teardown{Session: s, journal: file, netns: s.Call.Netns, final: true}
+	t := &teardown{Session: s, journal: file, netns: s.netns(contents.Header.Netns), final: true}
 	// "Begun" proves nothing after a reboot, when only the intents were brought to disk, nor where
 	// the end of the file was lost.
 	lost := contents.Torn || contents.Header.BootID != boot.ID()
@@ -117,8 +118,8 @@ func (s *Session) cachedResults(contents *journal.Contents) []string {
 // rebuilt makes a teardown of what is left where the journal is absent (nil) or damaged, in which
 // case its lock is held.
 func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *journal.Contents) (*teardown, error) {
-	states := s.witnessed(contents)
-	t := &teardown{Session: s, netns: s.Call.Netns, final: true, journal: journal.Unwritten()}
+	states, netns := s.witnessed(contents)
+	t := &teardown{Session: s, netns: s.netns(netns), final: true, journal: journal.Unwritten()}
 	if damaged != nil {
 		s.Log.Errorf("%s; it is set aside, and rebuilt from %d attachments that are known of", damage(contents), len(states))
 		if len(states) == 0 {
@@ -137,7 +138,7 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 		return nil, nil
 	}
 	header := journal.Header{
-		Network: s.Conf.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
+		Network: s.Conf.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
 	}
 	file, err := journal.Rebuild(s.Conf.CNIDir, damaged, header, states, s.Now)
@@ -174,9 +175,14 @@ func damage(contents *journal.Contents) string {
 }
 
 // witnessed is what is known of the sandbox beside a whole journal, in the order in which it was
-// attached: what can be read of a damaged one, a Multus' scratch file, libcni's result cache.
-func (s *Session) witnessed(contents *journal.Contents) []journal.State {
+// attached: what can be read of a damaged one, a Multus' scratch file, libcni's result cache. It
+// returns the network namespace that they name, too.
+func (s *Session) witnessed(contents *journal.Contents) ([]journal.State, string) {
 	var states []journal.State
+	netns := s.Call.Netns
+	if contents != nil && contents.Header != nil {
+		netns = contents.Header.Netns
+	}
 	if contents != nil {
 		states = slices.Clone(contents.States)
 		for i := range states {
@@ -189,15 +195,30 @@ func (s *Session) witnessed(contents *journal.Contents) []journal.State {
 	}
 	for _, root := range s.roots() {
 		entries, err := resultcache.Sandbox(root, s.Call.ContainerID)
-		if err != nil {
+		if err = errors.Join(err, resultcache.Sweep(root, s.Call.ContainerID)); err != nil {
 			s.Log.Errorf("libcni's result cache: %v", err)
 		}
 		for i := range entries {
 			states = s.join(states, &entries[i])
+			if netns == "" {
+				netns = entries[i].Netns
+			}
 		}
 	}
 	slices.SortStableFunc(states, func(a, b journal.State) int { return a.Index - b.Index })
-	return states
+	return states, netns
+}
+
+// netns is the network namespace to undo a sandbox in: the call's, and for GC, which names none,
+// the recorded one where it is still there and can be no other's by now.
+func (s *Session) netns(recorded string) string {
+	if s.Call.Verb != "GC" || strings.HasPrefix(recorded, "/proc/") {
+		return s.Call.Netns
+	}
+	if _, err := os.Stat(recorded); err != nil {
+		return s.Call.Netns
+	}
+	return recorded
 }
 
 // join adds what a cache entry says to what is known.

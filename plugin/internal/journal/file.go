@@ -13,6 +13,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
 
+	"mooring.dev/mooring/plugin/internal/atomicfile"
 	"mooring.dev/mooring/plugin/internal/boot"
 )
 
@@ -71,8 +72,7 @@ func Create(cniDir string, header Header, now func() time.Time) (*File, error) {
 		return nil, errors.Join(ErrDeleted, file.Close())
 	}
 	j := &File{file: file, path: path, now: now}
-	header.Version, header.Time = Version, stamp(now())
-	j.hold(header.body())
+	j.Introduce(header)
 	if err == nil {
 		err = j.Flush()
 	}
@@ -138,6 +138,12 @@ func open(ctx context.Context, path string, now func() time.Time, busy func(*os.
 		}
 		return j, contents, nil
 	}
+}
+
+// Introduce holds the header; of several the last counts.
+func (j *File) Introduce(header Header) {
+	header.Version, header.Time = Version, j.stamp()
+	j.hold(header.body())
 }
 
 // Intend holds what is about to be attached, in order.
@@ -226,12 +232,13 @@ func (j *File) Flush() error {
 	return err
 }
 
-// Remove deletes the file with what is held, then lets go of the lock.
+// Remove deletes the file with what is held, and what a killed Rebuild left, then lets go of the
+// lock.
 func (j *File) Remove() error {
 	if j.file == nil {
 		return nil
 	}
-	return errors.Join(os.Remove(j.path), j.file.Close())
+	return errors.Join(atomicfile.Remove(j.path), j.file.Close())
 }
 
 // Close writes what is held, lets go of the lock and leaves the file.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mooring.dev/mooring/plugin/internal/atomicfile"
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 // SetAsideDir is the folder of damaged journals below cniDir, for people to look at.
@@ -41,13 +42,12 @@ func (j *File) rebuild(temporary string, damaged *File, cniDir string, header He
 	if err := j.file.Truncate(0); err != nil { // a call that was killed here may have left something
 		return err
 	}
-	header.Version, header.Time = Version, stamp(j.now())
 	attachments := make([]Attachment, 0, len(states))
 	for i := range states {
 		attachments = append(attachments, states[i].Attachment)
 	}
-	j.hold(header.body())
-	j.hold(intents(attachments))
+	j.Introduce(header)
+	j.Intend(attachments)
 	for i := range states {
 		j.repeat(&states[i])
 	}
@@ -74,8 +74,11 @@ func (j *File) repeat(state *State) {
 		return
 	}
 	j.hold(begun("ADD", state.Index, j.stamp()))
-	if state.Attached || len(state.Result) > 0 {
+	switch {
+	case len(state.Result) > 0:
 		j.Attached(state.Index, 0, state.Result, state.DeviceInfo)
+	case state.Attached: // a Multus' scratch file tells no result
+		j.Attached(state.Index, 0, object.Object{}.Bytes(), nil)
 	}
 	if state.Quarantined {
 		j.Quarantine(state.Index, "given up before the journal was rebuilt")

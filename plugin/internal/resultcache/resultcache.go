@@ -140,6 +140,15 @@ func Sandbox(root, containerID string) ([]Entry, error) {
 	return kept, err
 }
 
+// Sweep removes what writers that were killed left of a container's entries.
+func Sweep(root, containerID string) error {
+	left, err := filepath.Glob(filepath.Join(folder(root), ".*-"+containerID+"-*.tmp"))
+	for _, file := range left {
+		err = errors.Join(err, atomicfile.Remove(file))
+	}
+	return err
+}
+
 // All lists the cache; files that are none of its are passed over.
 func All(root string) ([]Entry, error) {
 	return list(root, func(string) bool { return true })
