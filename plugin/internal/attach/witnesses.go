@@ -46,7 +46,7 @@ func (s *Session) teardown(ctx context.Context, open opener) (*teardown, error) 
 	case err != nil:
 		return nil, cnierror.New(cnierror.TryAgain, "the journal of this sandbox cannot be opened, and without it nothing can be undone for certain: %v", err)
 	case file == nil:
-		return s.rebuilt(ctx, nil, nil)
+		return s.rebuilt(ctx, journal.Unwritten(), nil)
 	}
 	s.introduce(contents.Header)
 	cached := s.cachedResults(contents)
@@ -115,27 +115,29 @@ func (s *Session) cachedResults(contents *journal.Contents) []string {
 	return interfaces
 }
 
-// rebuilt makes a teardown of what is left where the journal is absent (nil) or damaged, in which
-// case its lock is held.
+// rebuilt makes a teardown of what is known where the journal is damaged, in which case its lock is
+// held, or absent (contents is nil). Nil where nothing is known.
 func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *journal.Contents) (*teardown, error) {
 	states, netns := s.witnessed(contents)
 	t := &teardown{Session: s, netns: s.netns(netns), final: true, journal: journal.Unwritten()}
-	if damaged != nil {
+	if contents != nil {
 		s.Log.Errorf("%s; it is set aside, and rebuilt from %d attachments that are known of", damage(contents), len(states))
-		if len(states) == 0 {
+		if len(states) == 0 && !damaged.Empty() {
 			t.leak = fmt.Sprintf("%s, and libcni's result cache knows nothing of this sandbox: only its default network is undone, further networks may have leaked", damage(contents))
-			if damaged.Empty() {
-				t.leak = ""
-			}
-			configured, err := s.configuredDefault(ctx)
-			if err != nil {
-				return nil, errors.Join(err, damaged.Close())
-			}
-			states = append(states, *configured)
 		}
 	}
-	if len(states) == 0 {
+	if contents == nil && len(states) == 0 {
 		return nil, nil
+	}
+	if !slices.ContainsFunc(states, func(state journal.State) bool { return state.Default }) {
+		configured, err := s.configuredDefault(ctx)
+		if err != nil {
+			return nil, errors.Join(err, damaged.Close())
+		}
+		states = slices.Insert(states, 0, *configured)
+		for i := range states { // of libcni's own entries none may have been the first
+			states[i].Index = i
+		}
 	}
 	header := journal.Header{
 		Network: s.Conf.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
@@ -143,18 +145,16 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 	}
 	file, err := journal.Rebuild(s.Conf.CNIDir, damaged, header, states, s.Now)
 	switch {
-	case errors.Is(err, journal.ErrExists):
-		return nil, cnierror.New(cnierror.TryAgain, "another call for this sandbox runs: %v", err)
+	case errors.Is(err, journal.ErrBusy):
+		return nil, cnierror.New(cnierror.TryAgain, "%v", err)
 	case err != nil:
 		// What is undone leaves the cache, too: the next try finds what is left, without counting.
 		s.Log.Errorf("the journal cannot be rebuilt: %v", err)
 		t.damaged = damaged
 	default:
 		t.journal = file
-		if damaged != nil {
-			if err := damaged.Close(); err != nil {
-				s.Log.Warnf("the damaged journal: %v", err)
-			}
+		if err := damaged.Close(); err != nil {
+			s.Log.Warnf("the damaged journal: %v", err)
 		}
 	}
 	for i := range states {

@@ -21,6 +21,7 @@ import (
 var (
 	ErrExists  = errors.New("this sandbox and interface are attached already")
 	ErrDeleted = errors.New("a DEL of this sandbox came meanwhile")
+	ErrBusy    = errors.New("another call for this sandbox runs")
 )
 
 // ErrRemoved says that the call that held the lock removed the journal: it has undone everything.

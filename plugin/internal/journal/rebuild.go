@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mooring.dev/mooring/plugin/internal/atomicfile"
 	"mooring.dev/mooring/plugin/internal/object"
 )
@@ -14,8 +16,9 @@ import (
 func SetAsideDir(cniDir string) string { return filepath.Join(cniDir, "quarantine") }
 
 // Rebuild puts a journal of what is known in the place of one that is damaged, whose lock is held,
-// or where there is none (damaged is nil). The damaged one is set aside, unchanged. The attachments
-// that were begun are begun in the new one, too, and have their results.
+// or where there is none (damaged is Unwritten). The damaged one is set aside, unchanged. The attachments
+// that were begun are begun in the new one, too, and have their results. ErrBusy where another call
+// of this sandbox was quicker.
 func Rebuild(cniDir string, damaged *File, header Header, states []State, now func() time.Time) (*File, error) {
 	for _, folder := range []string{Dir(cniDir), SetAsideDir(cniDir)} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -29,7 +32,11 @@ func Rebuild(cniDir string, damaged *File, header Header, states []State, now fu
 		return nil, err
 	}
 	j := &File{file: file, path: path, now: now}
-	if err := j.rebuild(temporary, damaged, cniDir, header, states); err != nil {
+	err = j.rebuild(temporary, damaged, cniDir, header, states)
+	if errors.Is(err, os.ErrExist) || errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrBusy
+	}
+	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return j, nil
@@ -54,7 +61,7 @@ func (j *File) rebuild(temporary string, damaged *File, cniDir string, header He
 	if err := j.Flush(); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
-	if damaged == nil {
+	if damaged.file == nil {
 		// Not a rename, which would take the place of a journal that an ADD has just made.
 		return errors.Join(os.Link(temporary, j.path), os.Remove(temporary))
 	}
