@@ -1,10 +1,6 @@
 // The meta-plugin of Mooring: a CNI plugin that attaches a pod to its default network and to
 // every further network that it asks for, by running other CNI plugins.
 //
-// It is built twice: whole, and, with the tag "handover", without what asks the API server and
-// the kubelet; the latter becomes the former when something must be asked (asking.go and
-// handing_over.go).
-//
 // Reading order: main, the verbs, what a call works with, how its end is told.
 package main
 
