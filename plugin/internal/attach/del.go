@@ -62,14 +62,14 @@ func (s *Session) undoJournal(ctx context.Context, file *journal.File, contents 
 	return s.finish(file, contents, problems)
 }
 
-// endStragglers ends what still runs of a call that was killed: a delegate dies with us, but
-// a program that the delegate started does not, and it must not finish behind our back.
+// endStragglers sees to it that nothing runs any more of a call that was killed: a DEL of a
+// delegate outlives us, and so does what any delegate started. Nothing may finish behind our back.
 func (s *Session) endStragglers(contents *journal.Contents) {
 	killed := slices.ContainsFunc(contents.States, func(state journal.State) bool { return state.Open })
 	if !killed || contents.Header == nil || contents.Header.BootID != networks.BootID() {
 		return
 	}
-	if err := delegate.EndStragglers(s.Call.ContainerID); err != nil {
+	if err := delegate.EndStragglers(s.Call.ContainerID, s.Runner.Timeout); err != nil {
 		s.Log.Errorf("an earlier call of this sandbox was killed: %v", err)
 	}
 }
