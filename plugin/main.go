@@ -13,6 +13,7 @@ import (
 	"time"
 
 	cniversion "github.com/containernetworking/cni/pkg/version"
+	"golang.org/x/sys/unix"
 
 	"mooring.dev/mooring/plugin/internal/attach"
 	"mooring.dev/mooring/plugin/internal/call"
@@ -37,7 +38,17 @@ func main() {
 		fmt.Println(about())
 		return
 	}
-	os.Exit(run(os.Getenv, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Getenv, os.Stdin, surviving(1, os.Stdout), surviving(2, os.Stderr)))
+}
+
+// surviving is a file of the same output to which writing fails when nobody reads it any more. At
+// os.Stdout and os.Stderr Go ends the process by SIGPIPE then, before anything is rolled back.
+func surviving(number uintptr, output *os.File) io.Writer {
+	descriptor, err := unix.FcntlInt(number, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return output
+	}
+	return os.NewFile(uintptr(descriptor), output.Name())
 }
 
 func about() string {

@@ -117,7 +117,7 @@ func explain(name, ending string, stdout, stderr []byte) error {
 	if json.Unmarshal(stdout, said) != nil || said.Msg == "" && said.Code == 0 {
 		return cnierror.New(types.ErrDecodingFailure, "%s ended with %s and printed no CNI error: %.200q", name, ending, stdout)
 	}
-	return said
+	return cnierror.From(said)
 }
 
 // find looks a plugin up, once, and refuses this very program, by whatever name.
