@@ -1,10 +1,6 @@
 // The meta-plugin of Mooring: a CNI plugin that attaches a pod to its default network and to
 // every further network that it asks for, by running other CNI plugins.
 //
-// It is built twice: whole, and, with the tag "handover", without what asks the API server and
-// the kubelet; the latter becomes the former when something must be asked (asking.go and
-// handing_over.go).
-//
 // Reading order: main, the verbs, what a call works with, how its end is told.
 package main
 
@@ -18,6 +14,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 	cniversion "github.com/containernetworking/cni/pkg/version"
+	"golang.org/x/sys/unix"
 
 	"mooring.dev/mooring/plugin/internal/attach"
 	"mooring.dev/mooring/plugin/internal/call"
@@ -42,7 +39,17 @@ func main() {
 		fmt.Println(about())
 		return
 	}
-	os.Exit(run(os.Getenv, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Getenv, os.Stdin, surviving(1, os.Stdout), surviving(2, os.Stderr)))
+}
+
+// surviving is a file of the same output to which writing fails when nobody reads it any more. At
+// os.Stdout and os.Stderr Go ends the process by SIGPIPE then, before anything is rolled back.
+func surviving(number uintptr, output *os.File) io.Writer {
+	descriptor, err := unix.FcntlInt(number, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return output
+	}
+	return os.NewFile(uintptr(descriptor), output.Name())
 }
 
 func about() string {

@@ -92,7 +92,7 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     eventually(reported, what="the report")
     status = node.status()
     assert status["primaryNetwork"] == {"name": "pod-network", "file": "10-pods.conf"}
-    assert [binary["name"] for binary in status["binaries"]] == ["mooring", "mooring-api"]
+    assert [binary["name"] for binary in status["binaries"]] == ["mooring"]
 
 
 def test_a_pod_s_status_follows_its_journal_and_outlives_hand_edits(ready: Node) -> None:

@@ -173,13 +173,13 @@ func (d *detachment) run(ctx context.Context, meanwhile func()) *types.Error {
 	return nil
 }
 
-// endStragglers ends what still runs of a call that was killed: a delegate dies with us, but
-// a program that the delegate started does not, and it must not finish behind our back.
+// endStragglers sees to it that nothing runs any more of a call that was killed: a DEL of a
+// delegate outlives us, and so does what any delegate started. Nothing may finish behind our back.
 func (t *teardown) endStragglers() {
 	if !slices.ContainsFunc(t.states, func(state *journal.State) bool { return state.Open }) {
 		return
 	}
-	if err := delegate.EndStragglers(t.Call.ContainerID); err != nil {
+	if err := delegate.EndStragglers(t.Call.ContainerID, t.Runner.Timeout); err != nil {
 		t.Log.Errorf("an earlier call of this sandbox was killed: %v", err)
 	}
 }

@@ -158,6 +158,7 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 		}
 	}
 	for i := range states {
+		states[i].Open = true // it is not known how the call ended that made them
 		t.states = append(t.states, &states[i])
 	}
 	return t, nil

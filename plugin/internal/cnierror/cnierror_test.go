@@ -55,3 +55,24 @@ func FuzzNoPhraseThatRuntimesTakeForSuccessIsLeft(f *testing.F) {
 		}
 	})
 }
+
+func TestTextsAreCutAtTheirEndAndSaySo(t *testing.T) {
+	long := strings.Repeat("ü", MaxText)
+	for name, got := range map[string]*types.Error{
+		"new": New(7, "%s", long), "from": From(types.NewError(7, long, long)), "no code": From(errors.New(long)),
+		"prefix": Prefix(Prefix(New(7, "%s", long), "b"), "a"), "join": Join([]error{New(7, "%s", long), New(7, "%s", long)}),
+		"plain": Plain(types.NewError(7, long, long)),
+	} {
+		for _, text := range []string{got.Msg, got.Details} {
+			if len(text) > MaxText || text != "" && (!strings.HasSuffix(text, "ü"+cutHere) || strings.Count(text, cutHere) != 1) {
+				t.Errorf("%s: %d bytes, ending in %q", name, len(text), text[max(0, len(text)-40):])
+			}
+		}
+	}
+	if got := New(7, "%s", strings.Repeat("x", MaxText)); len(got.Msg) != MaxText || strings.Contains(got.Msg, "cut") {
+		t.Errorf("a text of the greatest length was cut: %q", got.Msg[MaxText-40:])
+	}
+	if got := Prefix(New(7, "%s", long), "pod p"); !strings.HasPrefix(got.Msg, "pod p: ü") {
+		t.Errorf("our own words were cut: %.20q", got.Msg)
+	}
+}

@@ -62,6 +62,11 @@ func main() {
 		}
 	}
 	record(folder, "begin", kind, verb, stdin, begun)
+	if chosen.Child {
+		child := exec.Command("sleep", "600")
+		check(child.Start())
+		check(os.WriteFile(filepath.Join(folder, "child"), []byte(strconv.Itoa(child.Process.Pid)), 0o600))
+	}
 	if chosen.KillParent {
 		check(syscall.Kill(os.Getppid(), syscall.SIGKILL))
 	}
@@ -77,11 +82,6 @@ func main() {
 	}
 	if chosen.Fill != "" {
 		fill(chosen.Fill)
-	}
-	if chosen.Child {
-		child := exec.Command("sleep", "600")
-		check(child.Start())
-		check(os.WriteFile(filepath.Join(folder, "child"), []byte(strconv.Itoa(child.Process.Pid)), 0o600))
 	}
 	if chosen.Hang {
 		time.Sleep(time.Hour)
