@@ -156,11 +156,13 @@ def test_GC_1_what_multus_left_counts_and_stays_where_its_sandbox_lives(node: No
 
 
 def test_GC_1_a_lease_stays_whoever_made_it_while_its_sandbox_lives(node: Node) -> None:
-    primary = node.bridge("primary", "10.77.1.0/24")
+    leases = node.root / "ipam" / "primary"
+    node.answer(chained__GC={"collect": str(leases)})
+    primary = chain("primary", node.bridge("primary", "10.77.1.0/24"), stub(kind="chained"), version="1.1.0")
     conf, ours, theirs = _newest(primary, node=node), node.pod(), node.pod()
     node.add(conf, ours).ok()
-    shutil.copy(node.root / "ipam" / "primary" / "10.77.1.2", node.root / "ipam" / "primary" / "10.77.1.99")
-    (node.root / "ipam" / "primary" / "10.77.1.99").write_text(f"{theirs.container}\r\neth0")
+    (leases / "10.77.1.98").write_text("long-gone\r\neth0")
+    (leases / "10.77.1.99").write_text(f"{theirs.container}\r\neth0")
     _gc(node, conf, ours, theirs).ok()
     assert node.leases() == ["10.77.1.2", "10.77.1.99"]
 

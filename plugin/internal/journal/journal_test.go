@@ -6,19 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"mooring.dev/mooring/plugin/internal/contracttest"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
-const examples = "../../contract/examples"
-
 type example struct {
 	File        string `json:"file"`
-	Format      string `json:"format"`
 	About       string `json:"about"`
 	Records     int    `json:"records"`
 	Readable    bool   `json:"readable"`
@@ -30,24 +27,9 @@ type example struct {
 }
 
 func TestEveryExampleOfTheContractIsReadAsTheIndexSays(t *testing.T) {
-	index, err := os.ReadFile(filepath.Join(examples, "index.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []example
-	if err := json.Unmarshal(index, &list); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range list {
-		if want.Format != "journal" {
-			continue
-		}
+	for _, want := range contracttest.Index[example](t, "journal") {
 		t.Run(want.File, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join(examples, want.File))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := Parse(data)
+			got := Parse(contracttest.Read(t, want.File))
 			if got.Records != want.Records || got.Readable != want.Readable || got.Intact != want.Intact || got.Torn != want.Torn {
 				t.Errorf("%s: records %d, readable %v, intact %v, torn %v; the index says %+v", want.About, got.Records, got.Readable, got.Intact, got.Torn, want)
 			}
@@ -143,10 +125,7 @@ func TestALockThatAnotherCallHoldsIsWaitedForUntilTheContextEnds(t *testing.T) {
 
 func TestATornLastLineIsCutAwayBeforeAnythingIsAppended(t *testing.T) {
 	dir := t.TempDir()
-	torn, err := os.ReadFile(filepath.Join(examples, "journal/torn-last-line.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	torn := contracttest.Read(t, "journal/torn-last-line.jsonl")
 	if err := os.MkdirAll(Dir(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -167,16 +146,8 @@ func TestATornLastLineIsCutAwayBeforeAnythingIsAppended(t *testing.T) {
 }
 
 func FuzzReadingAJournalNeverPanics(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(examples, "journal/*"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
+	for _, name := range contracttest.Files(f, "journal/*") {
+		f.Add(contracttest.Read(f, name))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		contents := Parse(data)
