@@ -89,20 +89,20 @@ func parseText(text string) ([]Element, error) {
 	}
 	elements := make([]Element, 0, count)
 	var wrong problems
-	number, start := 1, 0
+	start := 1
 	for item := range strings.SplitSeq(text, ",") {
 		element, err := parseItem(item)
+		elements = append(elements, element)
 		if err != nil {
 			blanks := len(item) - len(strings.TrimLeftFunc(item, unicode.IsSpace))
-			wrong.add(fmt.Errorf("network %d at position %d (%s): %w", number, position(text, start+blanks), names.Quote(strings.TrimSpace(item)), err))
+			wrong.add(fmt.Errorf("network %d at position %d (%s): %w", len(elements), start+position(item, blanks)-1, names.Quote(strings.TrimSpace(item)), err))
 		}
-		elements = append(elements, element)
-		number, start = number+1, start+len(item)+1
+		start += position(item, len(item))
 	}
 	return elements, wrong.err()
 }
 
-// position is how a person counts: characters, from one.
+// position is where a person finds a byte: characters, from one.
 func position(text string, at int) int { return utf8.RuneCountInString(text[:at]) + 1 }
 
 func tooMany(count int) error {
