@@ -97,12 +97,18 @@ def test_SEL_3_names_have_up_to_253_characters_in_both_forms(node: Node) -> None
     refused(node, longest + "a", "position 1", "253")
     refused(node, [{"name": longest + "a"}], "[0].name", "253")
     refused(node, "n" * 64 + "/a", "namespace", "63")
-    # A file of the folder may not have so long a name: such a definition is looked up elsewhere, so it is
-    # enough that the name is understood and the network is missing.
+    # Of so long a name the node's cache has no file: the API server is asked, and here there is none.
     for annotation in (longest, [{"name": longest}]):
         error = node.add(node.conf(stub()), node.pod(), annotation).error
-        assert f"default/{longest}" in error["msg"]
-        assert "DNS-1123" not in error["msg"]
+        assert f"network default/{longest}: not in the node's cache" in error["msg"]
+    cached = "a" * 248
+    node.beat()
+    node.network(cached, stub("a"))
+    pod = node.pod()
+    node.add(node.conf(stub()), pod, cached).ok()
+    assert node.journal(pod)[1]["attachments"][1]["network"] == f"default/{cached}"
+    node.delete(node.conf(stub()), pod).ok()
+    assert node.left() == []
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ func portMapping(item json.RawMessage) (json.RawMessage, error) {
 		case key == "containerPort":
 			containerPort, err = port(value)
 		case key == "protocol":
-			err = text(value, &protocol, nil)
+			err = text(value, &protocol, checkProtocol)
 		case key == "hostIP":
 			err = text(value, &hostIP, checkHostIP)
 		}
@@ -126,7 +126,7 @@ func portMapping(item json.RawMessage) (json.RawMessage, error) {
 			wrong = fmt.Errorf("%s: %w", written, err)
 		}
 	})
-	switch protocol = strings.ToLower(protocol); {
+	switch {
 	case !is:
 		return nil, fmt.Errorf("expected an object, found %s", object.Kind(item))
 	case wrong != nil:
@@ -137,13 +137,11 @@ func portMapping(item json.RawMessage) (json.RawMessage, error) {
 		return nil, errors.New("containerPort is missing")
 	case protocol == "":
 		protocol = "tcp"
-	case protocol != "tcp" && protocol != "udp" && protocol != "sctp":
-		return nil, fmt.Errorf("protocol %s is none of TCP, UDP, SCTP", names.Quote(protocol))
 	}
 	var mapping object.Writer
 	mapping.Int("hostPort", hostPort)
 	mapping.Int("containerPort", containerPort)
-	mapping.Text("protocol", protocol)
+	mapping.Text("protocol", strings.ToLower(protocol))
 	if hostIP != "" {
 		mapping.Text("hostIP", hostIP)
 	}
@@ -156,6 +154,14 @@ func port(value json.RawMessage) (int64, error) {
 		return 0, fmt.Errorf("expected a number from 1 to 65535, found %s", found(value))
 	}
 	return number, nil
+}
+
+func checkProtocol(text string) error {
+	switch strings.ToLower(text) {
+	case "tcp", "udp", "sctp":
+		return nil
+	}
+	return fmt.Errorf("%s is none of TCP, UDP, SCTP", names.Quote(text))
 }
 
 func checkHostIP(text string) error {
