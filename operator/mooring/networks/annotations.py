@@ -11,7 +11,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from mooring.networks import confs, paths, requests
+from mooring.networks import confs, paths, requests, values
 
 if TYPE_CHECKING:
     from mooring.networks.requests import Problem, Request
@@ -52,7 +52,7 @@ def parse(text: str, *, namespace: str) -> Selection:
 
 def _json(text: str, namespace: str) -> tuple[list[Request], list[Problem]]:
     try:
-        value = confs.parse(text, of_pairs=requests.Members).value
+        value = confs.parse(text, of_pairs=values.Members).value
     except confs.NotJSONError as error:
         place = f"line {error.place.line}, column {error.place.column}"
         problem = requests.Problem(
@@ -124,22 +124,22 @@ def _item(item: str, namespace: str, place: str, found: list[Request]) -> Proble
         return problem("Between two commas, or after the last one, stands no network.", "Remove the comma.")
     if item.count("/") > 1 or item.count("@") > 1 or (item.find("@") < item.find("/") and "@" in item):
         return problem(
-            f"{requests.quote(item.strip(_BLANKS))} is no network.", "Write namespace/name@interface, each part once."
+            f"{values.quote(item.strip(_BLANKS))} is no network.", "Write namespace/name@interface, each part once."
         )
     front, at, interface = item.partition("@")
     chosen, slash, name = front.rpartition("/")
     chosen, name, interface = chosen.strip(_BLANKS), name.strip(_BLANKS), interface.strip(_BLANKS)
-    if slash and not requests.is_label(chosen):
+    if slash and not values.is_label(chosen):
         return problem(
-            f"{requests.quote(chosen)} is no namespace of a network." if chosen else "The namespace is empty.",
+            f"{values.quote(chosen)} is no namespace of a network." if chosen else "The namespace is empty.",
             "Write small letters, digits and `-`, at most 63.",
         )
-    if "." in name or not requests.is_subdomain(name):
+    if "." in name or not values.is_subdomain(name):
         return problem(
-            f"{requests.quote(name)} is no name of a network." if name else "The name is empty.",
+            f"{values.quote(name)} is no name of a network." if name else "The name is empty.",
             "Write small letters, digits and `-`, at most 253; a name with dots needs the JSON form.",
         )
-    wrong = requests.interface_problem(interface) if at else None
+    wrong = values.interface_problem(interface) if at else None
     if wrong is not None:
         return problem(*wrong)
     found.append(requests.Request(namespace=chosen or namespace, name=name, interface=interface, place=place))
