@@ -218,7 +218,12 @@ func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identit
 			}
 		}
 	}
-	plan.args = append(plan.args, legacy...)
+	for _, pair := range legacy {
+		var err error
+		if plan.args, err = podinfo.AddArgument(plan.args, pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
 	if request.DeviceID != "" && plan.device == "" {
 		plan.given["deviceID"] = object.Encode(request.DeviceID)
 	}

@@ -41,7 +41,9 @@ func (s *Session) annotations(ctx context.Context, identity *podinfo.Identity) (
 	if err := sameUID(identity.Pod.UID, pod); err != nil {
 		return nil, err
 	}
-	identity.WithUID(pod.UID)
+	if err := identity.WithUID(pod.UID); err != nil {
+		return nil, err
+	}
 	return pod.Annotations, nil
 }
 
