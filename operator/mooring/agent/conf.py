@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mooring.agent import contests, loops
-from mooring.installing import confs
+from mooring.installing import chains, confs
 from mooring.node import binaries, conffolder, files
 
 if TYPE_CHECKING:
@@ -139,9 +139,11 @@ class Conf(loops.Reconciler):
                 texts[target.default_network] = config
 
         def choose() -> confs.Choice:
+            beside = {name: conffolder.chain(target.places.confs / name) for name in chains.folders(found.texts)}
             return confs.choose(
                 wanted=target.default_network,
                 texts=texts,
+                folders=beside,
                 pinned=pinned,
                 executable=lambda name: binaries.is_executable(target.places.binaries / name),
             )

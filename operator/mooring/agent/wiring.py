@@ -203,7 +203,8 @@ class Agent:
         await watching.follow(path.parent, self.inventory.wake, name=path.name)
 
     async def _follow_confs(self) -> None:
-        await watching.follow((await self.revisions.places()).confs, self.conf.wake)
+        # The folders in it too: they hold what is chained to the primary network.
+        await watching.follow_below((await self.revisions.places()).confs, self.conf.wake)
 
     async def _follow_programs(self) -> None:
         # Any program: the primary network may wait for one of its own.
