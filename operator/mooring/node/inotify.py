@@ -131,7 +131,7 @@ class Watch:
 
 
 def parse(data: bytes) -> list[tuple[int, int, str]]:
-    """Return watch, mask and name of each event that the kernel gave; names that are not UTF-8 are surrogate-escaped."""
+    """Return watch, mask and name of each event of the kernel; names that are not UTF-8 are surrogate-escaped."""
     events = []
     offset = 0
     while offset + _HEADER.size <= len(data):

@@ -174,9 +174,24 @@ func (s *Session) onDisk(path string) (planned, error) {
 	return s.inline(conf), nil
 }
 
-// auxiliary is the chain that other programs put beside the cluster network's file; nil where
-// there is none. What is wrong with it is logged: it is nobody's request.
+// auxiliary is the chain of plugins that every pod gets after its networks; nil where there is
+// none. The agent puts it into the conf; elsewhere it is read from beside the cluster network's
+// file. Multus lets it begin with a plugin that prints an empty result: here it is given one.
 func (s *Session) auxiliary() *planned {
+	conf := s.Conf.AuxiliaryChain
+	if conf == nil {
+		conf = s.auxiliaryOnDisk()
+	}
+	if conf == nil {
+		return nil
+	}
+	plan := s.inline(conf)
+	plan.previous = object.Object{}.With("cniVersion", plan.conf.CNIVersion).Bytes()
+	return &plan
+}
+
+// auxiliaryOnDisk reads the chain. What is wrong with it is logged: it is nobody's request.
+func (s *Session) auxiliaryOnDisk() *netconf.Conf {
 	name := s.Conf.AuxiliaryCNIChainName
 	if name == "" {
 		return nil
@@ -187,12 +202,7 @@ func (s *Session) auxiliary() *planned {
 		s.Log.Errorf("auxiliaryCNIChainName %q: %v", name, err)
 		return nil
 	}
-	if conf == nil {
-		return nil
-	}
-	plan := s.inline(conf)
-	plan.previous = object.Object{}.With("cniVersion", plan.conf.CNIVersion).Bytes()
-	return &plan
+	return conf
 }
 
 // ready waits for the file that says that the default network is up.
