@@ -31,7 +31,13 @@ AUTO = "auto"
 _ENDINGS = (".conf", ".conflist", ".json")
 # Never what pods are meant to have: podman drops its conf into the same folder, and a pin would outlive the mistake.
 _NEVER = frozenset({"podman"})
-_KEPT = frozenset({"name", "type", "delegates", "clusterNetwork", "capabilities", "binDir", "cniDir", "kubeconfig"})
+#: The Installation's name for a folder of further plugins, and what becomes of it in the conf: the plugins by value.
+AUXILIARY_NAME = "auxiliaryCNIChainName"
+AUXILIARY = "auxiliaryChain"
+_KEPT = frozenset(
+    {"cniVersion", "name", "type", "delegates", "clusterNetwork", "capabilities", "binDir", "cniDir", "kubeconfig"}
+    | {AUXILIARY_NAME, AUXILIARY}
+)
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}")
 
 
@@ -122,6 +128,41 @@ def pinned(text: str) -> Primary | None:
         return None
 
 
+def pinned_auxiliary(text: str, name: str) -> dict[str, Any] | None:
+    """Return the auxiliary chain of this name that an existing 00-multus.conf of ours holds; None for any other."""
+    try:
+        conf = json.loads(text)
+        chain = conf[AUXILIARY] if conf["type"] == TYPE else {}
+        return _checked("", chain).conf if chain["name"] == name else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auxiliary:
+    """The chain that every pod gets after its networks (None: there is none), and in a sentence what is wrong."""
+
+    conf: dict[str, Any] | None = None
+    problem: str = ""
+
+
+def auxiliary(
+    name: str, folder: chains.Folder, *, pinned: dict[str, Any] | None, executable: Callable[[str], bool]
+) -> Auxiliary:
+    """Return the chain of the plugins in a folder; where they cannot be used, the one that is `pinned` until now."""
+    try:
+        plugins = chains.plugins(name, folder)
+        if not plugins:
+            return Auxiliary()
+        primary = _checked(name, {"cniVersion": CNI_VERSION, "name": name, "plugins": plugins})
+        if missing := [program for program in primary.binaries if not executable(program)]:
+            raise NotPrimaryError(f"its program {' and '.join(missing)} is not on the node")
+    except ValueError as error:
+        last = "pods go on with the chain as it was" if pinned else "pods start without it"
+        return Auxiliary(pinned, f"The auxiliary chain {name} cannot be used, {last}: {error}")
+    return Auxiliary(primary.conf)
+
+
 def choose(
     *,
     wanted: str,
@@ -162,7 +203,15 @@ def choose(
     return _repinned(pinned, eligible, bad)
 
 
-def render(primary: Primary, *, bin_dir: str, state_dir: str, kubeconfig: str, plugin: Mapping[str, Any]) -> bytes:
+def render(
+    primary: Primary,
+    *,
+    bin_dir: str,
+    state_dir: str,
+    kubeconfig: str,
+    plugin: Mapping[str, Any],
+    auxiliary: dict[str, Any] | None = None,
+) -> bytes:
     """Return the bytes of 00-multus.conf; `plugin` holds further keys as they stand, none of ours among them."""
     extra = plugin.get("capabilities")
     capabilities = {**(extra if isinstance(extra, dict) else {}), **primary.capabilities, ANNOTATIONS_CAPABILITY: True}
@@ -177,6 +226,8 @@ def render(primary: Primary, *, bin_dir: str, state_dir: str, kubeconfig: str, p
     }
     conf.update((key, plugin[key]) for key in sorted(plugin) if key not in _KEPT)
     conf["delegates"] = [primary.conf]
+    if auxiliary is not None:
+        conf[AUXILIARY] = auxiliary
     # Escapes instead of UTF-8: half of a surrogate pair, which JSON can spell, has no bytes.
     return (json.dumps(conf, indent=2) + "\n").encode()
 

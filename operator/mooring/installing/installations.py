@@ -151,8 +151,8 @@ class Plugin(Model):
         alias="auxiliaryCNIChainName",
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$",
         max_length=64,
-        description="Folder below the runtime's folder of confs; the plugins in it (*.conf) are run for every pod after "
-        "all of its networks.",
+        description="Folder below the runtime's folder of confs; the plugins in it (*.conf) are run for every pod, "
+        "after all of its networks.",
     )
 
     def conf_keys(self) -> dict[str, Any]:

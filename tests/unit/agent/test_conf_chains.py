@@ -207,6 +207,63 @@ async def test_a_file_of_the_chain_that_cannot_be_used_leaves_the_last_good_pin_
     assert not world.conf.health.warning
 
 
+def auxiliary(world: World) -> Any:
+    return json.loads(world.node.conf.read_text()).get("auxiliaryChain")
+
+
+@pytest.fixture
+async def with_auxiliary(world: World) -> World:
+    world.node.primary()
+    world.current = world.node.revision(plugin={"auxiliaryCNIChainName": "vendor"})
+    return world
+
+
+async def test_the_plugins_of_the_auxiliary_chain_are_pinned_by_value(with_auxiliary: World) -> None:
+    world = with_auxiliary
+    await world.conf.look()
+    assert auxiliary(world) is None
+    path = put(world, "20-sbr.conf", {"type": "sbr"}, "vendor")
+    put(world, "10-tuning.conf", TUNING, "vendor")
+    await world.conf.look()
+    assert auxiliary(world) == {"cniVersion": "1.0.0", "name": "vendor", "plugins": [TUNING, {"type": "sbr"}]}
+    assert types(world) == ["bridge"]
+    assert "auxiliaryCNIChainName" not in json.loads(world.node.conf.read_text())
+    path.unlink()
+    await world.conf.look()
+    assert auxiliary(world)["plugins"] == [TUNING]
+    world.current = world.node.revision("mooring-revision-2", plugin={})
+    world.installed = "mooring-revision-2"
+    await world.conf.look()
+    assert auxiliary(world) is None
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("break_it", BREAKS)
+async def test_an_auxiliary_chain_that_cannot_be_used_stays_as_it_was_and_is_told(
+    with_auxiliary: World, break_it: Callable[[Path], None], restarted: bool
+) -> None:
+    world = with_auxiliary
+    path = put(world, "10-tuning.conf", TUNING, "vendor")
+    await world.conf.look()
+    before = world.node.conf.read_bytes()
+    break_it(path)
+    if restarted:
+        world.start()
+    await world.conf.look()
+    assert world.node.conf.read_bytes() == before
+    assert "The auxiliary chain vendor cannot be used, pods go on with the chain as it was" in world.conf.health.warning
+    assert world.conf.health.settled
+
+
+async def test_a_first_auxiliary_chain_that_cannot_be_used_keeps_no_pod_from_starting(with_auxiliary: World) -> None:
+    world = with_auxiliary
+    put(world, "10-tuning.conf", "{", "vendor")
+    await world.conf.look()
+    assert auxiliary(world) is None
+    assert types(world) == ["bridge"]
+    assert "pods start without it" in world.conf.health.warning
+
+
 @pytest.mark.parametrize("key", ["disableCheck", "disableGC", "loadOnlyInlinedPlugins"])
 @pytest.mark.parametrize("value", ["yes", 1, None])
 async def test_a_switch_that_the_runtime_would_not_read_is_not_pinned(world: World, key: str, value: Any) -> None:
