@@ -112,6 +112,34 @@ def test_a_pod_s_status_follows_its_journal_and_outlives_hand_edits(ready: Node)
     eventually(networks, what="the network in the node's report")
 
 
+def test_a_pod_is_told_once_what_its_networks_gave_it_whatever_the_agent_does_after(ready: Node) -> None:
+    def told(uid: str) -> list[tuple[str, str, str, int]]:
+        found = json.loads(ready.plane.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
+        return sorted(
+            (each["note"], each["type"], each["reportingController"], (each.get("series") or {}).get("count", 1))
+            for each in found
+            if each["regarding"].get("uid") == uid and each["reason"] == "AddedInterface"
+        )
+
+    source = "mooring.dev/mooring-agent"
+    expected = [
+        ("Add eth0 [] from pod-network", "Normal", source, 1),
+        ("Add net1 [] from default/storage", "Normal", source, 1),
+    ]
+    uid = ready.pod("told")
+    ready.attach("told", uid, "default/storage")
+    eventually(lambda: told(uid) == expected, what="the events")
+    ready.stop()
+    ready.plane.kubectl("annotate", "pod", "told", f"{NETWORK_STATUS}-")
+    ready.start()
+    eventually(lambda: NETWORK_STATUS in ready.annotations("told"), what="the repair")
+    # What is told is told in order: behind the next pod's events none of the first one's can be left.
+    later = ready.pod("later")
+    ready.attach("later", later, "default/storage")
+    eventually(lambda: told(later) == expected, what="the next pod's events")
+    assert told(uid) == expected
+
+
 def test_a_pod_made_anew_under_its_name_never_gets_the_status_of_the_one_before(ready: Node) -> None:
     old = ready.pod("again")
     ready.attach("again", old, "default/old")
@@ -175,6 +203,37 @@ def test_a_conf_that_another_program_renames_is_put_back_and_the_program_named(r
 
     eventually(told, what="the condition")
     assert ready.ready()
+
+
+def test_what_is_chained_to_the_primary_network_is_pinned_with_it_as_it_changes(ready: Node) -> None:
+    confs = ready.conf.parent
+    for name in ("tuning", "sbr"):
+        ready.program(name, PLUGIN)
+    primary = {"cniVersion": "1.0.0", "name": "pod-network", "plugins": [{"type": "bridge"}], "disableGC": True}
+    (confs / "10-pods.conf").unlink()
+    (confs / "10-pods.conflist").write_text(json.dumps(primary))
+
+    def pinned() -> list[str]:
+        delegate = json.loads(ready.conf.read_text())["delegates"][0]
+        return [plugin["type"] for plugin in delegate.get("plugins", [])]
+
+    eventually(lambda: pinned() == ["bridge"], seconds=5, what="the conflist")
+    (confs / "pod-network").mkdir()
+    (confs / "pod-network" / "20-sbr.conf").write_text('{"type": "sbr"}')
+    (confs / "pod-network" / "10-tuning.conf").write_text('{"type": "tuning"}')
+    eventually(lambda: pinned() == ["bridge", "tuning", "sbr"], seconds=5, what="the chain")
+    assert json.loads(ready.conf.read_text())["delegates"][0]["disableGC"] is True
+    (confs / "pod-network" / "20-sbr.conf").write_text('{"type": "sb')
+
+    def degraded() -> bool:
+        conditions = {each["type"]: each for each in ready.status()["conditions"]}
+        return "pod-network/20-sbr.conf" in conditions.get("Degraded", {}).get("message", "")
+
+    eventually(degraded, what="the report of the broken file")
+    assert pinned() == ["bridge", "tuning", "sbr"]
+    assert ready.ready()
+    (confs / "pod-network" / "20-sbr.conf").unlink()
+    eventually(lambda: pinned() == ["bridge", "tuning"], seconds=5, what="the shorter chain")
 
 
 def test_a_plugin_that_somebody_removes_is_put_back_at_once(ready: Node) -> None:
