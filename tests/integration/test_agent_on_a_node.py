@@ -434,6 +434,22 @@ def test_plugin_and_agent_understand_each_other(real: Node, netns: str) -> None:
     call(real, "DEL", netns, "moored", uid, "storage")
     eventually(lambda: attachments() == {}, what="the end of the attachment")
     requests = [json.loads(line) for line in real.plane.audit_log.read_text().splitlines()]
-    by_plugin = [one for one in requests if one["user"]["username"].endswith(":mooring-plugin")]
+    by_plugin = [one for one in requests if one["user"].get("username", "").endswith(":mooring-plugin")]
     asked = [one["requestURI"] for one in by_plugin if one["verb"] == "get" and "name" in one.get("objectRef", {})]
     assert asked == [], "with a fresh cache nothing is asked"
+
+
+def test_the_plugin_runs_the_auxiliary_chain_that_the_agent_pinned(real: Node, netns: str) -> None:
+    folder = Path(real.paths["cniConfDir"]) / "vendor"
+    folder.mkdir()
+    (folder / "10-macvlan.conf").write_text('{"type": "macvlan"}')
+    real.revision(auxiliaryCNIChainName="vendor")
+    eventually(lambda: "auxiliaryChain" in json.loads(real.conf.read_text()), what="the chain")
+    uid = real.pod("chained")
+    answer = call(real, "ADD", netns, "chained", uid, "")
+    assert [each["name"] for each in answer.get("interfaces", [])] == ["eth0"], answer
+    text = eventually(lambda: real.annotations("chained").get(NETWORK_STATUS), what="the status")
+    assert [(entry["name"], entry["interface"]) for entry in json.loads(text)] == [
+        ("pod-network", "eth0"),
+        ("vendor", "net1"),
+    ]

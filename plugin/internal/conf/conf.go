@@ -55,11 +55,11 @@ type Conf struct {
 	ReadinessIndicatorFile string
 	ReadinessTimeout       time.Duration
 	AuxiliaryCNIChainName  string
-	AuxiliaryChain         *netconf.Conf // what the agent found under that name; attached last
 	RequireCapabilities    bool          // a request that no plugin of the network can fulfil fails the ADD
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix
 	Status                 StatusWriting
+	AuxiliaryChain         *netconf.Conf // what the agent found under AuxiliaryCNIChainName; attached last
 	RuntimeConfig          object.Object
 	ValidAttachments       []types.GCAttachment
 	Log                    logging.Options
