@@ -55,7 +55,7 @@ type Conf struct {
 	ReadinessIndicatorFile string
 	ReadinessTimeout       time.Duration
 	AuxiliaryCNIChainName  string
-	RequireCapabilities    bool          // a request that no plugin of the network can fulfil fails the ADD
+	RequireCapabilities    bool // a request that no plugin of the network can fulfil fails the ADD
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix
 	Status                 StatusWriting
