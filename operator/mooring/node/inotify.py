@@ -115,8 +115,8 @@ class Watch:
                 try:
                     if entry.is_dir():
                         found.add(_add(self._descriptor, entry.path, self._mask))
-                except (FileNotFoundError, NotADirectoryError):
-                    continue  # gone since, and the next event says so
+                except (FileNotFoundError, NotADirectoryError, PermissionError):
+                    continue  # gone since, and the next event says so; or nobody's business of ours
         found.discard(self._watched)  # a link to ourselves
         gone, before = self._watched_below - found, self._watched_below
         for watched in gone:
