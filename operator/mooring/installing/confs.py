@@ -132,8 +132,10 @@ def pinned_auxiliary(text: str, name: str) -> dict[str, Any] | None:
     """Return the auxiliary chain of this name that an existing 00-multus.conf of ours holds; None for any other."""
     try:
         conf = json.loads(text)
-        chain = conf[AUXILIARY] if conf["type"] == TYPE else {}
-        return _checked("", chain).conf if chain["name"] == name else None
+        chain = conf[AUXILIARY]
+        if conf["type"] != TYPE or not isinstance(chain, dict) or chain["name"] != name:
+            return None
+        return _checked("", chain).conf
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -254,7 +256,7 @@ def _checked(file: str, conf: dict[str, Any]) -> Primary:
     if not isinstance(name, str) or not chains.NAME.fullmatch(name):
         raise NotPrimaryError("its `name` is missing, or holds more than letters, digits, '.', '_' and '-'")
     version = conf.get("cniVersion", "")
-    if version not in ("", *confs.VERSIONS):
+    if version not in (None, "", *confs.VERSIONS):
         raise NotPrimaryError(f"its `cniVersion` {version!r} is not one of {', '.join(confs.VERSIONS)}")
     versions = conf.get("cniVersions", [])
     if not isinstance(versions, list) or not all(isinstance(one, str) and _VERSION.fullmatch(one) for one in versions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -96,7 +96,6 @@ class TestReading:
             ("a.conf", text({**BRIDGE, "type": "multus-shim"}), "delegate to itself"),
             ("a.conflist", text({"name": "x", "plugins": [{"type": "multus"}]}), "delegate to itself"),
             ("a.conflist", text({"name": "x"}), "needs `plugins`, or a folder"),
-            ("a.conf", text({**BRIDGE, "cniVersion": None}), "`cniVersion`"),
             ("a.conf", text({**BRIDGE, "cniVersion": []}), "`cniVersion`"),
             ("a.conf", text({**BRIDGE, "cniVersions": "1.0.0"}), "`cniVersions`"),
             ("a.conf", text({**BRIDGE, "cniVersions": ["x"]}), "`cniVersions`"),
@@ -214,6 +213,26 @@ class TestAnExplicitChoice:
             "The primary network 10.conflist cannot be used: it is not there. Pods go on with cbr0, as it was pinned"
         )
         assert choose({"05.conf": BRIDGE}, wanted="10.conflist").primary is None
+
+
+class TestTheAuxiliaryChain:
+    CHAIN: ClassVar = {"cniVersion": "1.0.0", "name": "vendor", "plugins": [{"type": "tuning"}]}
+
+    def test_it_is_read_back_from_what_was_rendered(self) -> None:
+        rendered = confs.render(
+            primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={}, auxiliary=self.CHAIN
+        )
+        assert confs.pinned_auxiliary(rendered.decode(), "vendor") == self.CHAIN
+        assert confs.pinned_auxiliary(rendered.decode(), "another") is None
+        assert confs.pinned(rendered.decode()) == primary(FLANNEL, "")
+
+    @pytest.mark.parametrize("chain", [None, 5, [], {}, {"name": "vendor"}, {"name": "vendor", "plugins": [5]}])
+    def test_any_other_content_holds_none(self, chain: Any) -> None:
+        assert confs.pinned_auxiliary(text({"type": "mooring", "auxiliaryChain": chain}), "vendor") is None
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "null", text({"type": "multus", "auxiliaryChain": CHAIN})])
+    def test_nor_does_what_is_not_ours(self, content: str) -> None:
+        assert confs.pinned_auxiliary(content, "vendor") is None
 
 
 class TestRendering:
