@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.node import Json, Node, chain, stub
+from tests.conformance.node import Json, Node, chain, in_netns, stub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,5 +157,26 @@ def test_CFG_12_a_default_network_of_passthru_alone_is_attached_with_an_empty_re
     result = node.add(conf, pod).result
     assert not result.get("interfaces")
     assert not result.get("ips")
+    node.call("CHECK", {**conf, "prevResult": result}, pod).ok()
+    node.delete(conf, pod).ok()
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_CFG_11_tuning_in_the_auxiliary_chain_reaches_the_default_interface_and_passes_a_check(
+    node: Node, primary: Path, by_name: bool
+) -> None:
+    key = "net/ipv4/conf/eth0/arp_filter"
+    tuning: Json = {"type": "tuning", "sysctl": {key: "1"}}
+    network = node.bridge("primary", "10.77.9.0/24")
+    if by_name:
+        primary.write_text(json.dumps(chain("primary", {**network, "name": None, "cniVersion": None})))
+        _put(primary.parent / "vendor", {"10.conf": tuning})
+        conf = node.conf(clusterNetwork=str(primary), auxiliaryCNIChainName="vendor")
+    else:
+        conf = node.conf(network, auxiliaryChain=chain("vendor", tuning, disableCheck=True))
+    pod = node.pod()
+    result = node.add(conf, pod).result
+    assert in_netns(pod, "cat", f"/proc/sys/{key}").strip() == "1"
+    assert len(result["ips"]) == 1
     node.call("CHECK", {**conf, "prevResult": result}, pod).ok()
     node.delete(conf, pod).ok()

@@ -190,13 +190,14 @@ func (s *Session) auxiliary() *planned {
 	return &plan
 }
 
-// auxiliaryOnDisk reads the chain. What is wrong with it is logged: it is nobody's request.
+// auxiliaryOnDisk reads the chain. What is wrong with it is logged: it is nobody's request. It is
+// not checked, as in Multus: `tuning` looks for the interface of its call, and the chain has none.
 func (s *Session) auxiliaryOnDisk() *netconf.Conf {
 	name := s.Conf.AuxiliaryCNIChainName
 	if name == "" {
 		return nil
 	}
-	raw := object.Object{}.With("name", name).With("cniVersion", s.Call.CNIVersion).With("plugins", []string{})
+	raw := object.Object{}.With("name", name).With("cniVersion", s.Call.CNIVersion).With("disableCheck", true).With("plugins", []string{})
 	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Conf.ClusterNetwork), name), raw)
 	if err != nil {
 		s.Log.Errorf("auxiliaryCNIChainName %q: %v", name, err)
