@@ -71,9 +71,9 @@ func FromObject(raw object.Object, path string) (*Conf, error) {
 	}
 	conf.CNIVersion, err = highestVersion(raw)
 	report(".cniVersion", err)
-	conf.DisableCheck, err = flag(raw, "disableCheck")
+	conf.DisableCheck, err = Flag(raw, "disableCheck")
 	report(".disableCheck", err)
-	conf.DisableGC, err = flag(raw, "disableGC")
+	conf.DisableGC, err = Flag(raw, "disableGC")
 	report(".disableGC", err)
 
 	entries, listed := raw["plugins"]
@@ -174,8 +174,8 @@ func highestVersion(raw object.Object) (string, error) {
 	return chosen, nil
 }
 
-// flag reads a boolean that the specification also lets be a string.
-func flag(raw object.Object, key string) (bool, error) {
+// Flag reads a boolean that the specification also lets be a string.
+func Flag(raw object.Object, key string) (bool, error) {
 	value, present := raw[key]
 	if !present {
 		return false, nil
