@@ -155,6 +155,17 @@ def test_GC_1_what_multus_left_counts_and_stays_where_its_sandbox_lives(node: No
     assert len(node.left()) == 2, "the results of the one that stays"
 
 
+def test_GC_4_what_multus_attached_stays_valid_where_its_sandbox_lives(node: Node) -> None:
+    pod = node.pod()
+    multus.scratch(node, pod, stub(version="1.1.0"), stub("a", kind="other", version="1.1.0"))
+    _gc(node, _newest(stub(version="1.1.0"), node=node), pod).ok()
+    told = {call["type"]: call["conf"]["cni.dev/valid-attachments"] for call in node.calls("GC")}
+    assert set(told) == {"stub", "other"}
+    for attachments in told.values():
+        pairs = {(attachment["containerID"], attachment["ifname"]) for attachment in attachments}
+        assert pairs == {(pod.container, "eth0"), (pod.container, "net1")}
+
+
 def test_GC_1_a_lease_stays_whoever_made_it_while_its_sandbox_lives(node: Node) -> None:
     leases = node.root / "ipam" / "primary"
     node.answer(chained__GC={"collect": str(leases)})
