@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,9 +42,17 @@ type Entry struct {
 
 func folder(root string) string { return filepath.Join(root, "results") }
 
+// path is libcni's, but for names that are too long for a file: of those libcni has no entry.
 func path(root, name, containerID, ifName string) string {
-	return filepath.Join(folder(root), fmt.Sprintf("%s-%s-%s", name, containerID, ifName))
+	if room := maxFileName - len(containerID) - len(ifName); len(name) > room {
+		sum := fmt.Sprintf("~%08x", crc32.ChecksumIEEE([]byte(name)))
+		name = name[:max(0, room-len(sum))] + sum
+	}
+	return filepath.Join(folder(root), name+"-"+containerID+"-"+ifName)
 }
+
+// maxFileName leaves room for the two '-', and for what atomicfile adds while it writes.
+const maxFileName = 255 - len("--") - len("..tmp")
 
 // Write puts an entry below root, in the place of an older one.
 func Write(root string, e *Entry) error {

@@ -94,13 +94,13 @@ func (e *Element) set(key string, value json.RawMessage, former *string) (err er
 	}
 	switch key {
 	case "name":
-		return text(value, &e.Name, checkName)
+		return readString(value, &e.Name, checkName)
 	case "namespace":
-		return text(value, &e.Namespace, checkNamespace)
+		return readString(value, &e.Namespace, checkNamespace)
 	case "interface":
-		return text(value, &e.Interface, names.CheckInterface)
+		return readString(value, &e.Interface, names.CheckInterface)
 	case "interfaceRequest":
-		return text(value, former, names.CheckInterface)
+		return readString(value, former, names.CheckInterface)
 	case "ips":
 		e.IPs, err = addresses(value)
 	case "mac":
@@ -112,14 +112,14 @@ func (e *Element) set(key string, value json.RawMessage, former *string) (err er
 	case "bandwidth":
 		e.Bandwidth, err = bandwidth(value)
 	case "deviceID":
-		return text(value, &e.DeviceID, nil)
+		return readString(value, &e.DeviceID, nil)
 	case "cni-args":
 		e.CNIArgs, err = object.Parse(value)
 	case "default-route":
 		e.HasGateways = true
 		e.Gateways, err = gateways(value)
 	case "ipam-claim-reference":
-		return text(value, &e.IPAMClaim, nil)
+		return readString(value, &e.IPAMClaim, nil)
 	}
 	return err
 }
@@ -147,8 +147,8 @@ func (e *Element) unknown(key string) {
 	}
 }
 
-// text reads a string; the empty one is as good as none and is not checked.
-func text(value json.RawMessage, into *string, check func(string) error) (err error) {
+// readString reads a string; the empty one is as good as none and is not checked.
+func readString(value json.RawMessage, into *string, check func(string) error) (err error) {
 	if *into, err = object.String(value); err == nil && *into != "" && check != nil {
 		err = check(*into)
 	}

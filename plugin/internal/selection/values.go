@@ -53,7 +53,7 @@ func addresses(value json.RawMessage) ([]string, error) {
 // hardware reads an address in any form that the reference plugins read, and makes it one form.
 func hardware(value json.RawMessage, size int) (string, error) {
 	var address string
-	if err := text(value, &address, nil); err != nil || address == "" {
+	if err := readString(value, &address, nil); err != nil || address == "" {
 		return "", err
 	}
 	parsed, err := net.ParseMAC(address)
@@ -118,9 +118,9 @@ func portMapping(item json.RawMessage) (json.RawMessage, error) {
 		case key == "containerPort":
 			containerPort, err = port(value)
 		case key == "protocol":
-			err = text(value, &protocol, checkProtocol)
+			err = readString(value, &protocol, checkProtocol)
 		case key == "hostIP":
-			err = text(value, &hostIP, checkHostIP)
+			err = readString(value, &hostIP, checkHostIP)
 		}
 		if err != nil && wrong == nil {
 			wrong = fmt.Errorf("%s: %w", written, err)
