@@ -277,6 +277,15 @@ def test_CHK_8_a_plugin_without_check_keeps_no_pod_from_starting(node: Node) -> 
     crio.finds("the lease is lost")
 
 
+def test_CHK_7_tuning_of_an_auxiliary_chain_has_no_interface_to_look_for(node: Node) -> None:
+    folder = node.root / "net.d" / "vendor"
+    folder.mkdir(parents=True)
+    (folder / "10.conf").write_text(json.dumps({"type": "tuning", "sysctl": {"net.ipv4.conf.eth0.arp_filter": "1"}}))
+    file = folder.parent / "10-primary.conflist"
+    file.write_text(json.dumps(chain("primary", _bridge(node, 1))))
+    CRIO(node, node.conf(clusterNetwork=str(file), auxiliaryCNIChainName="vendor"), [])
+
+
 CHAINS: dict[str, Callable[[Node], list[Json]]] = {
     "bridge": lambda node: [_bridge(node)],
     "bridge with routes": lambda node: [

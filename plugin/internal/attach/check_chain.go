@@ -21,6 +21,7 @@ import (
 // traits are the properties of an attachment that a CHECK may stumble over.
 type traits struct {
 	result       bool // there is one
+	nothing      bool // neither an interface nor an address: its plugins changed those of others
 	addresses    bool
 	hostAddress  bool // an IPv4 address with the prefix length 32, for whose network the kernel makes no route
 	routes       bool
@@ -36,6 +37,7 @@ func traitsOf(result *current.Result, defaultRoute bool) traits {
 		return t
 	}
 	t.result, t.addresses, t.routes = true, len(result.IPs) > 0, len(result.Routes) > 0
+	t.nothing = len(result.Interfaces) == 0 && !t.addresses
 	for _, ip := range result.IPs {
 		ones, bits := ip.Address.Mask.Size()
 		t.hostAddress = t.hostAddress || ones == 32 && bits == 32
@@ -119,6 +121,8 @@ const otherMAC = "it compares the MAC address as text, and the kernel spells it 
 
 func ofTuning(plugin netconf.Plugin, later []netconf.Plugin, t traits) string {
 	switch {
+	case t.nothing:
+		return "it looks for an interface, and this network made none"
 	case anyOf(later, "tuning", ""):
 		return "another tuning follows, which may change the same"
 	case t.otherMAC:

@@ -16,6 +16,7 @@ const (
 	has32        = `{"cniVersion":"0.4.0","ips":[{"version":"4","address":"10.0.0.2/32"}]}`
 	has128       = `{"cniVersion":"1.0.0","ips":[{"address":"fd00::2/128"}]}`
 	hasOtherMAC  = `{"cniVersion":"1.0.0","interfaces":[{"name":"net1","sandbox":"/n","mac":"0A:58:0A:00:00:07"}]}`
+	madeNothing  = `{"cniVersion":"1.0.0","dns":{}}`
 	nodesMAC     = `{"cniVersion":"1.0.0","interfaces":[{"name":"veth1","mac":"0A:58:0A:00:00:07"}]}`
 	bridge       = `{"type":"bridge","ipam":{"type":"host-local"}}`
 	sbr          = `{"type":"sbr"}`
@@ -58,6 +59,8 @@ func TestAPluginIsAskedWhereItsCHECKCanPass(t *testing.T) {
 		{"two of a kind", bridge + "," + tuning + "," + tuning, hasAddress, false, "yny"},
 		{"several numbers in one sysctl", bridge + `,{"type":"tuning","sysctl":{"net.ipv4.ip_local_port_range":"1024 60000"}}`, hasAddress, false, "yn"},
 		{"one number", bridge + `,{"type":"tuning","sysctl":{"net.core.somaxconn":"500"}}`, hasAddress, false, "yy"},
+		{"an auxiliary chain has no interface", tuning, madeNothing, false, "n"},
+		{"nor has one that begins with passthru", `{"type":"passthru"},` + tuning, madeNothing, false, "yn"},
 		{"route-override", bridge + `,{"type":"route-override","flushroutes":true}`, hasAddress, false, "yn"},
 	} {
 		network, err := netconf.Parse([]byte(`{"cniVersion":"1.0.0","name":"n","plugins":[`+test.plugins+`]}`), "$")
