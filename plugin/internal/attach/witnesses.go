@@ -129,15 +129,9 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 	if contents == nil && len(states) == 0 {
 		return nil, nil
 	}
-	if !slices.ContainsFunc(states, func(state journal.State) bool { return state.Default }) {
-		configured, err := s.configuredDefault(ctx)
-		if err != nil {
-			return nil, errors.Join(err, damaged.Close())
-		}
-		states = slices.Insert(states, 0, *configured)
-		for i := range states { // of libcni's own entries none may have been the first
-			states[i].Index = i
-		}
+	states, err := s.withDefault(ctx, states)
+	if err != nil {
+		return nil, errors.Join(err, damaged.Close())
 	}
 	header := journal.Header{
 		Network: s.Conf.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
@@ -162,6 +156,31 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 		t.states = append(t.states, &states[i])
 	}
 	return t, nil
+}
+
+// attachments is what the sandbox has, as far as its witnesses tell.
+func (s *Session) attachments(ctx context.Context, contents *journal.Contents) ([]journal.State, error) {
+	if contents != nil && trusted(contents) && len(contents.States) > 0 {
+		return contents.States, nil
+	}
+	states, _ := s.witnessed(contents)
+	return s.withDefault(ctx, states)
+}
+
+// withDefault puts the configured default network before what is known, unless it is known.
+func (s *Session) withDefault(ctx context.Context, states []journal.State) ([]journal.State, error) {
+	if slices.ContainsFunc(states, func(state journal.State) bool { return state.Default }) {
+		return states, nil
+	}
+	configured, err := s.configuredDefault(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states = slices.Insert(states, 0, *configured)
+	for i := range states { // of libcni's own entries none may have been the first
+		states[i].Index = i
+	}
+	return states, nil
 }
 
 // damage says what is wrong with a journal.

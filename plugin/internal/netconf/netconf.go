@@ -189,6 +189,9 @@ func Flag(raw object.Object, key string) (bool, error) {
 	return false, fmt.Errorf("expected true or false, found %s", value)
 }
 
+// Member is the value of a key of the plugin's own configuration, nil where it has no such key.
+func (p Plugin) Member(key string) json.RawMessage { return p.raw.Find(key) }
+
 // Bytes is the configuration as it is executed and journalled.
 func (c *Conf) Bytes() json.RawMessage { return c.raw.Bytes() }
 
