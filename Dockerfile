@@ -17,6 +17,17 @@ ARG COMMIT=unknown
 ARG DATE=unknown
 RUN sh build /out/usr/libexec/mooring "${VERSION}" "${COMMIT}" "${DATE}"
 
+FROM ${GO_IMAGE} AS cri
+ARG GOPROXY
+ARG GOSUMDB
+ARG GOFLAGS
+WORKDIR /src/cri
+COPY cri/go.mod cri/go.sum ./
+RUN go mod download
+COPY cri/ ./
+ARG VERSION=0.1.0
+RUN sh build /out/usr/libexec/mooring "${VERSION}"
+
 FROM ${PYTHON_IMAGE} AS python
 # How to reach packages from where this is built; empty means pip's own defaults.
 ARG PIP_INDEX_URL
@@ -49,6 +60,7 @@ LABEL org.opencontainers.image.title="Mooring" \
       org.opencontainers.image.licenses="Apache-2.0"
 # Most stable first: a change of our own code is a small layer on a large one.
 COPY --from=python /opt/mooring /opt/mooring
+COPY --from=cri /out/ /
 COPY --from=package /out/ /
 COPY --from=plugin /out/ /
 ENV PATH=/opt/mooring/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

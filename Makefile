@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 STAMP := $(VENV)/.installed
-GO := plugin testbed/binaries tests/conformance bench
+GO := plugin cri testbed/binaries tests/conformance bench
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -58,8 +58,9 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
+	cd cri && go vet ./... && go tool -modfile=../plugin/tools/go.mod staticcheck ./...
 	for module in tests/conformance/*/go.mod; do (cd $$(dirname $$module) && go vet ./...); done
-	shellcheck testbed/bootstrap testbed/kernel2/init plugin/build .ci/run
+	shellcheck testbed/bootstrap testbed/kernel2/init plugin/build cri/build .ci/run
 
 ##  ---- tests ----
 
@@ -74,6 +75,7 @@ test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; se
 .PHONY: test-go
 test-go:
 	cd plugin && go test ./...
+	cd cri && go test ./...
 
 .PHONY: test-conformance
 test-conformance: programs ## The plugin as a black box in real network namespaces
@@ -132,6 +134,7 @@ FUZZTIME ?= 60s
 .PHONY: test-race
 test-race: packages ## The Go tests under the race detector
 	cd plugin && CGO_ENABLED=1 go test -race ./...
+	cd cri && CGO_ENABLED=1 go test -race ./...
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout (not the cache of binaries)

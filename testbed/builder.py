@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-CONTEXT = ("Dockerfile", ".dockerignore", "plugin", "operator", "locks", "pyproject.toml", "README.md", "LICENSE")
+CONTEXT = (
+    "Dockerfile",
+    ".dockerignore",
+    "plugin",
+    "cri",
+    "operator",
+    "locks",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 SUITE = "bookworm"
 # Every edit makes another archive of 100 MB and a few layers.
 _KEPT_ARCHIVES = 3

@@ -1,4 +1,4 @@
-"""The plugin as it is built from this checkout. Owns calling `plugin/build`; refuses to know how it builds."""
+"""Our Go programs as they are built from this checkout. Owns calling their `build`; refuses to know how they build."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "mooring"
+CRI = "mooring-cri"
 
 
 def build(folder: Path, *, version: str = "development", commit: str = "unknown", date: str = "unknown") -> Path:
@@ -18,3 +19,10 @@ def build(folder: Path, *, version: str = "development", commit: str = "unknown"
     machine.require_go()
     commands.run([CHECKOUT / "plugin" / "build", folder, version, commit, date])
     return folder / NAME
+
+
+def build_cri(folder: Path) -> Path:
+    """Build the program that asks the runtime into a folder and return its path. Raises Failure where that fails."""
+    machine.require_go()
+    commands.run([CHECKOUT / "cri" / "build", folder])
+    return folder / CRI

@@ -26,6 +26,23 @@ def _host_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return volume, mount
 
 
+def _runtime_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the volume of a folder in which runtimes listen, and where the agent sees it: it only connects.
+
+    The folder and not the socket: a runtime that is started again makes another one. It is there or the node has no
+    runtime; making the folders of runtimes that a node does not have would be a lie about it.
+    """
+    name = f"runtime-{index}"
+    volume = {"name": name, "hostPath": {"path": path, "type": "Directory"}}
+    mount = {
+        "name": name,
+        "mountPath": f"/host{path}",
+        "mountPropagation": "HostToContainer",
+        "readOnly": True,
+    }
+    return volume, mount
+
+
 def _probe(path: str, **more: int) -> dict[str, Any]:
     return {"httpGet": {"host": "127.0.0.1", "port": HEALTH_PORT, "path": path}, **more}
 
@@ -41,6 +58,7 @@ def daemon_set(spec: InstallationSpec, *, namespace: str, image: str, owner: dic
     """
     paths = spec.paths.resolved()
     mounted = [_host_path(index, path) for index, path in enumerate(sorted(set(paths.values())))]
+    mounted += [_runtime_path(index, path) for index, path in enumerate(spec.paths.runtime_folders())]
     resources = spec.agent.resources.to_wire() if spec.agent.resources else DEFAULT_RESOURCES
     container = {
         "name": "agent",

@@ -44,6 +44,9 @@ PRESETS: dict[str, dict[str, str]] = {
         "cniConfDir": "/var/snap/microk8s/current/args/cni-network",
     },
 }
+#: Where runtimes listen for the kubelet: below /run, but for a distribution that keeps all in a folder of its own.
+RUNTIME_FOLDER = "/run"
+RUNTIME_FOLDERS = {"microk8s": "/var/snap/microk8s/common/run"}
 DEFAULT_PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"}
 
 
@@ -71,6 +74,10 @@ class Paths(Model):
             "cniConfDir": self.cni_conf_dir or known["cniConfDir"],
             "stateDir": self.state_dir,
         }
+
+    def runtime_folders(self) -> list[str]:
+        """Return the folders of the node in which the container runtime's socket may be."""
+        return [RUNTIME_FOLDER, *filter(None, [RUNTIME_FOLDERS.get(self.preset or "")])]
 
 
 class LogOptions(Model):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mooring.installing import daemonsets
+from mooring.installing import daemonsets, installations
 from mooring.installing.installations import InstallationSpec
+from mooring.node import cri
 
 OWNER = {"apiVersion": "mooring.dev/v1alpha1", "kind": "Installation", "name": "default", "uid": "7"}
 
@@ -71,3 +72,18 @@ def test_what_the_admin_says_of_resources_replaces_ours() -> None:
     wanted = {"requests": {"cpu": "1"}}
     assert pod(agent={"resources": wanted})["containers"][0]["resources"] == wanted
     assert pod()["containers"][0]["resources"]["limits"]
+
+
+def test_the_runtimes_sockets_are_seen_and_nothing_beside_them_can_be_written() -> None:
+    found = pod(paths={"preset": "microk8s"})
+    paths = {volume["name"]: volume["hostPath"] for volume in found["volumes"]}
+    mounts = [mount for mount in found["containers"][0]["volumeMounts"] if mount.get("readOnly")]
+    assert {paths[mount["name"]]["path"] for mount in mounts} == {"/run", "/var/snap/microk8s/common/run"}
+    # A folder that is not there says that the node has no runtime; it is not made.
+    assert {paths[mount["name"]]["type"] for mount in mounts} == {"Directory"}
+    assert [volume["hostPath"]["path"] for volume in pod()["volumes"]].count("/run") == 1
+
+
+def test_each_socket_that_is_looked_for_is_in_a_folder_that_is_mounted() -> None:
+    mounted = installations.Paths.model_validate({"preset": "microk8s"}).runtime_folders()
+    assert all(any(path.startswith(f"{folder}/") for folder in mounted) for path in cri.SOCKETS)

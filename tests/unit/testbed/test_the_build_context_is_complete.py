@@ -26,6 +26,7 @@ def checkout(tmp_path: Path) -> Path:
         "plugin/main.go",
         "plugin/main_test.go",
         "plugin/bin/mooring",
+        "cri/main.go",
         "operator/mooring/__init__.py",
         "operator/mooring/__pycache__/__init__.cpython-311.pyc",
         "secrets.txt",
