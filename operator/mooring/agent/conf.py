@@ -1,4 +1,4 @@
-"""Owns `00-multus.conf` on the node: that it is there, whole, and pins the primary network; refuses to remove it.
+"""Owns `00-multus.conf` on the node: that it is there, whole, first, and pins the primary; refuses to remove it.
 
 Several programs fight over the runtime's folder. While our conf is away pods start without their networks and nobody
 says so, so it is put back at once; the one who took it is named; and only who keeps taking it makes us slower.
@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import contests, loops
+from mooring.agent import contests, loops, precedence
 from mooring.installing import chains, confs
 from mooring.node import binaries, conffolder, files
 
@@ -31,6 +31,8 @@ class Applied:
     digest: str
     primary: confs.Primary
     auxiliary: dict[str, Any] | None = None
+    file: str = confs.FILE
+    """Its name: another one while a rival sorts before the usual one."""
 
 
 class Conf(loops.Reconciler):
@@ -58,7 +60,10 @@ class Conf(loops.Reconciler):
         self._on_applied = on_applied
         self._target: Revision | None = None
         self._contests: dict[str, contests.Contest] = {}
+        self._precedences: dict[str, precedence.Precedence] = {}
         self.applied: Applied | None = None
+        self.rivals: tuple[str, ...] = ()
+        """The files that the runtime would load before ours, had ours its usual name."""
 
     async def look(self) -> float | None:
         """Compare the conf with what it should be, and write it where it differs."""
@@ -67,7 +72,7 @@ class Conf(loops.Reconciler):
             return None
         folder = target.places.confs
         await asyncio.to_thread(files.sweep, folder)
-        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILE, candidates=confs.candidates)
+        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=confs.candidates)
         choice, auxiliary = await self._choose(target, found)
         if choice.primary is None:
             self.tell(problem=choice.problem)
@@ -80,29 +85,49 @@ class Conf(loops.Reconciler):
             plugin=target.plugin,
             auxiliary=auxiliary.conf,
         )
-        contest = self._contests.setdefault(target.places.conf_dir, self._contest(target))
-        digest = conffolder.digest(data)
-        applied = Applied(revision=target.name, digest=digest, primary=choice.primary, auxiliary=auxiliary.conf)
-        if found.ours != data:
+        place, calm = self._precedence(target).decide(found.files)
+        self.rivals = place.rivals
+        contest = self._contest(target, place.file)
+        applied = Applied(
+            revision=target.name,
+            digest=conffolder.digest(data),
+            primary=choice.primary,
+            auxiliary=auxiliary.conf,
+            file=place.file,
+        )
+        if found.ours.get(place.file) != data:
             # What we wrote and nobody but us has reason to change, was changed.
-            if applied == self.applied and (wait := contest.lost(found.inodes, changed=found.ours is not None)):
+            if applied == self.applied and (wait := contest.lost(found.inodes, changed=place.file in found.ours)):
                 self.tell(warning=contest.told)
                 return wait
-            await asyncio.to_thread(conffolder.write, folder, confs.FILE, data)
-            found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILE, candidates=lambda _: [])
-            _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, confs.FILE, choice.primary.name)
+            await asyncio.to_thread(conffolder.write, folder, place.file, data)
+            _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, place.file, choice.primary.name)
+        # Only now: at no moment the folder is without a conf of ours.
+        for name in found.ours.keys() - {place.file}:
+            await asyncio.to_thread(conffolder.remove, folder, name)
+            _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, place.file)
+        found = await asyncio.to_thread(conffolder.read, folder, ours=(), candidates=lambda _: [])
         contest.seen(found.inodes)
         if applied != self.applied:
             self.applied = applied
             self._on_applied()
         told = contest.told
+        beaten, rivals = precedence.told(place, target.places.conf_dir)
         self.tell(
-            settled=True, warning=" ".join(filter(None, (choice.problem, auxiliary.problem, *choice.notes, told)))
+            settled=True,
+            problem=beaten,
+            warning=" ".join(filter(None, (choice.problem, auxiliary.problem, *choice.notes, rivals, told))),
         )
-        return contests.REMEMBERED if told else None
+        waits = [wait for wait in (calm, contests.REMEMBERED if told else None) if wait is not None]
+        return min(waits, default=None)
 
-    def _contest(self, target: Revision) -> contests.Contest:
-        return contests.Contest(f"{target.places.conf_dir}/{confs.FILE}", clock=asyncio.get_running_loop().time)
+    def _precedence(self, target: Revision) -> precedence.Precedence:
+        made = precedence.Precedence(clock=asyncio.get_running_loop().time)
+        return self._precedences.setdefault(target.places.conf_dir, made)
+
+    def _contest(self, target: Revision, file: str) -> contests.Contest:
+        path = f"{target.places.conf_dir}/{file}"
+        return self._contests.setdefault(path, contests.Contest(path, clock=asyncio.get_running_loop().time))
 
     async def _choose_target(self) -> Revision | None:
         """Return the newest revision whose binary is on the node: a conf never comes before its binary."""
@@ -124,11 +149,8 @@ class Conf(loops.Reconciler):
         def look() -> bool:
             if not binaries.is_executable(revision.places.plugin):
                 return False
-            try:
-                text = (revision.places.confs / confs.FILE).read_text(errors="replace")
-            except FileNotFoundError:
-                return True
-            return confs.pinned(text) is None
+            found = conffolder.read(revision.places.confs, ours=confs.FILES, candidates=lambda _: [])
+            return all(confs.pinned(data.decode(errors="replace")) is None for data in found.ours.values())
 
         return await asyncio.to_thread(look)
 
@@ -141,7 +163,9 @@ class Conf(loops.Reconciler):
                 self.applied.auxiliary if self.applied.auxiliary and self.applied.auxiliary["name"] == name else None
             )
         else:
-            ours = (found.ours or b"").decode(errors="replace")
+            # In the runtime's order: the first is the one that pods were given.
+            texts_of_ours = [found.ours[file].decode(errors="replace") for file in confs.FILES if file in found.ours]
+            ours = next((text for text in texts_of_ours if confs.pinned(text)), "")
             pinned, chain = confs.pinned(ours), confs.pinned_auxiliary(ours, name)
         texts = dict(found.texts)
         if "/" in target.default_network:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 FILE = "00-multus.conf"
+#: What it is called while another file sorts before `FILE`: a runtime loads the first file of its folder.
+FIRST = "00-00-multus.conf"
+#: Both names, in the runtime's order.
+FILES = (FIRST, FILE)
 #: As Multus has it: the runtime's own cache of results is keyed by it.
 NETWORK = "multus-cni-network"
 TYPE = "mooring"
@@ -91,9 +95,32 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Our place among the files of the runtime's folder: the name that ours is to have, and who wants to be first."""
+
+    file: str
+    rivals: tuple[str, ...] = ()
+    """The files that the runtime would load before `FILE`, in its order."""
+
+    @property
+    def unbeaten(self) -> tuple[str, ...]:
+        """The rivals that sort before any name of ours: the runtime loads these, and not us."""
+        return tuple(name for name in self.rivals if name < FIRST)
+
+
+def place(names: Iterable[str]) -> Place:
+    """Return our place in a folder that holds files of these names. Whether a rival is sound does not matter.
+
+    A runtime that cannot load the first file does not load the second one: no pod starts then.
+    """
+    rivals = sorted(name for name in names if name.endswith(_ENDINGS) and name < FILE and name not in FILES)
+    return Place(FIRST if rivals else FILE, tuple(rivals))
+
+
 def candidates(names: Iterable[str]) -> list[str]:
     """Return the names of files that the runtime would load, in its order, without those that are ours by name."""
-    return sorted(name for name in names if name.endswith(_ENDINGS) and not name.startswith(("00-multus.conf", ".")))
+    return sorted(name for name in names if name.endswith(_ENDINGS) and not name.startswith((*FILES, ".")))
 
 
 def read(file: str, text: str, folders: Mapping[str, chains.Folder] | None = None) -> Primary:

@@ -1,4 +1,4 @@
-"""Owns the runtime's folder of confs as it lies on the node: what is in it, and our one file; refuses to touch others'.
+"""Owns the runtime's folder of confs as it lies on the node: what is in it, and our own; refuses to touch others'.
 
 Files there belong to many programs, are rewritten in place by some, and may be anything: what cannot be read is told
 as its reason, never raised.
@@ -6,6 +6,7 @@ as its reason, never raised.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -27,27 +28,36 @@ _MOST_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folder:
-    """What was found: our file's bytes (None: absent), the texts of candidates, and the inode behind every name."""
+    """What was found."""
 
-    ours: bytes | None
+    ours: dict[str, bytes]
+    """The bytes of our files, by those of their names that are there."""
     texts: dict[str, str]
+    """The texts of candidates."""
     inodes: dict[str, int]
+    """The inode behind every name."""
+    files: frozenset[str]
+    """The names of what is no folder."""
 
 
-def read(folder: Path, *, ours: str, candidates: Callable[[Iterable[str]], list[str]]) -> Folder:
-    """Read the folder; an unreadable candidate has an empty text. Raises `OSError` for the folder and for our file."""
+def read(folder: Path, *, ours: Iterable[str], candidates: Callable[[Iterable[str]], list[str]]) -> Folder:
+    """Read the folder; an unreadable candidate has an empty text. Raises `OSError` for the folder and for our files."""
+    inodes, found = {}, set()
     with os.scandir(folder) as entries:
-        inodes = {entry.name: entry.inode() for entry in entries}
+        for entry in entries:
+            inodes[entry.name] = entry.inode()
+            if not entry.is_dir(follow_symlinks=False):
+                found.add(entry.name)
     texts = {}
     for name in candidates(inodes):
         text = _text(folder / name)
         if text is not None:
             texts[name] = text
-    try:
-        own: bytes | None = (folder / ours).read_bytes()
-    except FileNotFoundError:
-        own = None
-    return Folder(ours=own, texts=texts, inodes=inodes)
+    own = {}
+    for name in ours:
+        with contextlib.suppress(FileNotFoundError):
+            own[name] = (folder / name).read_bytes()
+    return Folder(ours=own, texts=texts, inodes=inodes, files=frozenset(found))
 
 
 def chain(folder: Path) -> chains.Folder:
@@ -75,6 +85,11 @@ def chain(folder: Path) -> chains.Folder:
 def write(folder: Path, name: str, data: bytes) -> None:
     """Put our file there, outliving a power cut. Raises `OSError`."""
     files.write_atomically(folder / name, data, mode=_MODE, durable=True)
+
+
+def remove(folder: Path, name: str) -> None:
+    """Take a file of ours away, for good. Raises `OSError`."""
+    files.remove(folder / name, durable=True)
 
 
 def digest(data: bytes) -> str:

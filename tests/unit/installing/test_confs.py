@@ -57,12 +57,42 @@ class TestCandidates:
             "00-multus.conf",
             "00-multus.conflist",
             "00-multus.conf.cilium_bak",
+            "00-00-multus.conf",
+            "00-00-multus.conflist",
             ".10-a.conflist.0.mooring-tmp",
             ".hidden.conf",
             "mooring.d",
             "README",
         ]
         assert confs.candidates(names) == ["10-a.conflist", "20-b.conf", "30.json"]
+
+
+class TestOurPlace:
+    @pytest.mark.parametrize(
+        ("names", "file", "rivals", "unbeaten"),
+        [
+            ((), "00-multus.conf", (), ()),
+            (("00-multus.conf", "10-a.conflist", "00-z.conf"), "00-multus.conf", (), ()),
+            (("00-multus.conflist", "00-multus.conf.bak", "00-calico.conflist.tmp"), "00-multus.conf", (), ()),
+            (("00-calico.conflist",), "00-00-multus.conf", ("00-calico.conflist",), ()),
+            (("00-00-multus.conf", "00-b.json", "00-a.conf"), "00-00-multus.conf", ("00-a.conf", "00-b.json"), ()),
+            (("00-00-a.conf", "00-b.conf"), "00-00-multus.conf", ("00-00-a.conf", "00-b.conf"), ("00-00-a.conf",)),
+            # A runtime loads hidden files too.
+            ((".10-a.conflist",), "00-00-multus.conf", (".10-a.conflist",), (".10-a.conflist",)),
+        ],
+    )
+    def test_it_is_before_whatever_the_runtime_would_load_first(
+        self, names: tuple[str, ...], file: str, rivals: tuple[str, ...], unbeaten: tuple[str, ...]
+    ) -> None:
+        place = confs.place(names)
+        assert (place.file, place.rivals, place.unbeaten) == (file, rivals, unbeaten)
+
+    @given(st.sets(st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8).map("00-{}.conf".format)))
+    def test_ours_sorts_first_or_those_before_it_are_named(self, names: set[str]) -> None:
+        place = confs.place(names)
+        others = sorted(names - set(confs.FILES), key=lambda name: name.encode(errors="surrogatepass"))
+        assert place.unbeaten or sorted([place.file, *others])[0] == place.file
+        assert set(place.unbeaten) == {name for name in others if name < confs.FIRST}
 
 
 class TestReading:
