@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops
+from mooring.agent.runtime import UNKNOWN, Verdict
 from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
 from mooring.node import failures, places
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from mooring.agent.conf import Applied
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
+    from mooring.node import cri
 
 _LOG = logging.getLogger(__name__)
 
 FIELD_MANAGER = "mooring-agent"
 _MOST_PODS = 20
 _MOST_ERRORS = 10
+_MOST_RIVALS = 20
 _MOST_MESSAGE = 512
 # A burst of pods is one write.
 _DEBOUNCE_SECONDS = 2.0
@@ -44,6 +47,10 @@ class Facts:
     programs: Mapping[str, str]
     """The SHA-256 of each program of the plugin that is on the node."""
     conf: Applied | None
+    rivals: tuple[str, ...] = ()
+    """The files that sort before the usual name of our conf."""
+    loaded: Verdict = UNKNOWN
+    """Whether the runtime has loaded us."""
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
@@ -132,6 +139,9 @@ def describe(facts: Facts, sandboxes: Sandboxes, listed: Iterable[failures.Failu
         "revision": facts.applied or None,
         "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
         "confHash": conf.digest if conf else None,
+        "confFile": conf.file if conf else None,
+        "rivals": list(facts.rivals[:_MOST_RIVALS]),
+        "runtime": _runtime(facts.loaded.said),
         "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in failed),
@@ -164,7 +174,11 @@ def attached(sandboxes: Sandboxes) -> list[dict[str, Any]]:
 def conditions(
     before: list[dict[str, Any]], facts: Facts, *, generation: int | None, now: datetime.datetime
 ) -> list[dict[str, Any]]:
-    """Return the conditions `Ready` and `Degraded`; a transition time moves only when the status does."""
+    """Return the conditions; a transition time moves only when the status does.
+
+    `Ready`: pods get their networks. `Degraded`: a person should know something. `RuntimeLoaded`: whether the container
+    runtime says that it runs us; Unknown where it does not tell.
+    """
     problems = list(facts.problems)
     if not problems and facts.applied != facts.revision:
         problems.append(("Applying", f"The revision {facts.revision} is being applied"))
@@ -179,16 +193,28 @@ def conditions(
     troubles = [*problems, *facts.warnings]
     if troubles:
         degraded = ("True", troubles[0][0], " ".join(_sentence(message) for _, message in troubles))
+    loaded = (facts.loaded.status, facts.loaded.reason, _sentence(facts.loaded.message))
     return [
         metav1.updated(
             before, type=kind, status=status, reason=reason, message=message, generation=generation, now=now
         ).to_wire()
-        for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded))
+        for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded), ("RuntimeLoaded", loaded))
     ]
 
 
+def _runtime(said: cri.Status | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    networks = None if said.networks is None else [network.name for network in said.networks]
+    return {"name": said.runtime, "version": said.version, "networks": networks}
+
+
 def _agrees(found: dict[str, Any], status: dict[str, Any]) -> bool:
-    return all(found.get(key) == value for key, value in status.items())
+    """Say whether a merge patch of `status` would change nothing; None in it stands for absent."""
+    return all(
+        _agrees(found.get(key) or {}, value) if isinstance(value, dict) else found.get(key) == value
+        for key, value in status.items()
+    )
 
 
 def _told(failure: failures.Failure) -> dict[str, str]:

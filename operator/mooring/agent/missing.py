@@ -1,7 +1,8 @@
 """Owns the finding of pods that run without the networks they asked for; refuses to end or repair them.
 
 A pod that was started before the plugin was there (a node that joined, a migration) runs on the default network alone
-and Kubernetes calls it healthy. It gets the condition `NetworksAttached=False` and an event that says what to do.
+and Kubernetes calls it healthy. It gets the condition `NetworksAttached=False` and an event that says what to do: to
+make it anew, but only where that would help. On a node that is not ready the cause of that is named instead.
 Pods with a network-status were attached by somebody, perhaps Multus: they are left alone.
 """
 
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 # The journal is there before the pod runs; this much later it is not just on its way to us.
 _PATIENCE_SECONDS = 10.0
 _MESSAGE = (
-    "The pod asks for networks but was started without them, before Mooring was on its node; "
+    "The pod asks for networks but was started without them, before the runtime of its node ran Mooring; "
     "delete it so that it is made anew"
+)
+_IN_VAIN = (
+    "The pod asks for networks and runs without them. Made anew now it would not get them either, because its node is "
+    "not ready: {}"
 )
 
 
@@ -43,15 +48,21 @@ class Missing(loops.Reconciler):
         sandboxes_known: Callable[[], bool],
         has_sandbox: Callable[[str, dict[str, Any]], bool],
         tell_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
+        why_in_vain: Callable[[], tuple[str, str] | None],
         now: Callable[[], datetime.datetime],
         on_health: Callable[[], None],
     ) -> None:
-        """`has_sandbox(key, pod)` says whether a journal knows the pod."""
+        """`has_sandbox(key, pod)` says whether a journal knows the pod.
+
+        `why_in_vain` returns reason and message of what keeps a pod that is made anew from its networks; None for
+        nothing.
+        """
         super().__init__(on_health=on_health)
         self._client = client
         self._known = sandboxes_known
         self._has_sandbox = has_sandbox
         self._tell_pod = tell_pod
+        self._why_in_vain = why_in_vain
         self._now = now
         self._pods: Informer | None = None
         self._since: dict[str, float] = {}
@@ -74,9 +85,13 @@ class Missing(loops.Reconciler):
         lacking = {key: pod for key, pod in pods.store.items() if self._lacks(key, pod)}
         self._since = {key: self._since.get(key, clock) for key in lacking}
         certain = {key: pod for key, pod in lacking.items() if clock - self._since[key] >= _PATIENCE_SECONDS}
+        vain = self._why_in_vain()
+        reason = "NodeNotReady" if vain else "StartedBeforeMooring"
+        message = _IN_VAIN.format(vain[1]) if vain else _MESSAGE
         for key, pod in list(pods.store.items()):
-            if key in certain and not pod["marked"]:
-                await self._mark(pod)
+            # A mark with another reason gives advice that is not right any more.
+            if key in certain and (not pod["marked"] or pod["mark"] not in ("", reason)):
+                await self._mark(pod, reason, message)
             elif key not in lacking and pod["marked"]:
                 await self._apply(pod, [])
         names = sorted(certain)
@@ -94,16 +109,16 @@ class Missing(loops.Reconciler):
             and not self._has_sandbox(key, pod)
         )
 
-    async def _mark(self, pod: dict[str, Any]) -> None:
+    async def _mark(self, pod: dict[str, Any], reason: str, message: str) -> None:
         condition = {
             "type": status.CONDITION,
             "status": "False",
-            "reason": "StartedBeforeMooring",
-            "message": _MESSAGE,
+            "reason": reason,
+            "message": message,
             "lastTransitionTime": metav1.rfc3339(self._now()),
         }
         await self._apply(pod, [condition])
-        await self._tell_pod(pod, "NetworksMissing", _MESSAGE)
+        await self._tell_pod(pod, "NetworksMissing", message)
 
     async def _apply(self, pod: dict[str, Any], conditions: list[dict[str, str]]) -> None:
         """Make ours of the pod's conditions these; a condition that is not applied any more goes."""

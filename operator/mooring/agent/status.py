@@ -43,6 +43,7 @@ def keep(item: dict[str, Any]) -> dict[str, Any]:
     metadata = item["metadata"]
     annotations = metadata.get("annotations") or {}
     spec, found = item.get("spec") or {}, item.get("status") or {}
+    marks = [each for each in found.get("conditions") or [] if each.get("type") == CONDITION]
     asks = bool(annotations.get(NETWORKS, "").strip()) and not spec.get("hostNetwork")
     return {
         "metadata": {
@@ -53,7 +54,8 @@ def keep(item: dict[str, Any]) -> dict[str, Any]:
         },
         # It runs, and asks for networks beside the default one.
         "asks": asks and found.get("phase") == "Running",
-        "marked": any(each.get("type") == CONDITION for each in found.get("conditions") or []),
+        "marked": bool(marks),
+        "mark": str(marks[0].get("reason") or "") if marks else "",
     }
 
 

@@ -19,6 +19,7 @@ from mooring.agent import (
     loops,
     missing,
     revisions,
+    runtime,
     sandboxes,
     status,
     supervising,
@@ -26,10 +27,10 @@ from mooring.agent import (
     watching,
 )
 from mooring.kube import events, informers, resources
-from mooring.node import clocks
+from mooring.node import clocks, cri
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from mooring.kube.client import Client
@@ -70,14 +71,19 @@ class Agent:
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
             on_applied=self._binary_applied,
-            on_health=changed,
+            on_health=self._ground_changed,
         )
         self.conf = conf.Conf(
             revision=lambda: self.revisions.current,
             installed=lambda: self.binaries.applied,
             network=self._network,
-            on_applied=changed,
-            on_health=changed,
+            on_applied=self._conf_applied,
+            on_health=self._ground_changed,
+        )
+        self.runtime = runtime.Runtime(
+            ask=cri.Runtime(programs / cri.PROGRAM, host_root=host_root).status,
+            conf=self._conf_place,
+            on_health=self._ground_changed,
         )
         self.credentials = credentials.Credentials(
             client,
@@ -118,6 +124,7 @@ class Agent:
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
             tell_pod=self._tell_pod,
+            why_in_vain=self._why_in_vain,
             now=lambda: datetime.datetime.now(datetime.UTC),
             on_health=changed,
         )
@@ -141,6 +148,7 @@ class Agent:
             self.revisions,
             self.binaries,
             self.conf,
+            self.runtime,
             self.credentials,
             self.cache,
             self.heart,
@@ -176,8 +184,11 @@ class Agent:
 
     def problems(self) -> list[tuple[str, str]]:
         """Return reason and message of each thing that keeps the node from being Ready."""
+        return self._problems_of(self.reconcilers)
+
+    def _problems_of(self, reconcilers: Iterable[loops.Reconciler]) -> list[tuple[str, str]]:
         found = []
-        for each in self.reconcilers:
+        for each in reconcilers:
             if each is self.inventory:
                 continue  # the node is as it should be even while nobody can be told
             if each.health.problem:
@@ -187,6 +198,10 @@ class Agent:
         found.extend(("TaskDied", f"{name}: {why}") for name, why in self._supervisor.dead.items())
         return found
 
+    def _why_in_vain(self) -> tuple[str, str] | None:
+        """Return why a pod that is made anew would not get its networks: reason and message; None where it would."""
+        return next(iter(self._problems_of(each for each in self.reconcilers if each is not self.missing)), None)
+
     def facts(self) -> inventory.Facts:
         """Return what the node's status is made of."""
         current = self.revisions.current
@@ -195,6 +210,8 @@ class Agent:
             binary_revision=self.binaries.applied,
             programs=dict(self.binaries.sha256),
             conf=self.conf.applied,
+            rivals=self.conf.rivals,
+            loaded=self.runtime.verdict,
             problems=tuple(self.problems()),
             warnings=tuple((each.reason, each.health.warning) for each in self.reconcilers if each.health.warning),
         )
@@ -208,7 +225,7 @@ class Agent:
 
     async def _follow_confs(self) -> None:
         # The folders in it too: they hold what is chained to the primary network.
-        await watching.follow_below((await self.revisions.places()).confs, self.conf.wake)
+        await watching.follow_below((await self.revisions.places()).confs, self.conf.wake, self.runtime.wake)
 
     async def _follow_programs(self) -> None:
         # Any program: the primary network may wait for one of its own.
@@ -216,6 +233,11 @@ class Agent:
 
     def _changed(self) -> None:
         self.inventory.wake()
+
+    def _ground_changed(self) -> None:
+        """React to what decides whether a pod that is made anew gets its networks."""
+        self.missing.wake()
+        self._changed()
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)
@@ -232,6 +254,14 @@ class Agent:
     def _binary_applied(self) -> None:
         self.conf.wake()
         self._changed()
+
+    def _conf_applied(self) -> None:
+        self.runtime.wake()
+        self._changed()
+
+    def _conf_place(self) -> tuple[str, str] | None:
+        current, applied = self.revisions.current, self.conf.applied
+        return (current.places.conf_dir, applied.file) if current and applied else None
 
     def _cache_current(self) -> None:
         self.heart.wake()

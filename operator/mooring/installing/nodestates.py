@@ -33,6 +33,16 @@ class PrimaryNetwork(Model):
     file: str = pydantic.Field(description="The file of the node's conf folder that it was read from.")
 
 
+class Runtime(Model):
+    """The container runtime, and what the next pod gets from it."""
+
+    name: str
+    version: str = ""
+    networks: list[str] | None = pydantic.Field(
+        None, description="The CNI networks that it has loaded, in its own words; absent where it does not tell."
+    )
+
+
 class Binary(Model):
     """A binary that the agent installed."""
 
@@ -64,6 +74,13 @@ class NodeStateStatus(Model):
     revision: str | None = pydantic.Field(None, description="The revision that is applied.")
     primary_network: PrimaryNetwork | None = None
     conf_hash: str | None = pydantic.Field(None, description="sha256: and the checksum of 00-multus.conf.")
+    conf_file: str | None = pydantic.Field(
+        None, description="The name of our conf; another one than 00-multus.conf while a rival sorts before that."
+    )
+    rivals: list[str] = pydantic.Field(
+        default_factory=list, max_length=20, description="Files of the conf folder that sort before 00-multus.conf."
+    )
+    runtime: Runtime | None = None
     binaries: list[Binary] = pydantic.Field(default_factory=list)
     networks: list[AttachedNetwork] = pydantic.Field(default_factory=list)
     failed_adds: int = pydantic.Field(0, ge=0, description="Failed ADDs that the node's failure log still holds.")

@@ -39,6 +39,10 @@ class UnansweredError(OSError):
     """The runtime could not be asked, or did not answer; the text is a sentence."""
 
 
+class NoSocketError(UnansweredError):
+    """No runtime listens where one is looked for."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Network:
     """A network that the runtime has loaded: what the next pod gets."""
@@ -98,7 +102,7 @@ class Runtime:
     async def _ask(self, question: str) -> bytes:
         path = await asyncio.to_thread(socket, self._host_root)
         if path is None:
-            raise UnansweredError(f"No container runtime listens on this node at any of {', '.join(SOCKETS)}")
+            raise NoSocketError(f"No container runtime listens on this node at any of {', '.join(SOCKETS)}")
         seen = self._host_root / path.lstrip("/")
         try:
             process = await asyncio.create_subprocess_exec(

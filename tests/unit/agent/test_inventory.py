@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import conf, inventory, sandboxes
+from mooring.agent import conf, inventory, runtime, sandboxes
 from mooring.installing import confs
 from mooring.kube import errors
-from mooring.node import failures
+from mooring.node import cri, failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +24,21 @@ if TYPE_CHECKING:
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, 0, tzinfo=datetime.UTC)
 PRIMARY = confs.Primary(name="pod-network", file="10.conflist", conf={"name": "pod-network", "type": "bridge"})
+SAID = cri.Status(
+    runtime="containerd",
+    version="v2.4.2",
+    network_ready=True,
+    network_message="",
+    conf_dir="/etc/cni/net.d",
+    last_load="OK",
+    networks=(cri.Network(confs.NETWORK, (confs.TYPE,)),),
+)
 GOOD = inventory.Facts(
     revision="r1",
     binary_revision="r1",
     programs={"mooring": "ab" * 32},
     conf=conf.Applied(revision="r1", digest="sha256:cd", primary=PRIMARY),
+    loaded=runtime.Verdict("True", "RuntimeRunsUs", "It has loaded us", SAID),
 )
 
 
@@ -120,6 +131,9 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "revision": "r1",
         "primaryNetwork": {"name": "pod-network", "file": "10.conflist"},
         "confHash": "sha256:cd",
+        "confFile": "00-multus.conf",
+        "rivals": [],
+        "runtime": {"name": "containerd", "version": "v2.4.2", "networks": ["multus-cni-network"]},
         "binaries": [{"name": "mooring", "sha256": "ab" * 32}],
         "networks": [],
         "failedAdds": 0,
@@ -138,6 +152,13 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
                 "status": "False",
                 "reason": "AsExpected",
                 "message": "Nothing is wrong",
+                **stamp,
+            },
+            {
+                "type": "RuntimeLoaded",
+                "status": "True",
+                "reason": "RuntimeRunsUs",
+                "message": "It has loaded us.",
                 **stamp,
             },
         ],
@@ -236,6 +257,28 @@ async def test_problems_make_it_not_ready_and_warnings_only_degraded(world: Worl
     assert world.condition("Degraded")["status"] == "True"
 
 
+async def test_rivals_and_what_the_runtime_loaded_are_told(world: World) -> None:
+    said = dataclasses.replace(SAID, networks=(cri.Network("k8s-pod-network", ("calico",)),))
+    verdict = runtime.Verdict("False", "RuntimeHasNotLoadedUs", "it has loaded another", said)
+    world.facts = inventory.Facts(**{**_fields(GOOD), "rivals": ("00-calico.conflist",), "loaded": verdict})
+    await world.look()
+    assert world.status["rivals"] == ["00-calico.conflist"]
+    assert world.status["runtime"]["networks"] == ["k8s-pod-network"]
+    condition = world.condition("RuntimeLoaded")
+    assert (condition["status"], condition["message"]) == ("False", "It has loaded another.")
+
+
+async def test_a_runtime_that_does_not_tell_is_not_written_about_again_and_again(world: World) -> None:
+    said = dataclasses.replace(SAID, networks=None)
+    verdict = runtime.Verdict("Unknown", "RuntimeDoesNotTell", "It does not tell", said)
+    world.facts = inventory.Facts(**{**_fields(GOOD), "loaded": verdict})
+    await world.look()
+    # A merge patch removes what is null.
+    world.states["n1"]["status"]["runtime"] = {"name": "containerd", "version": "v2.4.2"}
+    await world.look()
+    assert len(world.client.patches) == 1
+
+
 async def test_a_revision_that_is_not_on_the_node_yet_is_not_ready(world: World) -> None:
     world.facts = inventory.Facts(**{**_fields(GOOD), "revision": "r2"})
     await world.look()
@@ -247,10 +290,10 @@ async def test_a_transition_time_moves_only_with_the_status() -> None:
     later = NOW + datetime.timedelta(minutes=5)
     before = inventory.conditions([], GOOD, generation=1, now=NOW)
     same = inventory.conditions(before, GOOD, generation=2, now=later)
-    assert [one["lastTransitionTime"] for one in same] == ["2026-03-01T12:00:00Z"] * 2
+    assert [one["lastTransitionTime"] for one in same] == ["2026-03-01T12:00:00Z"] * 3
     bad = inventory.Facts(**{**_fields(GOOD), "problems": (("X", "y"),)})
     changed = inventory.conditions(before, bad, generation=2, now=later)
-    assert [one["lastTransitionTime"] for one in changed] == ["2026-03-01T12:05:00Z"] * 2
+    assert [one["lastTransitionTime"] for one in changed] == ["2026-03-01T12:05:00Z"] * 2 + ["2026-03-01T12:00:00Z"]
 
 
 async def test_a_node_that_is_leaving_is_no_problem(world: World) -> None:

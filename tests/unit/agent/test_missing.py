@@ -29,12 +29,14 @@ class World:
         self.known = True
         self.applied: list[tuple[str, list[dict[str, str]]]] = []
         self.events: list[str] = []
+        self.vain: tuple[str, str] | None = None
         self.failing: Exception | None = None
         self.missing = missing.Missing(
             self,  # type: ignore[arg-type]
             sandboxes_known=lambda: self.known,
             has_sandbox=lambda key, pod: key in self.journals,
             tell_pod=self.tell,
+            why_in_vain=lambda: self.vain,
             now=lambda: NOW,
             on_health=lambda: None,
         )
@@ -52,6 +54,7 @@ class World:
         conditions = body["status"]["conditions"]
         self.applied.append((body["metadata"]["name"], conditions))
         self.pods.store["default/web"]["marked"] = bool(conditions)
+        self.pods.store["default/web"]["mark"] = conditions[0]["reason"] if conditions else ""
 
     def pod(
         self, annotations: dict[str, str] = ASKS, phase: str = "Running", *, host: bool = False, marked: bool = False
@@ -60,7 +63,10 @@ class World:
             {
                 "metadata": {"name": "web", "namespace": "default", "uid": "uid-1", "annotations": annotations},
                 "spec": {"hostNetwork": host},
-                "status": {"phase": phase, "conditions": [{"type": "NetworksAttached"}] if marked else []},
+                "status": {
+                    "phase": phase,
+                    "conditions": [{"type": "NetworksAttached", "reason": "StartedBeforeMooring"}] if marked else [],
+                },
             }
         )
 
@@ -85,6 +91,31 @@ async def test_it_is_marked_once_and_told_in_an_event(world: World) -> None:
     assert "delete it" in condition["message"]
     assert world.events == ["NetworksMissing"]
     assert world.missing.health.warning == "Pods run without the networks they ask for: default/web"
+
+
+async def test_nobody_is_told_to_make_it_anew_where_that_would_change_nothing(world: World) -> None:
+    world.vain = ("RuntimeUnproven", "containerd has loaded the network k8s-pod-network")
+    world.pod()
+    await world.look_twice()
+    await world.look_twice()
+    [(_, [condition])] = world.applied
+    assert condition["reason"] == "NodeNotReady"
+    assert "not ready: containerd has loaded the network k8s-pod-network" in condition["message"]
+    assert "delete" not in condition["message"]
+    world.vain = None
+    await world.missing.look()
+    (_, [condition]) = world.applied[-1]
+    assert condition["reason"] == "StartedBeforeMooring"
+    assert "delete it" in condition["message"]
+    assert world.events == ["NetworksMissing"] * 2
+
+
+async def test_advice_that_is_not_right_any_more_is_taken_back(world: World) -> None:
+    world.pod(marked=True)
+    world.vain = ("ConfNotWritten", "the runtime loads 00-00-a.conf and not ours")
+    await world.look_twice()
+    [(_, [condition])] = world.applied
+    assert condition["reason"] == "NodeNotReady"
 
 
 async def test_it_is_not_marked_at_first_sight(world: World) -> None:

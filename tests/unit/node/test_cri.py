@@ -150,7 +150,7 @@ class TestAsking:
         assert [sandbox.name for sandbox in found] == ["web-0", ""]
 
     async def test_a_node_without_a_runtime_is_said_so(self, host: Path) -> None:
-        with pytest.raises(cri.UnansweredError, match="No container runtime listens"):
+        with pytest.raises(cri.NoSocketError, match="No container runtime listens"):
             await cri.Runtime(program(host, ""), host_root=host).status()
 
     async def test_why_the_runtime_did_not_answer_is_told_with_the_node_s_own_path(self, host: Path) -> None:
