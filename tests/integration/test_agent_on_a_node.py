@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mooring.node import cri
 from testbed import plugin
+from testbed.kubectl import CHECKOUT
 from tests.integration.agents import AGENT, NETWORK_STATUS, PLUGIN, PRIMARY, Line, Node, eventually
 
 if TYPE_CHECKING:
@@ -87,7 +90,11 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     def reported() -> bool:
         status = node.status()
         conditions = {each["type"]: each["status"] for each in status["conditions"]}
-        return status.get("revision") == name and conditions == {"Ready": "True", "Degraded": "False"}
+        return status.get("revision") == name and conditions == {
+            "Ready": "True",
+            "Degraded": "False",
+            "RuntimeLoaded": "Unknown",  # there is none on this node
+        }
 
     eventually(reported, what="the report")
     status = node.status()
@@ -203,6 +210,61 @@ def test_a_conf_that_another_program_renames_is_put_back_and_the_program_named(r
 
     eventually(told, what="the condition")
     assert ready.ready()
+
+
+@contextlib.contextmanager
+def runtime(node: Node) -> Iterator[None]:
+    """A container runtime on the node, as far as the agent sees its socket; what it says is in the file `loaded`."""
+    folder = node.seen("/run/containerd")
+    folder.mkdir(parents=True)
+    program = node.programs / cri.PROGRAM
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\ncat {node.root}/loaded\n")
+    program.chmod(0o755)
+    descriptor = os.open(folder, os.O_PATH)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(f"/proc/self/fd/{descriptor}/containerd.sock")  # the path itself may be too long
+            yield
+    finally:
+        os.close(descriptor)
+
+
+def test_a_node_is_ready_only_while_its_runtime_says_that_it_runs_us(node: Node) -> None:
+    examples = CHECKOUT / "cri" / "contract" / "examples"
+
+    def load(example: str) -> None:
+        (node.root / "loaded").write_bytes((examples / example).read_bytes())
+
+    def conditions() -> dict[str, tuple[str, str]]:
+        return {each["type"]: (each["status"], each["message"]) for each in node.status()["conditions"]}
+
+    load("status-containerd-rival.json")
+    with runtime(node):
+        node.revision()
+        eventually(lambda: "has loaded the network k8s-pod-network" in node.unready(), what="the runtime's word")
+        eventually(lambda: conditions().get("RuntimeLoaded", ("",))[0] == "False", what="the condition")
+        assert conditions()["Ready"][0] == "False"
+        load("status-containerd-ours.json")
+        node.conf.with_name("99-touched.tmp").touch()  # a change in the folder is why it asks again
+        eventually(node.ready, what="readiness")
+        eventually(lambda: conditions()["RuntimeLoaded"][0] == "True", what="the condition")
+        assert node.status()["runtime"]["networks"] == ["multus-cni-network"]
+
+
+def test_a_file_that_sorts_before_ours_is_beaten_and_named_and_ours_moves_back(ready: Node) -> None:
+    first, rival = ready.conf.with_name("00-00-multus.conf"), ready.conf.with_name("00-calico.conflist")
+    rival.write_text("no JSON at all")
+    eventually(lambda: first.exists() and not ready.conf.exists(), what="ours before the rival")
+
+    def named() -> bool:
+        status = ready.status()
+        return status.get("rivals") == [rival.name] and status.get("confFile") == first.name
+
+    eventually(named, what="the rival in the NodeState")
+    assert ready.ready()
+    rival.unlink()
+    eventually(lambda: ready.conf.exists() and not first.exists(), what="our usual name")
 
 
 def test_what_is_chained_to_the_primary_network_is_pinned_with_it_as_it_changes(ready: Node) -> None:
@@ -354,7 +416,11 @@ esac
 @pytest.fixture
 def real(bare: Node) -> Node:
     """A node with the real plugin, whose folders are below the machine's own root: what the conf names is there."""
-    bare.host_root = Path("/")
+    # Not "/" itself: the machine's own container runtime is none of this node's.
+    bare.host_root = bare.root / "root"
+    bare.host_root.mkdir()
+    top = bare.root.parts[1]
+    (bare.host_root / top).symlink_to(f"/{top}")
     bare.paths = {key: str(bare.root / key) for key in bare.paths}
     for folder in bare.paths.values():
         Path(folder).mkdir()
