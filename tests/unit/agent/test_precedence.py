@@ -174,6 +174,15 @@ async def test_a_rival_before_every_name_of_ours_is_named_and_the_node_not_ready
     assert not world.conf.health.problem
 
 
+async def test_who_renames_it_under_its_other_name_is_named_too(world: World) -> None:
+    world.rival()
+    await world.settle()
+    (world.folder / FIRST).rename(world.folder / f"{FIRST}.cilium_bak")
+    await world.conf.look()
+    assert world.ours == [FIRST]
+    assert f"renamed /etc/cni/net.d/{FIRST} to {FIRST}.cilium_bak" in world.conf.health.warning
+
+
 async def test_a_folder_whose_name_sorts_first_is_no_rival(world: World) -> None:
     (world.folder / "00-a.conf").mkdir()
     await world.settle()
