@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/containernetworking/cni/pkg/types"
 	cniversion "github.com/containernetworking/cni/pkg/version"
 	"golang.org/x/sys/unix"
 
@@ -83,9 +84,10 @@ func serve(c *call.Call) error {
 	started := time.Now()
 	configuration, err := conf.Parse(c.Conf)
 	session := newSession(c, configuration)
+	session.ConfError = err
 	switch {
 	case err != nil && c.Verb == "DEL":
-		session.Log.Errorf("undoing what the journal knows in spite of this: %v", err)
+		session.Log.Errorf("undoing what is on record in spite of this: %v", err)
 	case err != nil:
 		return session.end(err, started)
 	}
@@ -119,22 +121,30 @@ func newSession(c *call.Call, configuration *conf.Conf) session {
 	return session{made}
 }
 
-// end notes a failed call where the agent reads it.
+// end notes a failed call where the agent reads it, and what a call may have left behind.
 func (s session) end(err error, started time.Time) error {
-	if err == nil {
+	switch {
+	case err == nil && s.Leak() == "":
+		return nil
+	case err == nil:
+		s.note(cnierror.New(types.ErrIOFailure, "%s", s.Leak()), time.Now(), started)
 		return nil
 	}
 	known := cnierror.From(err)
 	now := time.Now()
 	s.Log.Error("the call failed", "code", strconv.FormatUint(uint64(known.Code), 10), "network", s.FailedNetwork(),
 		"milliseconds", strconv.FormatInt(now.Sub(started).Milliseconds(), 10), "error", known.Msg, "details", known.Details)
-	noteErr := failures.Note(s.Conf.CNIDir, failures.Failure{
+	s.note(known, now, started)
+	return known
+}
+
+func (s session) note(known *types.Error, now, started time.Time) {
+	err := failures.Note(s.Conf.CNIDir, failures.Failure{
 		Time: now.UTC().Format(journal.TimeFormat), Verb: s.Call.Verb, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName,
 		Pod: s.Pod(), Network: s.FailedNetwork(), Code: known.Code, Msg: known.Msg, Details: known.Details,
 		Milliseconds: now.Sub(started).Milliseconds(),
 	})
-	if noteErr != nil {
-		s.Log.Warnf("failures.jsonl: %v", noteErr)
+	if err != nil {
+		s.Log.Warnf("failures.jsonl: %v", err)
 	}
-	return known
 }

@@ -19,8 +19,9 @@ const (
 	// How long descendants of a child that has ended may hold its pipes.
 	pipeGrace = 500 * time.Millisecond
 
-	// What a pipe takes before anybody reads.
-	pipeSize = 64 << 10
+	// What a pipe takes before anybody reads, at the least: the kernel gives two pages to a user
+	// who has very many (pipe(7), pipe-user-pages-soft).
+	pipeSize = 8 << 10
 
 	// Every page of a buffer costs a fault in a process that lives for milliseconds.
 	pipeRead = 4 << 10

@@ -34,6 +34,9 @@ type planned struct {
 	previous json.RawMessage // what the first plugin is told came before it
 }
 
+// asked says whether the pod itself names the network.
+func (p *planned) asked() bool { return p.request.Name != "" }
+
 // plan decides everything that can be decided before the first delegate runs: which networks
 // in which order, under which interface names, with which arguments.
 func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]planned, error) {
@@ -215,7 +218,12 @@ func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identit
 			}
 		}
 	}
-	plan.args = append(plan.args, legacy...)
+	for _, pair := range legacy {
+		var err error
+		if plan.args, err = podinfo.AddArgument(plan.args, pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
 	if request.DeviceID != "" && plan.device == "" {
 		plan.given["deviceID"] = object.Encode(request.DeviceID)
 	}

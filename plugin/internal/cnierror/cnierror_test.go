@@ -43,11 +43,15 @@ func TestThePhrasesThatRuntimesTakeForSuccessAreReplaced(t *testing.T) {
 
 func FuzzNoPhraseThatRuntimesTakeForSuccessIsLeft(f *testing.F) {
 	notFound, noSuchFile := regexp.MustCompile(`(?i)not\s+found`), regexp.MustCompile(`(?i)no such file or directory`)
-	for _, text := range []string{"", "not", "notnot\t\nFOUND found", "no no such file or directory", "nonot found such", "not found"} {
+	left := regexp.MustCompile(`[nN][oO][tT]\s+[fF][oO][uU][nN][dD]|[nN][oO] [sS][uU][cC][hH] [fF][iI][lL][eE] [oO][rR] [dD][iI][rR][eE][cC][tT][oO][rR][yY]`)
+	for _, text := range []string{"", "not", "notnot\t\nFOUND found", "no no such file or directory", "nonot found such", "not found", "größe not found", "№ no such file or directory"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		got := Plain(types.NewError(3, text, "")).Msg
+		if left.MatchString(got) {
+			t.Errorf("%q became %q", text, got)
+		}
 		want := noSuchFile.ReplaceAllString(notFound.ReplaceAllString(text, "missing"), "file is missing")
 		ascii := !strings.ContainsFunc(text, func(r rune) bool { return r > 127 }) // a Kelvin sign is a k to the expressions
 		if ascii && got != want {
