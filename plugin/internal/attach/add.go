@@ -72,6 +72,13 @@ type work struct {
 	states  []journal.State
 	inside  *sandbox.Sandbox
 	later   func() // what waits until a delegate works, nil for nothing
+
+	attaching *planned // what is worked for, so that an error names it
+}
+
+// working notes for which attachment something is done, should it fail.
+func (w *work) working(plan *planned) {
+	w.attaching, w.failed = plan, plan.network
 }
 
 // begin writes down what is about to happen.
@@ -105,7 +112,7 @@ func (s *Session) begin(plans []planned) (*work, error) {
 func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage, error) {
 	for i := range plans {
 		if err := w.attach(ctx, i, plans); err != nil {
-			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
+			return nil, cnierror.Prefix(err, "network %s (%s)", w.attaching.network, w.attaching.ifName)
 		}
 	}
 	w.catchUp()
@@ -118,7 +125,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 
 func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	plan := &plans[index]
-	w.failed = plan.network
+	w.working(plan)
 	if index > 0 {
 		if err := w.inside.Free(plan.ifName); err != nil {
 			return err
@@ -147,6 +154,11 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
 		state.Result = result
+		err = w.verify(plan, result)
+	} else {
+		err = explained(err, plan)
+	}
+	if err == nil {
 		state.DeviceInfo, err = devices.ReadInfo(infoPath(state.CapabilityArgs))
 	}
 	if err == nil && unsynced != nil {

@@ -1,0 +1,46 @@
+package attach
+
+import (
+	"github.com/containernetworking/cni/pkg/types"
+
+	"mooring.dev/mooring/plugin/internal/cnierror"
+	"mooring.dev/mooring/plugin/internal/netconf"
+	"mooring.dev/mooring/plugin/internal/object"
+	"mooring.dev/mooring/plugin/internal/selection"
+)
+
+// What the networks that a pod asks for may come to all together. A short annotation can name a
+// large network many times, each of them is executed and written down, and all of that is paid
+// for by the node. The networks of the plugin's own configuration are not counted: they are the
+// administrator's.
+const (
+	maxConfBytes = 4 << 20
+	maxPlugins   = netconf.MaxPlugins
+)
+
+// within refuses an annotation that asks for more networks than it may, before it is read.
+func within(annotation, text string, most int) error {
+	count, exceeded := selection.Exceeds(text, most)
+	if !exceeded {
+		return nil
+	}
+	return cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: it asks for %d networks, and a pod may have at most %d (maxNetworks of the plugin's configuration); ask for fewer", annotation, count, most)
+}
+
+// allowance is what is left of the bounds.
+type allowance struct {
+	bytes, plugins int
+}
+
+// take counts a network that is about to be merged with args. What exceeds the bounds is never made.
+func (a *allowance) take(element selection.Element, network *netconf.Conf, args object.Object) error {
+	a.plugins -= len(network.Plugins)
+	a.bytes -= network.Size()
+	if len(args) > 0 {
+		a.bytes -= len(args.Bytes()) * len(network.Plugins)
+	}
+	if a.bytes < 0 || a.plugins < 0 {
+		return cnierror.New(types.ErrInvalidNetworkConfig, "network %s: with it the configurations of the networks that the pod asks for have more than %d MiB or %d plugins together; ask for fewer or smaller networks", element, maxConfBytes>>20, maxPlugins)
+	}
+	return nil
+}
