@@ -18,6 +18,10 @@ const (
 	maxPlugins   = netconf.MaxPlugins
 )
 
+// maxArgumentBytes is how long the addresses that go into CNI_ARGS may be. The kernel starts no
+// program with a longer variable, neither to attach nor, later, to undo.
+const maxArgumentBytes = 32 << 10
+
 // within refuses an annotation that asks for more networks than it may, before it is read.
 func within(annotation, text string, most int) error {
 	count, exceeded := selection.Exceeds(text, most)

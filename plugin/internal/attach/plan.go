@@ -228,6 +228,8 @@ func (s *Session) buildArguments(plan *planned, isDefault bool, identity *podinf
 		case !wish.wanted:
 		case plan.conf.Offers(wish.capability):
 			plan.given[wish.capability] = object.Encode(wish.value)
+		case wish.legacy != "" && !strict && len(wish.argument) > maxArgumentBytes:
+			return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s of %d bytes; without the capability %q they go into CNI_ARGS, which holds at most %d", wish.capability, len(wish.argument), wish.capability, maxArgumentBytes)
 		case wish.legacy != "" && !strict:
 			legacy = append(legacy, [2]string{wish.legacy, wish.argument})
 		case relaxed:
