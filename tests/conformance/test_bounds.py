@@ -124,8 +124,8 @@ def _many_arguments() -> str:
     return _object_of(",".join(f'"{number:05}":1' for number in range(room // 10)))
 
 
-def _large_elements() -> str:
-    element = {"name": "a", "cni-args": {"x": ""}}
+def _large_elements(name: str) -> str:
+    element = {"name": name, "cni-args": {"x": ""}}
     room = (ANNOTATIONS_BYTES - len(NETWORKS)) // 64 - len(json.dumps(element)) - 4
     element["cni-args"] = {"x": "y" * room}
     return json.dumps([element] * 64)
@@ -137,11 +137,12 @@ LARGEST = {
     "numbers": "[" + _filled("[]", "3") + "]",
     "named objects": "[" + _filled("[]", '{"name":"a"}') + "]",
     "arguments": _many_arguments(),
-    "large elements": _large_elements(),
+    "large elements": _large_elements("a"),
     "unknown keys": '[{"name":"a",' + ",".join(f'"{number:05}":1' for number in range(25_000)) + "}]",
     "addresses": '[{"name":"a","ips":[' + _filled("x" * 100, '"10.0.0.1"') + "]}]",
     "64 of a network of 200 KB": ",".join(["large"] * 64),
     "64 of a network that just fits": ",".join(["fits"] * 64),
+    "64 that just fit with large arguments": _large_elements("both"),
 }
 
 
@@ -152,6 +153,7 @@ def test_NAD_9_the_largest_annotation_takes_less_than_64_mebibytes(node: Node, w
     node.network("a", chain("a", stub("a"), stub("a", kind="other")))
     node.network("large", _large(200 * 1024))
     node.network("fits", _large(4 * MEBIBYTE // 64 - 500))
+    node.network("both", _large(3 * MEBIBYTE // 64, plugins=2))
     conf, pod = node.conf(stub()), node.pod()
     text = LARGEST[what]
     assert len(text) + len(NETWORKS) <= ANNOTATIONS_BYTES

@@ -76,8 +76,8 @@ type work struct {
 	attaching *planned // what is worked for, so that an error names it
 }
 
-// working notes for which attachment something is done, should it fail.
-func (w *work) working(plan *planned) {
+// setAttaching notes for which attachment something is done, should it fail.
+func (w *work) setAttaching(plan *planned) {
 	w.attaching, w.failed = plan, plan.network
 }
 
@@ -125,7 +125,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 
 func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	plan := &plans[index]
-	w.working(plan)
+	w.setAttaching(plan)
 	if index > 0 {
 		if err := w.inside.Free(plan.ifName); err != nil {
 			return err
@@ -156,7 +156,7 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 		state.Result = result
 		err = w.verify(plan, result)
 	} else {
-		err = explained(err, plan)
+		err = explainFailure(err, plan)
 	}
 	if err == nil {
 		state.DeviceInfo, err = devices.ReadInfo(infoPath(state.CapabilityArgs))

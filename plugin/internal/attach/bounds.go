@@ -22,8 +22,8 @@ const (
 // program with a longer variable, neither to attach nor, later, to undo.
 const maxArgumentBytes = 32 << 10
 
-// within refuses an annotation that asks for more networks than it may, before it is read.
-func within(annotation, text string, most int) error {
+// checkNetworkCount refuses an annotation that asks for more networks than it may, before it is read.
+func checkNetworkCount(annotation, text string, most int) error {
 	count, exceeded := selection.Exceeds(text, most)
 	if !exceeded {
 		return nil
@@ -31,19 +31,19 @@ func within(annotation, text string, most int) error {
 	return cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: it asks for %d networks, and a pod may have at most %d (maxNetworks of the plugin's configuration); ask for fewer", annotation, count, most)
 }
 
-// allowance is what is left of the bounds.
-type allowance struct {
+// sizeBudget is what is left of the bounds.
+type sizeBudget struct {
 	bytes, plugins int
 }
 
-// take counts a network that is about to be merged with args. What exceeds the bounds is never made.
-func (a *allowance) take(element selection.Element, network *netconf.Conf, args object.Object) error {
-	a.plugins -= len(network.Plugins)
-	a.bytes -= network.Size()
+// spend counts a network that is about to be merged with args. What exceeds the bounds is never made.
+func (b *sizeBudget) spend(element selection.Element, network *netconf.Conf, args object.Object) error {
+	b.plugins -= len(network.Plugins)
+	b.bytes -= network.Size()
 	if len(args) > 0 {
-		a.bytes -= len(args.Bytes()) * len(network.Plugins)
+		b.bytes -= len(args.Bytes()) * len(network.Plugins)
 	}
-	if a.bytes < 0 || a.plugins < 0 {
+	if b.bytes < 0 || b.plugins < 0 {
 		return cnierror.New(types.ErrInvalidNetworkConfig, "network %s: with it the configurations of the networks that the pod asks for have more than %d MiB or %d plugins together; ask for fewer or smaller networks", element, maxConfBytes>>20, maxPlugins)
 	}
 	return nil

@@ -65,7 +65,7 @@ func users(plans []planned, resource string) string {
 			networks = append(networks, plan.network)
 		}
 	}
-	return listed(networks)
+	return joinFirst(networks)
 }
 
 // lacking names a resource of which there are fewer devices than networks want.

@@ -34,9 +34,9 @@ func (w *work) moveDefaultRoute(plans []planned) error {
 	if err != nil {
 		var failure *routes.Failure
 		if errors.As(err, &failure) {
-			w.working(&plans[failure.Attachment])
+			w.setAttaching(&plans[failure.Attachment])
 		}
-		return explained(cnierror.New(types.ErrInternal, "default-route: %v", err), w.attaching)
+		return explainFailure(cnierror.New(types.ErrInternal, "default-route: %v", err), w.attaching)
 	}
 	for i := range changes {
 		if err := w.applyRoutes(i, &plans[i], changes[i]); err != nil {

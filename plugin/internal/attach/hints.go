@@ -14,24 +14,24 @@ import (
 	"mooring.dev/mooring/plugin/internal/selection"
 )
 
-// explained adds to the failure of an ADD what the plugin did not know or did not say: the
+// explainFailure adds to the failure of an ADD what the plugin did not know or did not say: the
 // interface, range and address that it worked with, the node, and what can be done. Whoever reads
 // the pod's event has nothing else.
-func explained(err error, plan *planned) error {
+func explainFailure(err error, plan *planned) error {
 	failed := cnierror.From(err)
 	node, hostErr := os.Hostname()
 	if hostErr != nil {
 		node = "unknown"
 	}
-	text := failed.Msg + "; " + strings.Join(append(facts(plan.conf, plan.request), "node "+node), ", ")
+	text := failed.Msg + "; " + strings.Join(append(failureFacts(plan.conf, plan.request), "node "+node), ", ")
 	if remedy := remedyFor(failed.Msg + " " + failed.Details); remedy != "" {
 		text += ": " + remedy
 	}
 	return types.NewError(failed.Code, text, failed.Details)
 }
 
-// facts are those of an attachment that failures are about.
-func facts(network *netconf.Conf, request selection.Element) []string {
+// failureFacts are those of an attachment that failures are about.
+func failureFacts(network *netconf.Conf, request selection.Element) []string {
 	var interfaces, ranges []string
 	for _, plugin := range network.Plugins {
 		entry := plugin.Entry()
@@ -44,13 +44,13 @@ func facts(network *netconf.Conf, request selection.Element) []string {
 	}
 	var held []string
 	if len(interfaces) > 0 {
-		held = append(held, listed(interfaces))
+		held = append(held, joinFirst(interfaces))
 	}
 	if len(ranges) > 0 {
-		held = append(held, "range "+listed(ranges))
+		held = append(held, "range "+joinFirst(ranges))
 	}
 	if len(request.IPs) > 0 {
-		held = append(held, "asked address "+listed(request.IPs))
+		held = append(held, "asked address "+joinFirst(request.IPs))
 	}
 	if request.MAC != "" {
 		held = append(held, "asked MAC "+request.MAC)
@@ -99,7 +99,7 @@ func remedyFor(failure string) string {
 		{"link not found", "the node has no such interface; correct the name in the network's configuration, or keep the pod off nodes without it"},
 		{"failed to find plugin", "install that plugin on the node, or correct the type in the network's configuration"},
 		{"failed to find", "the node has no such interface, or it is in another pod; correct the name in the network's configuration, or keep the pod off nodes without it"},
-		{"no net directory under pci device", "the node has no such interface, or it is in another pod; correct the device in the network's configuration, or keep the pod off nodes without it"},
+		{"/sys/bus/pci/devices/", "the node has no such device, or it is in another pod; correct it in the network's configuration, or keep the pod off nodes without it"},
 	} {
 		if strings.Contains(failure, known.words) {
 			return known.remedy
@@ -108,8 +108,8 @@ func remedyFor(failure string) string {
 	return ""
 }
 
-// listed names the first of many.
-func listed(texts []string) string {
+// joinFirst names the first of many.
+func joinFirst(texts []string) string {
 	const most = 5
 	if more := len(texts) - most; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(texts[:most], ", "), more)

@@ -76,7 +76,7 @@ func (s *Session) requests(pod journal.Pod, annotations map[string]string) (requ
 		return requests{}, err
 	}
 	text := annotations[selection.Networks]
-	if err := within(selection.Networks, text, s.Conf.MaxNetworks); err != nil {
+	if err := checkNetworkCount(selection.Networks, text, s.Conf.MaxNetworks); err != nil {
 		return requests{}, err
 	}
 	if asked.networks, err = selection.Parse(text, pod.Namespace); err != nil {
@@ -140,7 +140,7 @@ func (s *Session) complete(plans []planned, identity *podinfo.Identity) error {
 		plan := &plans[i]
 		if err := s.Runner.Check(plan.conf); err != nil {
 			if remedyFor(err.Error()) != "" {
-				err = explained(err, plan)
+				err = explainFailure(err, plan)
 			}
 			return cnierror.Prefix(err, "network %s", plan.network)
 		}

@@ -59,7 +59,7 @@ func sameUID(uid string, pod *podinfo.Pod) error {
 // resolveAll finds the default network, further inline delegates, the networks that every pod
 // outside the system namespaces gets, and those that this pod asks for.
 func (s *Session) resolveAll(ctx context.Context, pod journal.Pod, asked requests) ([]planned, error) {
-	left := &allowance{bytes: maxConfBytes, plugins: maxPlugins}
+	left := &sizeBudget{bytes: maxConfBytes, plugins: maxPlugins}
 	first, err := s.defaultNetwork(ctx, asked.defaultNetwork, left)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (s *Session) resolveAll(ctx context.Context, pod journal.Pod, asked request
 
 // defaultNetwork finds the network that the pod names in the place of the configuration's, or
 // the configuration's.
-func (s *Session) defaultNetwork(ctx context.Context, asked *selection.Element, left *allowance) (planned, error) {
+func (s *Session) defaultNetwork(ctx context.Context, asked *selection.Element, left *sizeBudget) (planned, error) {
 	if asked != nil {
 		return s.resolve(ctx, *asked, left)
 	}
@@ -104,12 +104,12 @@ func (s *Session) defaultNetwork(ctx context.Context, asked *selection.Element, 
 }
 
 // resolve finds the network that an element asks for.
-func (s *Session) resolve(ctx context.Context, element selection.Element, left *allowance) (planned, error) {
+func (s *Session) resolve(ctx context.Context, element selection.Element, left *sizeBudget) (planned, error) {
 	found, err := s.Finder.Network(ctx, element.Namespace, element.Name)
 	if err != nil {
 		return planned{}, s.unresolved(ctx, element, err)
 	}
-	if err := left.take(element, found.Conf, element.CNIArgs); err != nil {
+	if err := left.spend(element, found.Conf, element.CNIArgs); err != nil {
 		return planned{}, err
 	}
 	conf, err := found.Conf.WithDefaults(element.Name, s.Call.CNIVersion).WithArgs(element.CNIArgs, "spec.config")
@@ -140,11 +140,11 @@ func (s *Session) unresolved(ctx context.Context, element selection.Element, err
 func (s *Session) alternatives(element selection.Element) string {
 	if !s.Conf.NamespaceIsolation {
 		if others := s.Finder.Namespaces(element.Name); len(others) > 0 {
-			return fmt.Sprintf("one of that name is in namespace %s: ask for %s/%s, or create %s", listed(others), others[0], element.Name, element)
+			return fmt.Sprintf("one of that name is in namespace %s: ask for %s/%s, or create %s", joinFirst(others), others[0], element.Name, element)
 		}
 	}
 	if names := s.Finder.Names(element.Namespace); len(names) > 0 {
-		return fmt.Sprintf("namespace %s has %s: correct the annotation, or create %s", element.Namespace, listed(names), element)
+		return fmt.Sprintf("namespace %s has %s: correct the annotation, or create %s", element.Namespace, joinFirst(names), element)
 	}
 	return fmt.Sprintf("create it, or correct the annotation %s", selection.Networks)
 }

@@ -22,8 +22,8 @@ type addressRequest struct {
 	mac string
 }
 
-// given is what an attachment has come to.
-type given struct {
+// addresses are what an attachment has come to.
+type addresses struct {
 	ips []netip.Addr
 	mac string
 }
@@ -35,24 +35,24 @@ func (w *work) verify(plan *planned, result json.RawMessage) error {
 	if len(asked.ips) == 0 && asked.mac == "" {
 		return nil
 	}
-	got := told(result, plan.ifName)
+	got := addressesInResult(result, plan.ifName)
 	if len(asked.ips) > 0 && len(got.ips) == 0 || asked.mac != "" && got.mac == "" {
-		seen, err := w.seen(plan.ifName)
+		inside, err := w.addressesInSandbox(plan.ifName)
 		if err != nil {
 			return err
 		}
 		if len(got.ips) == 0 {
-			got.ips = seen.ips
+			got.ips = inside.ips
 		}
 		if got.mac == "" {
-			got.mac = seen.mac
+			got.mac = inside.mac
 		}
 	}
-	return lacks(asked, got)
+	return checkAddresses(asked, got)
 }
 
-// lacks compares what was asked for with what came, both by their values, not by their spelling.
-func lacks(asked addressRequest, got given) error {
+// checkAddresses compares what was asked for with what came, both by their values, not by their spelling.
+func checkAddresses(asked addressRequest, got addresses) error {
 	var problems []string
 	for _, text := range asked.ips {
 		if address, is := addressOf(text); !is || !slices.Contains(got.ips, address) {
@@ -72,11 +72,11 @@ func lacks(asked addressRequest, got given) error {
 	return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s; add the capability to a plugin that has it, or do not ask", strings.Join(problems, ", for "))
 }
 
-// told reads a result of any version: all its addresses, and the MAC of the interface.
-func told(result json.RawMessage, ifName string) given {
+// addressesInResult reads a result of any version: all its addresses, and the MAC of the interface.
+func addressesInResult(result json.RawMessage, ifName string) addresses {
 	members, _ := object.Members(result)
 	r := object.Reader{Members: members}
-	var got given
+	var got addresses
 	for _, old := range []string{"ip4", "ip6"} {
 		got.add(r.Object(old), "ip")
 	}
@@ -94,32 +94,32 @@ func told(result json.RawMessage, ifName string) given {
 	return got
 }
 
-func (g *given) add(holder object.Object, key string) {
+func (a *addresses) add(holder object.Object, key string) {
 	text, err := holder.String(key)
 	if err != nil {
 		return // it tells of no address
 	}
 	if address, is := addressOf(text); is {
-		g.ips = append(g.ips, address)
+		a.ips = append(a.ips, address)
 	}
 }
 
-// seen looks at the interface in the pod.
-func (w *work) seen(ifName string) (given, error) {
+// addressesInSandbox looks at the interface in the pod.
+func (w *work) addressesInSandbox(ifName string) (addresses, error) {
 	links, err := w.inside.Links()
 	if err != nil {
-		return given{}, cnierror.New(types.ErrInternal, "looking at interface %q: %v", ifName, err)
+		return addresses{}, cnierror.New(types.ErrInternal, "looking at interface %q: %v", ifName, err)
 	}
 	link, err := links.LinkByName(ifName)
 	if err != nil {
-		return given{}, cnierror.New(types.ErrInternal, "the result tells of no address, and interface %q cannot be looked at: %v", ifName, err)
+		return addresses{}, cnierror.New(types.ErrInternal, "the result tells of no address, and interface %q cannot be looked at: %v", ifName, err)
 	}
-	addresses, err := links.AddrList(link, netlink.FAMILY_ALL)
+	inPod, err := links.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
-		return given{}, cnierror.New(types.ErrInternal, "the addresses of interface %q: %v", ifName, err)
+		return addresses{}, cnierror.New(types.ErrInternal, "the addresses of interface %q: %v", ifName, err)
 	}
-	got := given{mac: link.Attrs().HardwareAddr.String()}
-	for _, address := range addresses {
+	got := addresses{mac: link.Attrs().HardwareAddr.String()}
+	for _, address := range inPod {
 		if ip, is := netip.AddrFromSlice(address.IP); is {
 			got.ips = append(got.ips, ip.Unmap())
 		}
@@ -143,13 +143,13 @@ func sameMAC(asked, got string) bool {
 	return err == nil && slices.Equal(first, second)
 }
 
-func spelled(addresses []netip.Addr) string {
-	if len(addresses) == 0 {
+func spelled(ips []netip.Addr) string {
+	if len(ips) == 0 {
 		return "none"
 	}
-	texts := make([]string, 0, len(addresses))
-	for _, address := range addresses {
+	texts := make([]string, 0, len(ips))
+	for _, address := range ips {
 		texts = append(texts, address.String())
 	}
-	return listed(texts)
+	return joinFirst(texts)
 }

@@ -92,7 +92,11 @@ func (p Plugin) with(raw object.Object) Plugin {
 
 // entries is plugins as the array that they stand in.
 func entries(plugins []Plugin) json.RawMessage {
-	out := []byte{'['}
+	size := 2
+	for _, plugin := range plugins {
+		size += bytesOf(plugin.raw) + 1
+	}
+	out := append(make([]byte, 0, size), '[')
 	for i, plugin := range plugins {
 		if i > 0 {
 			out = append(out, ',')

@@ -203,9 +203,11 @@ func flag(raw object.Object, key string) (bool, error) {
 func (c *Conf) Bytes() json.RawMessage { return c.raw.Bytes() }
 
 // Size is about how many bytes the configuration has.
-func (c *Conf) Size() int {
+func (c *Conf) Size() int { return bytesOf(c.raw) }
+
+func bytesOf(raw object.Object) int {
 	size := 2
-	for key, value := range c.raw {
+	for key, value := range raw {
 		size += len(key) + len(value) + len(`"":,`)
 	}
 	return size
