@@ -133,8 +133,8 @@ class Bench:
         if "memory" in chosen:
             state = self._place.state("memory")
             idle = dataclasses.replace(self._place, programs=building.nothing(state))
-            taken = memory.measured(idle, self._plugin.path, state, networks.default(self._place.addresses))
-            results["memory"] = report.memory_rows(taken)
+            largest = memory.measured(idle, self._plugin.path, state, networks.default(self._place.addresses))
+            results["memory"] = report.memory_rows(largest)
         return results
 
     def _command(self) -> str:

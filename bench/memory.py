@@ -56,7 +56,7 @@ def measured(place: Node, plugin: Path, state: Path, delegate: networks.Json) ->
     kubeconfig = place.folder / "kubeconfig"
     conf = networks.mooring(delegate=delegate, programs=place.programs, state=state, kubeconfig=kubeconfig)
     taken = []
-    for label, text in annotations().items():
+    for label, text in largest_annotations().items():
         given = {"runtimeConfig": {networks.RUNTIME_ANNOTATIONS: {networks.ANNOTATION: text}}}
         pod = node.Pod(label.replace(" ", "-"), str(uuid.uuid4()), place.namespaces[0])
         status, kib = _call(place, plugin, "ADD", pod, conf | given)
@@ -70,7 +70,7 @@ def measured(place: Node, plugin: Path, state: Path, delegate: networks.Json) ->
     return taken
 
 
-def annotations() -> dict[str, str]:
+def largest_annotations() -> dict[str, str]:
     """Return the annotations by what they have most of."""
     arguments = ",".join(f'"{number:05}":1' for number in range((_ANNOTATIONS_BYTES - 100) // 10))
     room = _ANNOTATIONS_BYTES // _MOST_NETWORKS - 60

@@ -84,7 +84,7 @@ REQUESTS = [
 ]
 
 
-def _cases(*keys: str) -> Any:
+def _cases(*keys: str) -> pytest.MarkDecorator:
     chosen = [case for case in REQUESTS if case[0] in keys]
     return pytest.mark.parametrize(("request_", "capability"), [case[1:] for case in chosen], ids=keys)
 

@@ -13,6 +13,7 @@ import pytest
 from tests.conformance.node import Json, Node, stub
 
 if TYPE_CHECKING:
+    from tests.conformance.apiservers import Server
     from tests.conformance.kubelets import Kubelet
 
 NODE = f"node {os.uname().nodename}"
@@ -36,7 +37,7 @@ def test_ERR_3_a_missing_network(node: Node) -> None:
         error,
         cause="network default/macvaln: not in the node's cache",
         place="namespace default has macvlan, storage",
-        remedy="correct the annotation, or create default/macvaln",
+        remedy="correct the pod's annotation, or create default/macvaln",
     )
 
 
@@ -49,6 +50,17 @@ def test_ERR_3_a_network_of_another_namespace(node: Node) -> None:
         place="one of that name is in namespace shared",
         remedy="ask for shared/storage, or create default/storage",
     )
+
+
+def test_ERR_2_the_event_of_a_missing_network_names_the_namespace_that_has_one(node: Node, server: Server) -> None:
+    node.network("storage", stub("storage"), namespace="shared")
+    pod = node.pod(namespace=server.namespace, uid=server.pod())
+    error = node.add(node.conf(stub(), kubeconfig=server.kubeconfig), pod, "storage").error
+    (event,) = server.events()
+    for text in (error["msg"], event["message"]):
+        assert f"network {server.namespace}/storage: there is no such NetworkAttachmentDefinition" in text
+        assert "ask for shared/storage" in text
+    assert len(server.requests()) == 2, "the network, and the event"
 
 
 @pytest.mark.parametrize("keys", [{"namespaceIsolation": True}, {"namespaceIsolation": True, "globalNamespaces": "x"}])

@@ -144,9 +144,9 @@ func (s *Session) alternatives(element selection.Element) string {
 		}
 	}
 	if names := s.Finder.Names(element.Namespace); len(names) > 0 {
-		return fmt.Sprintf("namespace %s has %s: correct the annotation, or create %s", element.Namespace, joinFirst(names), element)
+		return fmt.Sprintf("namespace %s has %s: correct the pod's annotation, or create %s", element.Namespace, joinFirst(names), element)
 	}
-	return fmt.Sprintf("create it, or correct the annotation %s", selection.Networks)
+	return fmt.Sprintf("correct the pod's annotation, or create %s", element)
 }
 
 func (s *Session) inline(conf *netconf.Conf) planned {
