@@ -30,9 +30,9 @@ FETCHES = Budget(1, "GET")
 MEMORY = Budget(64, "MiB")
 
 _ADD = {1: Budget(3.0, "ms"), 4: Budget(4.0, "ms")}
-_DEL = Budget(3.0, "ms")
+_DEL = {1: Budget(3.0, "ms"), 4: Budget(3.5, "ms")}
 
 
 def overhead(verb: str, networks: int) -> Budget | None:
     """Return the budget of a verb above its delegates with this many extra networks, None where there is none."""
-    return _ADD.get(networks) if verb == "ADD" else _DEL
+    return (_ADD if verb == "ADD" else _DEL).get(networks)

@@ -15,16 +15,12 @@ CHECKOUT = Path(__file__).parents[1]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plugin:
-    """A built plugin. `commit` ends in `+changes` where plugin/ differed from it.
-
-    `size` is in bytes, `whole` that of the program that it becomes to ask something, 0 where there is none.
-    """
+    """A built plugin. `commit` ends in `+changes` where plugin/ differed from it; `size` is in bytes."""
 
     path: Path
     version: str
     commit: str
     size: int
-    whole: int
 
 
 def commit() -> str:
@@ -42,15 +38,7 @@ def built(folder: Path) -> Plugin:
     version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     source = commit()
     linked = plugin.build(folder / "linked", version=version, commit=source, date="1970-01-01T00:00:00Z")
-    return Plugin(
-        node.copied(linked, folder / plugin.NAME), version, source, linked.stat().st_size, _whole(linked, folder)
-    )
-
-
-def _whole(path: Path, folder: Path) -> int:
-    """Copy the program that the plugin at `path` may become, and return its size; 0 where there is none."""
-    beside = path.with_name(plugin.WHOLE)
-    return node.copied(beside, folder / plugin.WHOLE).stat().st_size if beside.exists() else 0
+    return Plugin(node.copied(linked, folder / plugin.NAME), version, source, linked.stat().st_size)
 
 
 def nothing(folder: Path) -> Path:
@@ -71,9 +59,6 @@ def nothing(folder: Path) -> Path:
 
 
 def given(path: Path, folder: Path) -> Plugin:
-    """Copy a plugin that somebody built already, with the program beside it that it may become, into a folder.
-
-    Raises Failure where it does not run.
-    """
-    copy = node.copied(path, folder / "mooring")
-    return Plugin(copy, commands.run([copy, "--version"]).strip(), "given", copy.stat().st_size, _whole(path, folder))
+    """Copy a plugin that somebody built already into a folder. Raises Failure where it does not run."""
+    copy = node.copied(path, folder / plugin.NAME)
+    return Plugin(copy, commands.run([copy, "--version"]).strip(), "given", copy.stat().st_size)

@@ -106,9 +106,8 @@ def memory_rows(taken: Sequence[Taken]) -> list[Row]:
 
 
 def binary_row(plugin: Plugin) -> Row:
-    """Return the sizes of the programs; the larger one is judged."""
-    verdict = budgets.BINARY.verdict(max(plugin.size, plugin.whole) / 1e6)
-    return {"bytes": plugin.size, "wholeBytes": plugin.whole, "verdict": verdict}
+    """Return the size of the program."""
+    return {"bytes": plugin.size, "verdict": budgets.BINARY.verdict(plugin.size / 1e6)}
 
 
 def _span(summary: Row) -> list[str]:
@@ -139,7 +138,7 @@ def _heading(results: Row) -> str:
         f" {facts['referencePlugins']}\n"
         f"Linux {facts['kernel']}, {facts['cpu']}, {facts['cores']} cores, {facts['fileSystem']},"
         f" fdatasync {facts['fdatasyncMilliseconds']} ms, load {facts['loadAverage']} at the start\n"
-        f"binary {binary['bytes'] / 1e6:.2f} MB, mooring-api {binary['wholeBytes'] / 1e6:.2f} MB: {binary['verdict']}"
+        f"binary {binary['bytes'] / 1e6:.2f} MB: {binary['verdict']}"
     )
 
 

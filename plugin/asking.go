@@ -1,5 +1,3 @@
-//go:build !handover
-
 package main
 
 import (

@@ -1,10 +1,6 @@
 // The meta-plugin of Mooring: a CNI plugin that attaches a pod to its default network and to
 // every further network that it asks for, by running other CNI plugins.
 //
-// It is built twice: whole, and, with the tag "handover", without what asks the API server and
-// the kubelet; the latter becomes the former when something must be asked (asking.go and
-// handing_over.go).
-//
 // Reading order: main, the verbs, what a call works with, how its end is told.
 package main
 
@@ -16,7 +12,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/containernetworking/cni/pkg/types"
 	cniversion "github.com/containernetworking/cni/pkg/version"
+	"golang.org/x/sys/unix"
 
 	"mooring.dev/mooring/plugin/internal/attach"
 	"mooring.dev/mooring/plugin/internal/call"
@@ -41,7 +39,17 @@ func main() {
 		fmt.Println(about())
 		return
 	}
-	os.Exit(run(os.Getenv, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Getenv, os.Stdin, surviving(1, os.Stdout), surviving(2, os.Stderr)))
+}
+
+// surviving is a file of the same output to which writing fails when nobody reads it any more. At
+// os.Stdout and os.Stderr Go ends the process by SIGPIPE then, before anything is rolled back.
+func surviving(number uintptr, output *os.File) io.Writer {
+	descriptor, err := unix.FcntlInt(number, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return output
+	}
+	return os.NewFile(uintptr(descriptor), output.Name())
 }
 
 func about() string {
@@ -76,9 +84,10 @@ func serve(c *call.Call) error {
 	started := time.Now()
 	configuration, err := conf.Parse(c.Conf)
 	session := newSession(c, configuration)
+	session.ConfError = err
 	switch {
 	case err != nil && c.Verb == "DEL":
-		session.Log.Errorf("undoing what the journal knows in spite of this: %v", err)
+		session.Log.Errorf("undoing what is on record in spite of this: %v", err)
 	case err != nil:
 		return session.end(err, started)
 	}
@@ -112,22 +121,30 @@ func newSession(c *call.Call, configuration *conf.Conf) session {
 	return session{made}
 }
 
-// end notes a failed call where the agent reads it.
+// end notes a failed call where the agent reads it, and what a call may have left behind.
 func (s session) end(err error, started time.Time) error {
-	if err == nil {
+	switch {
+	case err == nil && s.Leak() == "":
+		return nil
+	case err == nil:
+		s.note(cnierror.New(types.ErrIOFailure, "%s", s.Leak()), time.Now(), started)
 		return nil
 	}
 	known := cnierror.From(err)
 	now := time.Now()
 	s.Log.Error("the call failed", "code", strconv.FormatUint(uint64(known.Code), 10), "network", s.FailedNetwork(),
 		"milliseconds", strconv.FormatInt(now.Sub(started).Milliseconds(), 10), "error", known.Msg, "details", known.Details)
-	noteErr := failures.Note(s.Conf.CNIDir, failures.Failure{
+	s.note(known, now, started)
+	return known
+}
+
+func (s session) note(known *types.Error, now, started time.Time) {
+	err := failures.Note(s.Conf.CNIDir, failures.Failure{
 		Time: now.UTC().Format(journal.TimeFormat), Verb: s.Call.Verb, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName,
 		Pod: s.Pod(), Network: s.FailedNetwork(), Code: known.Code, Msg: known.Msg, Details: known.Details,
 		Milliseconds: now.Sub(started).Milliseconds(),
 	})
-	if noteErr != nil {
-		s.Log.Warnf("failures.jsonl: %v", noteErr)
+	if err != nil {
+		s.Log.Warnf("failures.jsonl: %v", err)
 	}
-	return known
 }

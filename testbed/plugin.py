@@ -11,12 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "mooring"
-WHOLE = "mooring-api"
-"""The build that asks the API server itself, and that the other one becomes when something must be asked."""
 
 
 def build(folder: Path, *, version: str = "development", commit: str = "unknown", date: str = "unknown") -> Path:
-    """Build both programs into a folder and return the plugin's path. Raises Failure where that fails."""
+    """Build the plugin into a folder and return its path. Raises Failure where that fails."""
     machine.require_go()
     commands.run([CHECKOUT / "plugin" / "build", folder, version, commit, date])
     return folder / NAME

@@ -103,13 +103,14 @@ class Server:
         pod: Json = json.loads(self.plane.kubectl("get", "pod", name, "-n", self.namespace, "-o", "json"))
         return dict(pod["metadata"].get("annotations") or {})
 
-    def network(self, name: str, config: Json) -> None:
-        """Create a NetworkAttachmentDefinition."""
+    def network(self, name: str, config: Json, *, resource: str = "") -> None:
+        """Create a NetworkAttachmentDefinition, for devices of a resource where one is named."""
+        annotations = {"k8s.v1.cni.cncf.io/resourceName": resource} if resource else {}
         self.make(
             {
                 "apiVersion": "k8s.cni.cncf.io/v1",
                 "kind": "NetworkAttachmentDefinition",
-                "metadata": {"name": name, "namespace": self.namespace},
+                "metadata": {"name": name, "namespace": self.namespace, "annotations": annotations},
                 "spec": {"config": json.dumps(config)},
             }
         )

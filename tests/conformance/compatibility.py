@@ -12,7 +12,9 @@ import dataclasses
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tests.conformance import evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,10 +32,11 @@ HEAD = """\
 
 What was written for Multus works with Mooring: the definitions, the annotations, the keys of the configuration. This
 page says behaviour by behaviour what is right, where the specifications say so (NPWG: the network custom resource
-definition standard v1.3; CNI: 1.1.0; "-" where both are silent), what Multus 4.3.0 does there, and which tests prove it
-of Mooring. The tests run the built plugin as a runtime does, in real network namespaces: `make test-conformance`; what
-the agent does is proven by its own tests, against a real API server. "not yet" means that no test proves it, whatever
-the code may do.
+definition standard v1.3; CNI: 1.1.0; "-" where both are silent), what Multus 4.3.0 does there, with the lines of its
+sources and of the libraries in it that say so, and which tests prove it of Mooring. The tests run the built plugin as a
+runtime does, in real network namespaces: `make test-conformance`; what the agent does is proven by its own tests,
+against a real API server. "not yet" means that no test proves it, whatever the code may do. Where the plugin is called
+`multus` and does something else for that, the row says both.
 """
 
 
@@ -41,13 +44,14 @@ the code may do.
 class Behaviour:
     """One row: its id such as `ADD-4`, what is right, where the specification says so ("" where it is silent).
 
-    Then what Multus does, and tests without the id: `path::name`.
+    Then what Multus does, the lines that say so, and tests without the id: `path::name`.
     """
 
     id: str
     text: str
     specification: str
     multus: str
+    lines: tuple[evidence.Line, ...]
     elsewhere: tuple[str, ...] = ()
 
 
@@ -60,22 +64,24 @@ class Family:
 
 
 def families(document: str) -> list[Family]:
-    """Read the list of behaviours. Raises KeyError or ValueError where an entry is not complete."""
+    """Read the list of behaviours. Raises ValueError, with the row's name, where an entry is not complete."""
     read = []
     for letters, table in tomllib.loads(document).items():
-        rows = [
-            Behaviour(
-                f"{letters}-{int(number)}",
-                row["behaviour"],
-                row.get("specification", ""),
-                row["multus"],
-                tuple(row.get("elsewhere", ())),
-            )
-            for number, row in table.items()
-            if number != "title"
-        ]
+        rows = [_behaviour(f"{letters}-{int(number)}", row) for number, row in table.items() if number != "title"]
         read.append(Family(table["title"], tuple(rows)))
     return read
+
+
+def _behaviour(name: str, row: Mapping[str, Any]) -> Behaviour:
+    missing = [key for key in ("behaviour", "multus", "evidence") if not row.get(key)]
+    if missing:
+        raise ValueError(f"{BEHAVIOURS.name}: {name} has no {' and no '.join(missing)}")
+    try:
+        lines = evidence.read(row["evidence"])
+    except ValueError as err:
+        raise ValueError(f"{BEHAVIOURS.name}: {name}: {err}") from err
+    specification, elsewhere = row.get("specification", ""), tuple(row.get("elsewhere", ()))
+    return Behaviour(name, row["behaviour"], specification, row["multus"], lines, elsewhere)
 
 
 def names(sources: Iterable[str]) -> Iterator[str]:
@@ -127,7 +133,8 @@ def page(read: Sequence[Family], proven: Mapping[str, Sequence[str]]) -> str:
         rows = ["| id | behaviour | specification | Multus 4.3.0 | Mooring: tests |", "|---|---|---|---|---|"]
         for behaviour in family.behaviours:
             tests = "<br>".join(proven.get(behaviour.id, ["**not yet**"]))
-            cells = (behaviour.id, behaviour.text, behaviour.specification or "-", behaviour.multus, tests)
+            multus = f"{behaviour.multus}<br>{'<br>'.join(map(evidence.link, behaviour.lines))}"
+            cells = (behaviour.id, behaviour.text, behaviour.specification or "-", multus, tests)
             rows.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)

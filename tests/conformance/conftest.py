@@ -85,6 +85,29 @@ def kubelet_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.fixture(scope="session")
+def consumer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that reads network-status with the library that most Go programs use."""
+    return _others("consumer", ".", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def passthru(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Multus' own plugin that does nothing, which chains begin with."""
+    return _others("passthru", "gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/passthru-cni", tmp_path_factory)
+
+
+def _others(name: str, package: str, folders: pytest.TempPathFactory) -> Path:
+    built = folders.mktemp(name) / name
+    subprocess.run(
+        ["go", "build", "-trimpath", "-o", str(built), package],
+        cwd=Path(__file__).parent / "consumer",
+        check=True,
+        env=os.environ | {"CGO_ENABLED": "0"},
+    )
+    return built
+
+
 @pytest.fixture
 def kubelet(node: nodes.Node, kubelet_program: Path) -> Iterator[kubelets.Kubelet]:
     """A kubelet of this node; it has no socket until it is asked to listen."""

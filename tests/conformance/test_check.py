@@ -92,3 +92,17 @@ def test_CHK_3_the_failing_network_is_named_and_its_code_and_details_are_returne
     assert (error["code"], error["details"]) == (101, "10.9.0.2")
     for part in (network, "default/web", "the address is gone"):
         assert part in error["msg"]
+
+
+@pytest.mark.parametrize("how", ["removed", "damaged"])
+def test_CHK_10_networks_are_checked_from_the_result_cache_when_the_journal_is_lost(node: Node, how: str) -> None:
+    node.network("a", node.bridge("a", "10.77.2.0/24"))
+    conf, pod = node.conf(node.bridge("primary", "10.77.1.0/24")), node.pod()
+    node.add(conf, pod, "a").ok()
+    if how == "removed":
+        node.journal_path(pod).unlink()
+    else:
+        node.journal_path(pod).write_text("no journal\nany more\n")
+    node.call("CHECK", conf, pod).ok()
+    in_netns(pod, "ip", "link", "delete", "net1")
+    assert "default/a (net1)" in node.call("CHECK", conf, pod).error["msg"]

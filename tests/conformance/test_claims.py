@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conformance.kubelets import RESOURCE
-from tests.conformance.node import Node, Pod, stub
+from tests.conformance.node import Node, Pod, chain, stub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,26 @@ def test_DEV_4_devices_of_claims_are_given_and_others_are_passed_over(
     _attach(node, server, kubelet, "a,a", claims=["first", "second"]).ok()
     assert [call["conf"].get("deviceID") for call in node.calls()] == [None, "0000:05:00.0", "0000:05:00.1"]
     assert [call["conf"].get("pciBusID") for call in node.calls()] == [None, "0000:05:00.0", "0000:05:00.1"]
+
+
+def test_DEV_4_a_definition_on_the_server_names_its_resource_and_gets_the_claims_device(
+    node: Node, server: Server, kubelet: Kubelet
+) -> None:
+    # As in Multus' own end-to-end test of it: no cache, and a claim of the pod.
+    _slice(server)
+    _claim(server, "single", "vf1")
+    bridge = node.bridge("dra-net", "10.1.2.0/24")
+    server.network("dra-net", chain("dra-net", bridge, {"type": "chained"}), resource=RESOURCE)
+    uid = server.pod(claims=["single"])
+    server.patch_status("pod", "web", {"resourceClaimStatuses": [{"name": "single", "resourceClaimName": "single"}]})
+    kubelet.listen(Pod("", "", namespace=server.namespace), {})
+    conf, pod = node.conf(stub(), kubeconfig=server.kubeconfig), node.pod(namespace=server.namespace, uid=uid)
+    node.add(conf, pod, "dra-net").ok()
+    assert node.interfaces(pod) == {"net1"}
+    node.delete(conf, pod).ok()
+    told = [call["conf"]["deviceID"] for call in node.calls() if call["type"] == "chained"]
+    assert told == ["0000:05:00.1", "0000:05:00.1"]
+    assert node.leases() == []
 
 
 def test_DEV_4_devices_of_an_extended_resource_are_given(node: Node, server: Server, kubelet: Kubelet) -> None:

@@ -243,7 +243,9 @@ def test_a_line_of_the_log_is_fields_with_pod_container_network_and_milliseconds
         ("pod-network", "eth0", "other", "ADD"),
         ("default/a", "net1", "stub", "ADD"),
     ]
-    assert all(line["milliseconds"].isdigit() for line in lines if line["msg"] in ("the plugin has ended", "attached"))
+    timed = [line for line in lines if line["msg"] in ("the plugin has ended", "attached")]
+    assert len(timed) == len(ended) + 2, "each plugin of a chain, and each network"
+    assert all(line["milliseconds"].isdigit() for line in timed)
 
 
 def test_CFG_8_a_full_log_file_rotates(node: Node) -> None:

@@ -177,6 +177,7 @@ def test_GW_8_results_of_the_oldest_versions_agree_too(node: Node, version: str)
 
 def test_ADD_2_a_moved_default_route_shows_in_the_result(node: Node) -> None:
     conf, pod = _networks(node), node.pod()
+    assert {dst for dst, _ in _routes(node.add(conf, node.pod(), "a").result)} == {"0.0.0.0/0", "::/0"}
     result = node.add(conf, pod, [{"name": "a", "default-route": [FIRST4, FIRST6]}]).result
     assert _routes(result) == set()
 

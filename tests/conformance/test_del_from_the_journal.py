@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conformance.node import Json, Node, Pod, chain, journal_line, stub
+from tests.conformance import apiservers
+from tests.conformance.node import NETWORKS, Json, Node, Pod, chain, journal_line, stub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,12 +88,70 @@ def test_DEL_2_a_failure_of_the_default_network_is_returned_then_too(node: Node)
 
 
 @pytest.mark.parametrize("conf", [{"clusterNetwork": "nowhere"}, {"delegates": []}, {"delegates": None}])
-def test_DEL_3_where_nothing_is_known_del_succeeds_and_says_so_in_the_log(node: Node, conf: Json) -> None:
-    done = node.delete(node.conf(stub(), **conf), node.pod())
-    done.ok()
-    assert done.stdout == ""
-    assert "nothing is known" in done.stderr
+def test_DEL_3_success_is_not_claimed_where_it_is_not_known_what_the_default_network_is(node: Node, conf: Json) -> None:
+    error = node.delete(node.conf(stub(), **conf), node.pod()).error
+    assert error["code"] == 7
+    assert "default network" in error["msg"]
     assert node.calls() == []
+
+
+def test_DEL_3_a_default_network_that_must_be_asked_for_is_asked_for_again_and_again(node: Node) -> None:
+    node.netns = None
+    with apiservers.absent(node.root) as absent:
+        conf = node.conf(clusterNetwork="primary", kubeconfig=absent.kubeconfig)
+        assert node.delete(conf, node.pod()).error["code"] == 11
+    assert node.calls() == []
+
+
+def test_DEL_3_an_add_that_was_ended_before_it_began_anything_leaves_nothing_to_undo(node: Node) -> None:
+    pod = node.pod()
+    conf = node.conf(stub(), readinessindicatorfile=str(node.root / "ready"))
+    adding = node.start("ADD", conf, pod)
+    while not node.journal_path(pod).exists() or not node.journal_path(pod).stat().st_size:
+        assert adding.process.poll() is None
+    adding.process.kill()
+    assert adding.end().status == -9
+    node.delete(conf, pod).ok()
+    assert node.calls() == []
+    assert node.left() == []
+
+
+def test_DEL_15_a_del_that_comes_while_add_waits_makes_it_give_up_before_the_first_delegate(node: Node) -> None:
+    pod = node.pod()
+    conf = node.conf(stub(), readinessindicatorfile=str(node.root / "ready"))
+    adding = node.start("ADD", conf, pod)
+    while not node.journal_path(pod).exists() or not node.journal_path(pod).stat().st_size:
+        assert adding.process.poll() is None
+    before = node.journal_path(pod).stat().st_size
+    deleting = node.start("DEL", conf, pod)
+    while node.journal_path(pod).stat().st_size == before:
+        assert deleting.process.poll() is None, "success while ADD still holds the sandbox"
+    (node.root / "ready").touch()
+    error = adding.end().error
+    assert error["code"] == 11
+    assert "DEL" in error["msg"]
+    deleting.end().ok()
+    assert node.calls() == []
+    assert node.left() == []
+
+
+def test_DEL_15_a_del_that_comes_between_two_delegates_ends_the_add_there(node: Node) -> None:
+    go = node.root / "go"
+    node.answer(stub__ADD__eth0={"waitFor": str(go)})
+    node.network("a", stub("a"))
+    conf, pod = node.conf(stub()), node.pod()
+    adding = node.start("ADD", conf, pod, annotations={NETWORKS: "a"})
+    while not node.calls("ADD", event="begin"):
+        assert adding.process.poll() is None
+    before = node.journal_path(pod).stat().st_size
+    deleting = node.start("DEL", conf, pod)
+    while node.journal_path(pod).stat().st_size == before:
+        assert deleting.process.poll() is None
+    go.touch()
+    assert adding.end().error["code"] == 11
+    deleting.end().ok()
+    assert node.ran() == ["ADD eth0", "DEL eth0"]
+    assert node.left() == []
 
 
 def _torn(data: bytes) -> bytes:
@@ -125,9 +184,9 @@ def _flip(line: int) -> Callable[[bytes], bytes]:
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], list[str]]] = {
     "a result": (_flip(3), ["net2", "net1", "eth0"]),
     "the header": (_flip(0), ["net2", "net1", "eth0"]),
-    "the intents": (_flip(1), ["eth0"]),
-    "all of it": (lambda _: b"what is this\nno journal\n", ["eth0"]),
-    "emptied": (lambda _: b"", ["eth0"]),
+    "the intents": (_flip(1), ["net2", "net1", "eth0"]),
+    "all of it": (lambda _: b"what is this\nno journal\n", ["net2", "net1", "eth0"]),
+    "emptied": (lambda _: b"", ["net2", "net1", "eth0"]),
     "a later version": (lambda data: _reversioned(data), ["net2", "net1", "eth0"]),
 }
 
@@ -150,7 +209,8 @@ def test_DEL_4_of_a_damaged_journal_all_that_can_be_read_is_undone_and_the_file_
     node.delete(conf, pod).ok()
     assert node.ran("DEL") == undone
     assert not path.exists()
-    assert (node.state / "quarantine" / path.name).read_bytes() == content
+    aside = node.state / "quarantine" / path.name
+    assert aside.read_bytes() == content if content else not aside.exists()
     node.delete(conf, pod).ok()
 
 

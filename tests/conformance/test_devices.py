@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -179,3 +181,37 @@ def test_RTC_8_a_file_for_device_information_is_offered_to_every_plugin_that_dec
     node.delete(conf, pod).ok()
     told = [call["conf"].get("runtimeConfig", {}).get("CNIDeviceInfoFile", "") for call in node.calls("DEL")]
     assert told == given[::-1]
+
+
+@pytest.mark.parametrize("kind", ["large", "pipe"])
+@pytest.mark.parametrize("whose", ["device plugin", "delegate"])
+def test_DEV_9_a_file_of_device_information_that_is_too_large_or_none_is_an_error(
+    node: Node, kubelet: Kubelet, kind: str, whose: str
+) -> None:
+    node.network("a", stub("a", capabilities={"CNIDeviceInfoFile": True}), resource=RESOURCE)
+    pod = node.pod()
+    kubelet.listen(pod, {RESOURCE: ["0000:03:00.1"]})
+    go = node.root / "go"
+    if whose == "device plugin":
+        go.touch()
+        _make(kubelet.devinfo / "dp" / f"{RESOURCE.replace('/', '-')}-0000:03:00.1-device.json", kind)
+    node.answer(stub__ADD__net1={"waitFor": str(go)})
+    running = node.start("ADD", node.conf(stub()), pod, annotations={NETWORKS: "a"})
+    if whose == "delegate":
+        while len(node.calls("ADD", event="begin")) < 2:
+            assert running.process.poll() is None
+        [offered] = node.calls("ADD", event="begin")[1]["conf"]["runtimeConfig"].values()
+        _make(kubelet.devinfo / "cni" / Path(offered).name, kind)
+        go.touch()
+    error = running.end().error
+    assert {"large": "larger than 65536 bytes", "pipe": "no regular file"}[kind] in error["msg"]
+    assert node.ran("DEL")[-1] == "eth0"
+    assert node.left() == []
+
+
+def _make(path: Path, kind: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text('{"pad": "' + "x" * 70_000 + '"}')

@@ -65,6 +65,7 @@ def test_RTC_3_what_each_runtime_gives_reaches_the_default_network_as_it_is(node
     annotations = given.pop(ANNOTATIONS)
     assert given == json.loads(_filled(json.dumps(call.runtime_config), pod))
     assert annotations == (None if call.annotations == "null" else runtimes.KUBELETS | {NETWORKS: "a"})
+    assert len(others) == (0 if call.annotations == "null" else 1)
     assert all("runtimeConfig" not in other["conf"] for other in others)
 
 

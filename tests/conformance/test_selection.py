@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conformance.node import DEFAULT_NETWORK, chain, stub
+from tests.conformance.node import DEFAULT_NETWORK, NETWORKS, chain, stub
 
 if TYPE_CHECKING:
     from tests.conformance.node import Node
@@ -70,7 +70,7 @@ def test_SEL_1_the_text_form_in_all_its_spellings(node: Node, text: str, expecte
         ("root@ip/root@other/root@third", "position 1"),
         ("a,b/c/d", "position 3"),
         ("a@x@y", "position 1"),
-        ("a, @x", "position 3"),
+        ("a, @x", "position 4"),
         ("/a", "position 1"),
         ("a/", "position 1"),
         ("a,", "position 3"),
@@ -90,6 +90,63 @@ def test_SEL_3_the_text_form_takes_labels_only_and_the_json_form_dots_too(node: 
     node.beat()
     node.network("flannel.1", stub("flannel"))
     node.add(node.conf(stub()), node.pod(), [{"name": "flannel.1"}]).ok()
+
+
+def test_SEL_3_names_have_up_to_253_characters_in_both_forms(node: Node) -> None:
+    longest = "a" * 253
+    refused(node, longest + "a", "position 1", "253")
+    refused(node, [{"name": longest + "a"}], "[0].name", "253")
+    refused(node, "n" * 64 + "/a", "namespace", "63")
+    # Of so long a name the node's cache has no file: the API server is asked, and here there is none.
+    for annotation in (longest, [{"name": longest}]):
+        error = node.add(node.conf(stub()), node.pod(), annotation).error
+        assert f"network default/{longest}: not in the node's cache" in error["msg"]
+    cached = "a" * 248
+    node.beat()
+    node.network(cached, stub("a"))
+    pod = node.pod()
+    node.add(node.conf(stub()), pod, cached).ok()
+    assert node.journal(pod)[1]["attachments"][1]["network"] == f"default/{cached}"
+    node.delete(node.conf(stub()), pod).ok()
+    assert node.left() == []
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        ('{"Name": "a", "Namespace": "other", "INTERFACE": "x"}', ("other/a", "x")),
+        ('{"name": "b", "NAME": "a", "namespace": "default", "Namespace": "other"}', ("other/a", "net1")),
+        ('{"Name": "b", "name": "a", "namespace": "other", "Namespace": null}', ("other/a", "net1")),
+        ('{"name": "b", "Name": "b", "name": "a", "name\\u017fpace": "other"}', ("other/a", "net1")),
+    ],
+)
+def test_SEL_3_keys_are_read_in_any_case_and_the_last_one_counts(
+    node: Node, element: str, expected: tuple[str, str]
+) -> None:
+    node.beat()
+    node.network("a", stub("wrong"))
+    node.network("a", stub("right"), namespace="other")
+    pod = node.pod()
+    outcome = node.add(node.conf(stub(), logLevel="error"), pod, f"[{element}]")
+    outcome.ok()
+    assert "unknown keys" not in outcome.stderr
+    attachment = node.journal(pod)[1]["attachments"][1]
+    assert (attachment["network"], attachment["ifName"]) == expected
+
+
+def test_SEL_3_keys_of_requests_within_are_read_in_any_case_too(node: Node) -> None:
+    element = {
+        "IPS": ["10.1.1.1/24"],
+        "Mac": "02:00:00:00:00:07",
+        "PortMappings": [{"HostPort": 1, "containerport": 2, "PROTOCOL": "UDP", "hostip": "10.0.0.1"}],
+        "Bandwidth": {"IngressRate": 5, "ingressburst": 6},
+    }
+    assert runtime_config(node, element) == {
+        "ips": ["10.1.1.1/24"],
+        "mac": "02:00:00:00:00:07",
+        "portMappings": [{"hostPort": 1, "containerPort": 2, "protocol": "udp", "hostIP": "10.0.0.1"}],
+        "bandwidth": {"ingressRate": 5, "ingressBurst": 6},
+    }
 
 
 @pytest.mark.parametrize(
@@ -170,7 +227,20 @@ def test_SEL_11_addresses_of_both_families_with_or_without_length_pass(node: Nod
     assert runtime_config(node, {"ips": value}) == {"ips": value}
 
 
-@pytest.mark.parametrize("value", [[], ["10.1.1.300"], ["10.1.1.1/33"], "10.1.1.1", [5], ["localhost"], [""]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        ["10.1.1.300"],
+        ["10.1.1.1/33"],
+        "10.1.1.1",
+        [5],
+        ["localhost"],
+        [""],
+        ["fe80::1%eth0"],
+        ["fe80::1%eth0/64"],
+    ],
+)
 def test_SEL_11_garbage_in_ips_is_refused(node: Node, value: Any) -> None:
     refused(node, [{"name": "a", "ips": value}], "[0].ips")
 
@@ -178,6 +248,21 @@ def test_SEL_11_garbage_in_ips_is_refused(node: Node, value: Any) -> None:
 def test_SEL_12_hardware_addresses_of_the_right_length_pass(node: Node) -> None:
     element = {"mac": "02:23:45:67:89:01", "infiniband-guid": "c2:11:22:33:44:55:66:77"}
     assert runtime_config(node, element) == {"mac": element["mac"], "infinibandGUID": element["infiniband-guid"]}
+
+
+@pytest.mark.parametrize(
+    ("mac", "guid"),
+    [
+        ("02:23:45:67:89:0A", "C2:11:22:33:44:55:66:77"),
+        ("02-23-45-67-89-0a", "c2-11-22-33-44-55-66-77"),
+        ("0223.4567.890a", "c211.2233.4455.6677"),
+    ],
+)
+def test_SEL_12_hardware_addresses_in_each_spelling_become_one(node: Node, mac: str, guid: str) -> None:
+    assert runtime_config(node, {"mac": mac, "infiniband-guid": guid}) == {
+        "mac": "02:23:45:67:89:0a",
+        "infinibandGUID": "c2:11:22:33:44:55:66:77",
+    }
 
 
 @pytest.mark.parametrize(
@@ -216,6 +301,7 @@ def test_SEL_13_port_mappings_are_completed(node: Node) -> None:
         {"hostPort": 80, "containerPort": 80, "protocol": "icmp"},
         {"hostPort": "80", "containerPort": 80},
         {"hostPort": 80, "containerPort": 80, "hostIP": "here"},
+        {"hostPort": 80, "containerPort": 80, "hostIP": "fe80::1%eth0"},
         5,
     ],
 )
@@ -226,17 +312,40 @@ def test_SEL_13_impossible_port_mappings_are_refused(node: Node, mapping: Any) -
 @pytest.mark.parametrize(
     "value",
     [
-        {"ingressRate": 0},
         {"ingressRate": -1},
         {"egressRate": 1.5},
         {"ingressBurst": 5},
         {"egressBurst": 5, "ingressRate": 5},
+        {"egressBurst": 5, "egressRate": 0},
         {"ingressRate": "5"},
         [],
     ],
 )
 def test_SEL_14_impossible_bandwidth_is_refused(node: Node, value: Any) -> None:
     refused(node, [{"name": "a", "bandwidth": value}], "[0].bandwidth")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {"ingressRate": 5, "ingressBurst": 0, "egressRate": 0, "egressBurst": 0},
+            {"bandwidth": {"ingressRate": 5}},
+        ),
+        ({"ingressRate": 0, "ingressBurst": 0, "egressRate": 0, "egressBurst": 0}, {}),
+        ({"egressRate": None}, {}),
+        ({}, {}),
+    ],
+)
+def test_SEL_14_zeros_in_bandwidth_count_as_absent(node: Node, value: Any, expected: Any) -> None:
+    assert runtime_config(node, {"bandwidth": value}) == expected
+
+
+def test_SEL_14_a_bandwidth_of_zeros_needs_no_capability(node: Node) -> None:
+    node.beat()
+    node.network("a", stub("a"))
+    asked = {"name": "a", "bandwidth": {"ingressRate": 0, "ingressBurst": 0, "egressRate": 0, "egressBurst": 0}}
+    node.add(node.conf(stub()), node.pod(), [asked]).ok()
 
 
 @pytest.mark.parametrize("value", ["10.0.0.1", [5], ["10.0.0.0/24"], ["gateway"], ["0.0.0.0"]])  # noqa: S104
@@ -322,4 +431,50 @@ def test_SEL_20_the_default_network_annotation_obeys_namespace_isolation(node: N
     conf = node.conf(stub(), namespaceIsolation=True)
     error = node.add(conf, node.pod(), annotations={DEFAULT_NETWORK: "foreign/mine"}).error
     assert '"foreign"' in error["msg"]
+    assert node.ran() == []
+
+
+INJECTION = "fe80::1%x;K8S_POD_NAMESPACE=kube-system;K8S_POD_NAME=admin"
+
+
+@pytest.mark.parametrize("key", [NETWORKS, DEFAULT_NETWORK])
+@pytest.mark.parametrize(
+    "request_for",
+    [
+        {"ips": [INJECTION]},
+        {"ips": ["10.1.1.1/24", INJECTION + "/64"]},
+        {"IPS": [INJECTION]},
+        {"mac": "02:00:00:00:00:07;K8S_POD_NAMESPACE=kube-system"},
+        {"ips": ["10.1.1.1;K8S_POD_NAMESPACE=kube-system"]},
+        {"ips": ["fe80::1%x\nK8S_POD_NAMESPACE=kube-system"]},
+    ],
+    ids=str,
+)
+def test_SEL_21_no_value_of_an_annotation_becomes_another_argument(
+    node: Node, key: str, request_for: dict[str, Any]
+) -> None:
+    node.beat()
+    for namespace in ("default", "kube-system"):
+        node.network("a", stub("a"), namespace=namespace)
+    annotations = {key: json.dumps([{"name": "a"} | request_for])}
+    error = node.add(node.conf(stub(), requireCapabilities=False), node.pod(), annotations=annotations).error
+    assert error["code"] == 7
+    assert f"[0].{next(iter(request_for))}" in error["msg"]
+    assert node.ran() == []
+    assert node.left() == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "asked"), [("IP=10.0.0.9", {"ips": ["10.1.1.1/24"]}), ("MAC=", {"mac": "02:00:00:00:00:07"})]
+)
+def test_SEL_21_an_argument_of_the_runtime_is_not_replaced(node: Node, argument: str, asked: dict[str, Any]) -> None:
+    node.beat()
+    node.network("a", stub("a"))
+    pod = node.pod()
+    environment = {"CNI_ARGS": f"{pod.args};{argument}"}
+    conf = node.conf(stub(), requireCapabilities=False)
+    error = node.add(conf, pod, [{"name": "a"} | asked], env=environment).error
+    assert error["code"] == 7
+    assert argument.partition("=")[0] in error["msg"]
+    assert "default/a" in error["msg"]
     assert node.ran() == []

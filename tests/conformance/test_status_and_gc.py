@@ -78,6 +78,7 @@ def test_STS_2_no_fault_of_ours_makes_the_node_not_ready_but_its_add_says_why(no
     assert "nowhere" in error["msg"]
     assert [call["verb"] for call in node.calls()] == ["STATUS"], "found out before anything ran"
     node.network("a", stub("a"))
+    shutil.rmtree(node.state / "attachments")
     (node.state / "attachments").touch()
     _status(node, conf).ok()
     assert str(node.state / "attachments") in node.add(conf, node.pod(), "a").error["msg"]
@@ -154,12 +155,25 @@ def test_GC_1_what_multus_left_counts_and_stays_where_its_sandbox_lives(node: No
     assert len(node.left()) == 2, "the results of the one that stays"
 
 
+def test_GC_4_what_multus_attached_stays_valid_where_its_sandbox_lives(node: Node) -> None:
+    pod = node.pod()
+    multus.scratch(node, pod, stub(version="1.1.0"), stub("a", kind="other", version="1.1.0"))
+    _gc(node, _newest(stub(version="1.1.0"), node=node), pod).ok()
+    told = {call["type"]: call["conf"]["cni.dev/valid-attachments"] for call in node.calls("GC")}
+    assert set(told) == {"stub", "other"}
+    for attachments in told.values():
+        pairs = {(attachment["containerID"], attachment["ifname"]) for attachment in attachments}
+        assert pairs == {(pod.container, "eth0"), (pod.container, "net1")}
+
+
 def test_GC_1_a_lease_stays_whoever_made_it_while_its_sandbox_lives(node: Node) -> None:
-    primary = node.bridge("primary", "10.77.1.0/24")
+    leases = node.root / "ipam" / "primary"
+    node.answer(chained__GC={"collect": str(leases)})
+    primary = chain("primary", node.bridge("primary", "10.77.1.0/24"), stub(kind="chained"), version="1.1.0")
     conf, ours, theirs = _newest(primary, node=node), node.pod(), node.pod()
     node.add(conf, ours).ok()
-    shutil.copy(node.root / "ipam" / "primary" / "10.77.1.2", node.root / "ipam" / "primary" / "10.77.1.99")
-    (node.root / "ipam" / "primary" / "10.77.1.99").write_text(f"{theirs.container}\r\neth0")
+    (leases / "10.77.1.98").write_text("long-gone\r\neth0")
+    (leases / "10.77.1.99").write_text(f"{theirs.container}\r\neth0")
     _gc(node, conf, ours, theirs).ok()
     assert node.leases() == ["10.77.1.2", "10.77.1.99"]
 

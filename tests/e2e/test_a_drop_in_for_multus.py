@@ -104,8 +104,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     chosen = os.environ.get("MOORING_PLUGIN")
     if chosen:
         return Path(chosen).read_bytes()
-    # Alone and by another name it must do everything itself.
-    return plugin.build(tmp_path_factory.mktemp("plugin")).with_name(plugin.WHOLE).read_bytes()
+    return plugin.build(tmp_path_factory.mktemp("plugin")).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -119,15 +119,14 @@ class Node:
 
     @property
     def programs(self) -> Path:
-        """The folder of the plugin's programs in the agent's image."""
+        """The folder of the plugin in the agent's image."""
         return self.root / "programs"
 
     def carry(self, text: str) -> None:
-        """Make the image carry a script as the plugin's programs."""
+        """Make the image carry a script as the plugin."""
         self.programs.mkdir(exist_ok=True)
-        for name in places.PROGRAMS:
-            (self.programs / name).write_text(text)
-            (self.programs / name).chmod(0o755)
+        (self.programs / places.PLUGIN).write_text(text)
+        (self.programs / places.PLUGIN).chmod(0o755)
 
     def start(self) -> None:
         arguments = ["agent", "--node", self.name, "--namespace", SYSTEM, "--host-root", str(self.host_root)]

@@ -92,7 +92,7 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     eventually(reported, what="the report")
     status = node.status()
     assert status["primaryNetwork"] == {"name": "pod-network", "file": "10-pods.conf"}
-    assert [binary["name"] for binary in status["binaries"]] == ["mooring", "mooring-api"]
+    assert [binary["name"] for binary in status["binaries"]] == ["mooring"]
 
 
 def test_a_pod_s_status_follows_its_journal_and_outlives_hand_edits(ready: Node) -> None:
@@ -110,6 +110,34 @@ def test_a_pod_s_status_follows_its_journal_and_outlives_hand_edits(ready: Node)
         return bool(ready.status()["networks"])
 
     eventually(networks, what="the network in the node's report")
+
+
+def test_a_pod_is_told_once_what_its_networks_gave_it_whatever_the_agent_does_after(ready: Node) -> None:
+    def told(uid: str) -> list[tuple[str, str, str, int]]:
+        found = json.loads(ready.plane.kubectl("get", "events.events.k8s.io", "-o", "json"))["items"]
+        return sorted(
+            (each["note"], each["type"], each["reportingController"], (each.get("series") or {}).get("count", 1))
+            for each in found
+            if each["regarding"].get("uid") == uid and each["reason"] == "AddedInterface"
+        )
+
+    source = "mooring.dev/mooring-agent"
+    expected = [
+        ("Add eth0 [] from pod-network", "Normal", source, 1),
+        ("Add net1 [] from default/storage", "Normal", source, 1),
+    ]
+    uid = ready.pod("told")
+    ready.attach("told", uid, "default/storage")
+    eventually(lambda: told(uid) == expected, what="the events")
+    ready.stop()
+    ready.plane.kubectl("annotate", "pod", "told", f"{NETWORK_STATUS}-")
+    ready.start()
+    eventually(lambda: NETWORK_STATUS in ready.annotations("told"), what="the repair")
+    # What is told is told in order: behind the next pod's events none of the first one's can be left.
+    later = ready.pod("later")
+    ready.attach("later", later, "default/storage")
+    eventually(lambda: told(later) == expected, what="the next pod's events")
+    assert told(uid) == expected
 
 
 def test_a_pod_made_anew_under_its_name_never_gets_the_status_of_the_one_before(ready: Node) -> None:
@@ -175,6 +203,37 @@ def test_a_conf_that_another_program_renames_is_put_back_and_the_program_named(r
 
     eventually(told, what="the condition")
     assert ready.ready()
+
+
+def test_what_is_chained_to_the_primary_network_is_pinned_with_it_as_it_changes(ready: Node) -> None:
+    confs = ready.conf.parent
+    for name in ("tuning", "sbr"):
+        ready.program(name, PLUGIN)
+    primary = {"cniVersion": "1.0.0", "name": "pod-network", "plugins": [{"type": "bridge"}], "disableGC": True}
+    (confs / "10-pods.conf").unlink()
+    (confs / "10-pods.conflist").write_text(json.dumps(primary))
+
+    def pinned() -> list[str]:
+        delegate = json.loads(ready.conf.read_text())["delegates"][0]
+        return [plugin["type"] for plugin in delegate.get("plugins", [])]
+
+    eventually(lambda: pinned() == ["bridge"], seconds=5, what="the conflist")
+    (confs / "pod-network").mkdir()
+    (confs / "pod-network" / "20-sbr.conf").write_text('{"type": "sbr"}')
+    (confs / "pod-network" / "10-tuning.conf").write_text('{"type": "tuning"}')
+    eventually(lambda: pinned() == ["bridge", "tuning", "sbr"], seconds=5, what="the chain")
+    assert json.loads(ready.conf.read_text())["delegates"][0]["disableGC"] is True
+    (confs / "pod-network" / "20-sbr.conf").write_text('{"type": "sb')
+
+    def degraded() -> bool:
+        conditions = {each["type"]: each for each in ready.status()["conditions"]}
+        return "pod-network/20-sbr.conf" in conditions.get("Degraded", {}).get("message", "")
+
+    eventually(degraded, what="the report of the broken file")
+    assert pinned() == ["bridge", "tuning", "sbr"]
+    assert ready.ready()
+    (confs / "pod-network" / "20-sbr.conf").unlink()
+    eventually(lambda: pinned() == ["bridge", "tuning"], seconds=5, what="the shorter chain")
 
 
 def test_a_plugin_that_somebody_removes_is_put_back_at_once(ready: Node) -> None:
@@ -375,6 +434,22 @@ def test_plugin_and_agent_understand_each_other(real: Node, netns: str) -> None:
     call(real, "DEL", netns, "moored", uid, "storage")
     eventually(lambda: attachments() == {}, what="the end of the attachment")
     requests = [json.loads(line) for line in real.plane.audit_log.read_text().splitlines()]
-    by_plugin = [one for one in requests if one["user"]["username"].endswith(":mooring-plugin")]
+    by_plugin = [one for one in requests if one["user"].get("username", "").endswith(":mooring-plugin")]
     asked = [one["requestURI"] for one in by_plugin if one["verb"] == "get" and "name" in one.get("objectRef", {})]
     assert asked == [], "with a fresh cache nothing is asked"
+
+
+def test_the_plugin_runs_the_auxiliary_chain_that_the_agent_pinned(real: Node, netns: str) -> None:
+    folder = Path(real.paths["cniConfDir"]) / "vendor"
+    folder.mkdir()
+    (folder / "10-macvlan.conf").write_text('{"type": "macvlan"}')
+    real.revision(auxiliaryCNIChainName="vendor")
+    eventually(lambda: "auxiliaryChain" in json.loads(real.conf.read_text()), what="the chain")
+    uid = real.pod("chained")
+    answer = call(real, "ADD", netns, "chained", uid, "")
+    assert [each["name"] for each in answer.get("interfaces", [])] == ["eth0"], answer
+    text = eventually(lambda: real.annotations("chained").get(NETWORK_STATUS), what="the status")
+    assert [(entry["name"], entry["interface"]) for entry in json.loads(text)] == [
+        ("pod-network", "eth0"),
+        ("vendor", "net1"),
+    ]

@@ -177,6 +177,16 @@ class TestEvents:
         counts = {item["note"]: (item.get("series") or {}).get("count", 1) for item in found}
         assert counts == {"it is broken": 3, "and so is that": 1}
 
+    async def test_what_is_told_once_is_not_told_again_by_a_process_that_knows_nothing_of_it(
+        self, client: Client, namespace: str
+    ) -> None:
+        about = await client.create(resources.CONFIG_MAPS, config_map(namespace, "once"), namespace=namespace)
+        for once in ("sandbox-a/0", "sandbox-a/0", "sandbox-b/0"):
+            recorder = events.Recorder(client, controller="mooring-agent", instance="n1")
+            await recorder.event(about, kind="Normal", reason="Added", note="there", action="Testing", once=once)
+        found = (await client.list(resources.EVENTS, namespace=namespace))["items"]
+        assert [(item["note"], item.get("series")) for item in found] == [("there", None), ("there", None)]
+
     async def test_an_event_of_an_object_without_a_namespace_is_in_the_default_one(self, client: Client) -> None:
         recorder = events.Recorder(client, controller="mooring-agent", instance="n1")
         about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "event-node", "uid": "7"}}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.installing.installations import InstallationSpec
+from mooring.installing.installations import InstallationSpec, Plugin
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
+    from mooring.installing.models import Model
     from mooring.kube.client import Client
     from testbed.controlplane import ControlPlane
 
@@ -50,6 +51,10 @@ async def test_an_empty_installation_is_one_with_every_default(plane: ControlPla
         ({"paths": {"cniBinDir": "opt/cni/bin"}}, "spec.paths.cniBinDir"),
         ({"paths": {"preset": "k4s"}}, "spec.paths.preset"),
         ({"plugin": {"logLevel": "loud"}}, "spec.plugin.logLevel"),
+        ({"plugin": {"maxNetworks": 0}}, "spec.plugin.maxNetworks"),
+        ({"plugin": {"requireCapabilities": "sometimes"}}, "spec.plugin.requireCapabilities"),
+        ({"plugin": {"keepClusterRoutes": ["services"]}}, "spec.plugin.keepClusterRoutes"),
+        ({"plugin": {"auxiliaryCNIChainName": "../vendor"}}, "spec.plugin.auxiliaryCNIChainName"),
         ({"rollout": {"maxUnavailable": "many"}}, "spec.rollout.maxUnavailable"),
         ({"rollout": {"maxUnavailable": -1}}, "spec.rollout.maxUnavailable"),
         ({"rollout": {"canary": {"nodes": -1}}}, "spec.rollout.canary.nodes"),
@@ -67,8 +72,9 @@ async def test_a_number_of_nodes_is_an_integer_or_a_percentage(plane: ControlPla
     assert made["spec"]["rollout"]["maxUnavailable"] == wanted
 
 
-async def test_every_field_explains_itself(plane: ControlPlane) -> None:
-    explained = plane.kubectl("explain", "installation.spec", "--recursive=false")
-    for field in InstallationSpec.model_fields.values():
+@pytest.mark.parametrize(("path", "model"), [("spec", InstallationSpec), ("spec.plugin", Plugin)])
+async def test_every_field_explains_itself(plane: ControlPlane, path: str, model: type[Model]) -> None:
+    explained = plane.kubectl("explain", f"installation.{path}", "--recursive=false")
+    for field in model.model_fields.values():
         assert field.description
         assert field.description in " ".join(explained.split()), field

@@ -116,11 +116,14 @@ class Scene:
         self._started.append(process)
 
     def add(self, pod: nodes.Pod, annotation: str, **runtime: Any) -> Json:
-        """ADD with these networks and return the result; `runtime` is the rest of runtimeConfig."""
+        """ADD with these networks, CHECK at once as CRI-O does, and return the result.
+
+        `runtime` is the rest of runtimeConfig.
+        """
         self.node.beat()
-        outcome = self.node.add(self.conf(runtimeConfig=runtime), pod, annotation)
-        self._called("ADD", pod, outcome)
-        return outcome.result
+        result = self._called("ADD", pod, self.node.add(self.conf(runtimeConfig=runtime), pod, annotation)).result
+        expect(self.check(pod, result).status == 0, "CHECK failed right after ADD")
+        return result
 
     def check(self, pod: nodes.Pod, result: Json) -> nodes.Outcome:
         """CHECK with what ADD returned."""
@@ -174,9 +177,10 @@ class Scene:
         self.transcript += [text.strip() for text in texts if text.strip()]
 
 
-def addresses(link: Mapping[str, Any]) -> set[str]:
-    """Return a link's addresses without those that it gave itself."""
-    return {info["local"] for info in link["addr_info"] if info["scope"] != "link"}
+def addresses(link: Mapping[str, Any], *, lengths: bool = False) -> set[str]:
+    """Return a link's addresses without those that it gave itself, with their prefix lengths where they are wanted."""
+    found = [info for info in link["addr_info"] if info["scope"] != "link"]
+    return {f"{info['local']}/{info['prefixlen']}" if lengths else info["local"] for info in found}
 
 
 def _message(printed: str) -> str:

@@ -54,6 +54,7 @@ class Life:
             "DEL": self.delete,
             "default-route": self.move,
             "CHECK moved": self.check,
+            "CHECK finds address": self.find_address,
             "CHECK finds": self.find,
             "DEL gone": self.delete,
         }
@@ -125,6 +126,12 @@ class Life:
         self.status(asked)
         self._link(self.scene.links(self.pod)["net1"])
 
+    def find_address(self) -> None:
+        """CHECK notices that an address is gone."""
+        address, *_ = sorted(scenes.addresses(self.scene.links(self.pod)["net1"], lengths=True))
+        self.scene.batch(self.pod, [f"address delete {address} dev net1"])
+        self._missed(f"net1 lost {address}")
+
     def find(self) -> None:
         """CHECK notices that an interface is gone."""
         if self.ended:
@@ -132,8 +139,11 @@ class Life:
             self.result = self.scene.add(self.pod, self.delegate.name)
         self.scene.batch(self.pod, ["link delete net1"])
         self.removed = True
+        self._missed("net1 is gone")
+
+    def _missed(self, what: str) -> None:
         outcome = self.scene.check(self.pod, self.result)
-        scenes.expect(outcome.status != 0, "CHECK passed although net1 is gone")
+        scenes.expect(outcome.status != 0, f"CHECK passed although {what}")
         scenes.expect(
             f"default/{self.delegate.name}" in outcome.stdout, f"CHECK does not name the network: {outcome.stdout}"
         )

@@ -1,4 +1,4 @@
-"""Owns that the plugin's programs on the node are those of the revision; refuses one that did not prove itself.
+"""Owns that the plugin on the node is the revision's; refuses one that did not prove itself.
 
 The old one stays until the new one has answered, and stays when it does not: pods go on as before, the node says so.
 """
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Binaries(loops.Reconciler):
-    """Installs the programs of the agent's own image. `applied` names the revision whose plugin is on the node."""
+    """Installs the plugin of the agent's own image. `applied` names the revision whose plugin is on the node."""
 
     name = "binaries"
     reason = "BinaryNotInstalled"
@@ -38,7 +38,7 @@ class Binaries(loops.Reconciler):
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`source` is the image's folder of the plugin's programs.
+        """`source` is the image's folder that holds the plugin.
 
         `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node.
         """
@@ -53,13 +53,14 @@ class Binaries(loops.Reconciler):
         """Of each program that is on the node."""
 
     async def look(self) -> float | None:
-        """Install the programs that are missing or other ones."""
+        """Install the plugin where it is missing or another one."""
         revision = self._revision()
         if revision is None:
             return None
         ours = self._image() in ("", revision.image)
-        for name in places.PROGRAMS:
-            await self._put_right(self._source / name, revision.places.binaries / name, ours=ours)
+        await self._put_right(self._source / places.PLUGIN, revision.places.plugin, ours=ours)
+        if ours:
+            await asyncio.to_thread(_remove_former, revision.places.binaries / places.FORMER)
         if not ours and self._applied_before() != revision.name:
             self.tell(problem=f"The revision {revision.name} waits for the agent of {revision.image}")
             return None
@@ -93,3 +94,12 @@ class Binaries(loops.Reconciler):
         self.sha256.pop(name, None)
         if digest:
             self.sha256[name] = digest
+
+
+def _remove_former(path: Path) -> None:
+    """Remove the program that the plugin before this one executed. Call it when that plugin is gone."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    _LOG.info("removed %s, which the plugin no longer executes", path)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mooring.agent import contests, loops
-from mooring.installing import confs
+from mooring.installing import chains, confs
 from mooring.node import binaries, conffolder, files
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Applied:
-    """The conf that is on the node: of which revision, its hash, and the primary network in it."""
+    """The conf that is on the node: of which revision, its hash, the primary network and the auxiliary chain in it."""
 
     revision: str
     digest: str
     primary: confs.Primary
+    auxiliary: dict[str, Any] | None = None
 
 
 class Conf(loops.Reconciler):
@@ -67,7 +68,7 @@ class Conf(loops.Reconciler):
         folder = target.places.confs
         await asyncio.to_thread(files.sweep, folder)
         found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILE, candidates=confs.candidates)
-        choice = await self._choose(target, found)
+        choice, auxiliary = await self._choose(target, found)
         if choice.primary is None:
             self.tell(problem=choice.problem)
             return None
@@ -77,9 +78,11 @@ class Conf(loops.Reconciler):
             state_dir=target.places.state_dir,
             kubeconfig=target.places.kubeconfig,
             plugin=target.plugin,
+            auxiliary=auxiliary.conf,
         )
         contest = self._contests.setdefault(target.places.conf_dir, self._contest(target))
-        applied = Applied(revision=target.name, digest=conffolder.digest(data), primary=choice.primary)
+        digest = conffolder.digest(data)
+        applied = Applied(revision=target.name, digest=digest, primary=choice.primary, auxiliary=auxiliary.conf)
         if found.ours != data:
             # What we wrote and nobody but us has reason to change, was changed.
             if applied == self.applied and (wait := contest.lost(found.inodes, changed=found.ours is not None)):
@@ -93,7 +96,9 @@ class Conf(loops.Reconciler):
             self.applied = applied
             self._on_applied()
         told = contest.told
-        self.tell(settled=True, warning=" ".join(filter(None, (choice.problem, *choice.notes, told))))
+        self.tell(
+            settled=True, warning=" ".join(filter(None, (choice.problem, auxiliary.problem, *choice.notes, told)))
+        )
         return contests.REMEMBERED if told else None
 
     def _contest(self, target: Revision) -> contests.Contest:
@@ -127,23 +132,37 @@ class Conf(loops.Reconciler):
 
         return await asyncio.to_thread(look)
 
-    async def _choose(self, target: Revision, found: conffolder.Folder) -> confs.Choice:
+    async def _choose(self, target: Revision, found: conffolder.Folder) -> tuple[confs.Choice, confs.Auxiliary]:
+        """Return the primary network and the auxiliary chain; what was pinned until now is what they fall back on."""
+        name = str(target.plugin.get(confs.AUXILIARY_NAME) or "")
         if self.applied is not None:
             pinned: confs.Primary | None = self.applied.primary
+            chain = (
+                self.applied.auxiliary if self.applied.auxiliary and self.applied.auxiliary["name"] == name else None
+            )
         else:
-            pinned = confs.pinned((found.ours or b"").decode(errors="replace"))
+            ours = (found.ours or b"").decode(errors="replace")
+            pinned, chain = confs.pinned(ours), confs.pinned_auxiliary(ours, name)
         texts = dict(found.texts)
         if "/" in target.default_network:
             config = self._network(target.default_network)
             if config is not None:
                 texts[target.default_network] = config
 
-        def choose() -> confs.Choice:
-            return confs.choose(
+        def executable(program: str) -> bool:
+            return binaries.is_executable(target.places.binaries / program)
+
+        def choose() -> tuple[confs.Choice, confs.Auxiliary]:
+            folder = target.places.confs
+            choice = confs.choose(
                 wanted=target.default_network,
                 texts=texts,
+                folders={each: conffolder.chain(folder / each) for each in chains.folders(found.texts)},
                 pinned=pinned,
-                executable=lambda name: binaries.is_executable(target.places.binaries / name),
+                executable=executable,
             )
+            if not name:
+                return choice, confs.Auxiliary()
+            return choice, confs.auxiliary(name, conffolder.chain(folder / name), pinned=chain, executable=executable)
 
         return await asyncio.to_thread(choose)

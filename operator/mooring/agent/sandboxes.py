@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from mooring.networks import statuses
+from mooring.networks import additions, statuses
 from mooring.node import files, inotify, journals
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 class Sandbox:
     """What one journal says, as small as it can be held."""
 
+    name: str
+    """The journal's."""
     pod: str
     """`namespace/name`."""
     uid: str
@@ -37,6 +39,8 @@ class Sandbox:
     """The networks that did not fit into the annotation."""
     networks: tuple[str, ...]
     """The NADs that are attached, in order; one that is attached twice stands twice."""
+    added: tuple[str, ...] = ()
+    """What its pod's events tell, a sentence for each attachment; nothing while not everything is attached."""
 
 
 class Sandboxes:
@@ -85,7 +89,7 @@ class Sandboxes:
         except OSError as error:
             _LOG.warning("journal %s cannot be read: %s", path.name, error.strerror or error)
             return
-        self._put(path.name, None if journal is None else _summary(journal))
+        self._put(path.name, None if journal is None else _summary(path.name, journal))
 
     def _put(self, name: str, sandbox: Sandbox | None) -> None:
         old = self._by_name.pop(name, None)
@@ -103,11 +107,15 @@ class Sandboxes:
             self._on_change(pod)
 
 
-def _summary(journal: journals.Journal) -> Sandbox | None:
+def _summary(name: str, journal: journals.Journal) -> Sandbox | None:
     if not journal.namespace or not journal.pod:
         return None  # no pod of Kubernetes, or not to be told
-    status = statuses.Annotation(text="")
+    status, added = statuses.Annotation(text=""), list[str]()
     if journal.complete:
+        added = [
+            additions.note(network=each.network, interface=each.interface, result=each.result or {})
+            for each in journal.attachments
+        ]
         status = statuses.annotation(
             [
                 statuses.Attached(
@@ -121,6 +129,7 @@ def _summary(journal: journals.Journal) -> Sandbox | None:
             ]
         )
     return Sandbox(
+        name=name,
         pod=f"{journal.namespace}/{journal.pod}",
         uid=journal.uid,
         boot=journal.boot,
@@ -130,6 +139,7 @@ def _summary(journal: journals.Journal) -> Sandbox | None:
         networks=tuple(
             attachment.network for attachment in journal.attachments if attachment.nad and attachment.attached
         ),
+        added=tuple(filter(None, added)),
     )
 
 

@@ -80,18 +80,26 @@ class Status(loops.Reconciler):
         boot: str,
         sandboxes: Sandboxes,
         tell_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
+        on_attached: Callable[[dict[str, Any], Sandbox], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`tell_pod(pod, reason, note)` writes an event about a pod."""
+        """`tell_pod(pod, reason, note)` writes an event about a pod.
+
+        `on_attached(pod, sandbox)` is told once of each sandbox that comes to carry its pod while we look on.
+        """
         super().__init__(on_health=on_health)
         self._client = client
         self._boot = boot
         self._sandboxes = sandboxes
         self._tell_pod = tell_pod
+        self._on_attached = on_attached
         self._pods: Informer | None = None
         self._pending: set[str] = set()
         self._trouble: dict[str, _Trouble] = {}
         self._all_at = float("-inf")
+        self._known: set[str] = set()
+        """The sandboxes that were told of, by us or before us."""
+        self._looked = False
 
     def follow(self, pods: Informer) -> None:
         """Take the informer of this node's pods, whose `on_change` is `pod_changed`."""
@@ -120,11 +128,13 @@ class Status(loops.Reconciler):
         now = asyncio.get_running_loop().time()
         if now - self._all_at >= self.period * 0.8:
             self._pending |= {sandbox.pod for sandbox in self._sandboxes}
+            self._known &= {sandbox.name for sandbox in self._sandboxes}
             self._all_at = now
         ready = [pod for pod in self._pending if self._until(pod) <= now]
         self._pending.difference_update(ready)
         limit = asyncio.Semaphore(_AT_ONCE)
         done = await asyncio.gather(*(self._limited(limit, pod) for pod in ready))
+        self._looked = True
         complaint = next(filter(None, done), "")
         contested = sorted(pod for pod, trouble in self._trouble.items() if len(trouble.writes) > _PROMPT_WRITES)
         self.tell(
@@ -151,6 +161,8 @@ class Status(loops.Reconciler):
         if pod is None or sandbox is None or not sandbox.status:
             return ""
         if statuses.same(pod["metadata"]["annotations"].get(statuses.ANNOTATION), sandbox.status):
+            # Written by the agent before us and told then, unless it came while we look on: the plugin wrote it.
+            self._attached(pod, sandbox, tell=self._looked)
             return ""
         now = asyncio.get_running_loop().time()
         trouble = self._trouble.setdefault(key, _Trouble())
@@ -171,10 +183,17 @@ class Status(loops.Reconciler):
         trouble.failures, trouble.until = 0, 0.0
         trouble.writes.append(now)
         del trouble.writes[:-8]
+        self._attached(pod, sandbox, tell=True)
         if sandbox.left_out:
             note = f"The network-status would be too long; it leaves out {', '.join(sandbox.left_out)}"
             await self._tell_pod(pod, "NetworkStatusTooLong", note)
         return ""
+
+    def _attached(self, pod: dict[str, Any], sandbox: Sandbox, *, tell: bool) -> None:
+        if sandbox.name not in self._known:
+            self._known.add(sandbox.name)
+            if tell:
+                self._on_attached(pod, sandbox)
 
     def _later(self, key: str, trouble: _Trouble, complaint: str, *, seconds: float | None = None) -> str:
         trouble.failures += 1

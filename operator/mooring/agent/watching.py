@@ -27,6 +27,14 @@ async def follow(folder: Path, *wakes: Callable[[], None], name: str | None = No
                 _all(wakes)
 
 
+async def follow_below(folder: Path, *wakes: Callable[[], None]) -> None:
+    """Wake at every change in the folder and in the folders in it, as `follow` does."""
+    async with inotify.Watch(folder, below=True) as watch:
+        _all(wakes)
+        async for _ in watch.changes():
+            _all(wakes)
+
+
 def _all(wakes: tuple[Callable[[], None], ...]) -> None:
     for wake in wakes:
         wake()

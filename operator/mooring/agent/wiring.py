@@ -22,6 +22,7 @@ from mooring.agent import (
     sandboxes,
     status,
     supervising,
+    telling,
     watching,
 )
 from mooring.kube import events, informers, resources
@@ -95,11 +96,13 @@ class Agent:
         self.cache.follow(self.networks)
         self.heart = cache.Heart(self.cache, boot=clocks.boot_id(), boottime=clocks.boottime, on_health=changed)
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
+        self.telling = telling.Telling(self._recorder)
         self.status = status.Status(
             client,
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
             tell_pod=self._tell_pod,
+            on_attached=self.telling.attached,
             on_health=changed,
         )
         self.pods = informers.Informer(
@@ -155,6 +158,7 @@ class Agent:
             "nodestates": self.states.run,
             "networks": self.networks.run,
             "pods": self.pods.run,
+            "telling": self.telling.run,
             "journals": self._follow_journals,
             "failures": self._follow_failures,
             "confs": self._follow_confs,
@@ -203,7 +207,8 @@ class Agent:
         await watching.follow(path.parent, self.inventory.wake, name=path.name)
 
     async def _follow_confs(self) -> None:
-        await watching.follow((await self.revisions.places()).confs, self.conf.wake)
+        # The folders in it too: they hold what is chained to the primary network.
+        await watching.follow_below((await self.revisions.places()).confs, self.conf.wake)
 
     async def _follow_programs(self) -> None:
         # Any program: the primary network may wait for one of its own.

@@ -1,8 +1,9 @@
 """00-multus.conf: owns which network is the primary, and how it is pinned into the runtime's configuration.
 
-The primary is held by value: what other programs do to the folder of confs changes nothing until the same-named
-network changes and its new content holds. Refuses to delegate to itself, to a file that the runtime would not load
-either, and to render anything without a primary: an empty conf makes a node NotReady, a wrong one breaks every pod.
+The primary is held by value, with the plugins that are chained to it in the folder of its name: what other programs
+do to the folder of confs changes nothing until the same-named network changes and its new content holds. Refuses to
+delegate to itself, to a file that the runtime would not load either, and to render anything without a primary: an
+empty conf makes a node NotReady, a wrong one breaks every pod.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from mooring.installing import chains
 from mooring.networks import confs
 
 if TYPE_CHECKING:
@@ -27,11 +29,16 @@ CNI_VERSION = "1.0.0"
 AUTO = "auto"
 
 _ENDINGS = (".conf", ".conflist", ".json")
-_OURS = frozenset({TYPE, "multus", "multus-shim"})
 # Never what pods are meant to have: podman drops its conf into the same folder, and a pin would outlive the mistake.
 _NEVER = frozenset({"podman"})
-_KEPT = frozenset({"name", "type", "delegates", "clusterNetwork", "capabilities", "binDir", "cniDir", "kubeconfig"})
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+#: The Installation's name for a folder of further plugins, and what becomes of it in the conf: the plugins by value.
+AUXILIARY_NAME = "auxiliaryCNIChainName"
+AUXILIARY = "auxiliaryChain"
+_KEPT = frozenset(
+    {"cniVersion", "name", "type", "delegates", "clusterNetwork", "capabilities", "binDir", "cniDir", "kubeconfig"}
+    | {AUXILIARY_NAME, AUXILIARY}
+)
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}")
 
 
 class NotPrimaryError(ValueError):
@@ -89,16 +96,22 @@ def candidates(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name.endswith(_ENDINGS) and not name.startswith(("00-multus.conf", ".")))
 
 
-def read(file: str, text: str) -> Primary:
-    """Return the network that a file (or NAD) holds; raises `NotPrimaryError` where it cannot be the primary."""
+def read(file: str, text: str, folders: Mapping[str, chains.Folder] | None = None) -> Primary:
+    """Return the network that a file (or NAD) holds; raises `NotPrimaryError` where it cannot be the primary.
+
+    `folders` are those beside the file, by name: a conflist takes on the plugins of the one that is named after it.
+    """
     try:
         conf = confs.parse(text).value
     except confs.NotJSONError as error:
         raise NotPrimaryError(f"it is not JSON: {error}") from error
     if not isinstance(conf, dict):
         raise NotPrimaryError("it is not a JSON object")
-    if file.endswith(".conflist") and "plugins" not in conf:
-        raise NotPrimaryError("a .conflist needs `plugins`, and the runtime does not load it either")
+    try:
+        if file.endswith(".conflist"):
+            conf = _folded(conf, folders or {})
+    except chains.ChainError as error:
+        raise NotPrimaryError(str(error)) from error
     if file.endswith((".conf", ".json")) and "type" not in conf:
         raise NotPrimaryError("a .conf needs `type`, and the runtime does not load it either")
     return _checked(file, conf)
@@ -115,23 +128,64 @@ def pinned(text: str) -> Primary | None:
         return None
 
 
+def pinned_auxiliary(text: str, name: str) -> dict[str, Any] | None:
+    """Return the auxiliary chain of this name that an existing 00-multus.conf of ours holds; None for any other."""
+    try:
+        conf = json.loads(text)
+        chain = conf[AUXILIARY]
+        if conf["type"] != TYPE or not isinstance(chain, dict) or chain["name"] != name:
+            return None
+        return _checked("", chain).conf
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auxiliary:
+    """The chain that every pod gets after its networks (None: there is none), and in a sentence what is wrong."""
+
+    conf: dict[str, Any] | None = None
+    problem: str = ""
+
+
+def auxiliary(
+    name: str, folder: chains.Folder, *, pinned: dict[str, Any] | None, executable: Callable[[str], bool]
+) -> Auxiliary:
+    """Return the chain of the plugins in a folder; where they cannot be used, the one that is `pinned` until now."""
+    try:
+        plugins = chains.plugins(name, folder)
+        if not plugins:
+            return Auxiliary()
+        # Not checked, as in Multus: a plugin such as tuning looks for the interface of its call, and there is none.
+        chain = {"cniVersion": CNI_VERSION, "name": name, "disableCheck": True, "plugins": plugins}
+        primary = _checked(name, chain)
+        if missing := [program for program in primary.binaries if not executable(program)]:
+            raise NotPrimaryError(f"its program {' and '.join(missing)} is not on the node")
+    except ValueError as error:
+        last = "pods go on with the chain as it was" if pinned else "pods start without it"
+        return Auxiliary(pinned, f"The auxiliary chain {name} cannot be used, {last}: {error}")
+    return Auxiliary(primary.conf)
+
+
 def choose(
     *,
     wanted: str,
     texts: Mapping[str, str],
+    folders: Mapping[str, chains.Folder],
     pinned: Primary | None,
     executable: Callable[[str], bool],
 ) -> Choice:
     """Return the primary network.
 
-    `wanted` is `auto`, the name of a file, or `namespace/name` of a NAD; `texts` holds the candidates by these names;
-    `pinned` is the primary until now; `executable` tells whether a plugin's program is on the node.
+    `wanted` is `auto`, the name of a file, or `namespace/name` of a NAD; `texts` holds the candidates by these names,
+    `folders` the chains beside them; `pinned` is the primary until now; `executable` tells whether a plugin's program
+    is on the node.
     """
     good: dict[str, Primary] = {}
     bad: dict[str, str] = {}
     for file in sorted(texts):
         try:
-            primary = read(file, texts[file])
+            primary = read(file, texts[file], folders)
             missing = [name for name in primary.binaries if not executable(name)]
             if missing:
                 raise NotPrimaryError(f"its program {' and '.join(missing)} is not on the node")
@@ -153,7 +207,15 @@ def choose(
     return _repinned(pinned, eligible, bad)
 
 
-def render(primary: Primary, *, bin_dir: str, state_dir: str, kubeconfig: str, plugin: Mapping[str, Any]) -> bytes:
+def render(
+    primary: Primary,
+    *,
+    bin_dir: str,
+    state_dir: str,
+    kubeconfig: str,
+    plugin: Mapping[str, Any],
+    auxiliary: dict[str, Any] | None = None,
+) -> bytes:
     """Return the bytes of 00-multus.conf; `plugin` holds further keys as they stand, none of ours among them."""
     extra = plugin.get("capabilities")
     capabilities = {**(extra if isinstance(extra, dict) else {}), **primary.capabilities, ANNOTATIONS_CAPABILITY: True}
@@ -168,25 +230,52 @@ def render(primary: Primary, *, bin_dir: str, state_dir: str, kubeconfig: str, p
     }
     conf.update((key, plugin[key]) for key in sorted(plugin) if key not in _KEPT)
     conf["delegates"] = [primary.conf]
-    return (json.dumps(conf, indent=2, ensure_ascii=False) + "\n").encode()
+    if auxiliary is not None:
+        conf[AUXILIARY] = auxiliary
+    # Escapes instead of UTF-8: half of a surrogate pair, which JSON can spell, has no bytes.
+    return (json.dumps(conf, indent=2) + "\n").encode()
+
+
+def _folded(conf: dict[str, Any], folders: Mapping[str, chains.Folder]) -> dict[str, Any]:
+    """Return a conflist as the runtime's library has it after it read the folder; raises `ChainError`."""
+    conf = {key: value for key, value in conf.items() if key != "type"}  # it is a list, whatever stands there
+    name = conf.get("name")
+    if isinstance(name, str) and isinstance(conf.get("plugins", []), list) and chains.takes_more(conf):
+        more = chains.plugins(name, folders.get(name, chains.EMPTY))
+        if more:
+            conf["plugins"] = [*conf.get("plugins", []), *more]
+    if "plugins" not in conf:
+        raise chains.ChainError(
+            "a .conflist needs `plugins`, or a folder of its name with a .conf of each plugin, "
+            "and the runtime does not load it either"
+        )
+    return conf
 
 
 def _checked(file: str, conf: dict[str, Any]) -> Primary:
+    """Return the network where the meta-plugin takes it: what it refuses would fail every pod of the node."""
     name = conf.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not chains.NAME.fullmatch(name):
         raise NotPrimaryError("its `name` is missing, or holds more than letters, digits, '.', '_' and '-'")
     version = conf.get("cniVersion", "")
-    if version and version not in confs.VERSIONS:
+    if version not in (None, "", *confs.VERSIONS):
         raise NotPrimaryError(f"its `cniVersion` {version!r} is not one of {', '.join(confs.VERSIONS)}")
+    versions = conf.get("cniVersions", [])
+    if not isinstance(versions, list) or not all(isinstance(one, str) and _VERSION.fullmatch(one) for one in versions):
+        raise NotPrimaryError("its `cniVersions` is not a list of versions")
     plugins = conf["plugins"] if "plugins" in conf and "type" not in conf else [conf]
     if not isinstance(plugins, list) or not plugins:
         raise NotPrimaryError("its `plugins` is not a list with at least one plugin")
+    try:
+        chains.switches(conf)
+        chains.check_writable(conf)
+    except chains.ChainError as error:
+        raise NotPrimaryError(str(error)) from error
     for position, plugin in enumerate(plugins):
-        kind = plugin.get("type") if isinstance(plugin, dict) else None
-        if not isinstance(kind, str) or not _NAME.fullmatch(kind):
-            raise NotPrimaryError(f"the `type` of its plugin {position} is missing or is not the name of a program")
-        if kind in _OURS:
-            raise NotPrimaryError(f"its plugin {position} is {kind}, which would delegate to itself for ever")
+        try:
+            chains.checked(plugin)
+        except chains.ChainError as error:
+            raise NotPrimaryError(f"its plugin {position} cannot be used: {error}") from error
     return Primary(name=name, file=file, conf=conf)
 
 

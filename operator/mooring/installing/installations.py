@@ -6,6 +6,8 @@ descriptions: a field's text here is what `kubectl explain` prints.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -19,6 +21,18 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 AbsolutePath = Annotated[str, pydantic.Field(pattern=r"^/[^\s]*$", max_length=255)]
 Severity = Literal["Enforce", "Warn", "Audit"]
+Seconds = Annotated[int, pydantic.Field(ge=1, le=3600)]
+
+
+def _cidr(text: str) -> str:
+    """Refuse what the plugin's parser refuses: one bad network in the conf would fail every pod."""
+    if not re.fullmatch(r"[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})", text):
+        raise ValueError("write a network as address/length, for example 10.96.0.0/12")
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+CIDR = Annotated[str, pydantic.AfterValidator(_cidr), pydantic.Field(json_schema_extra={"format": "cidr"})]
 
 PRESETS: dict[str, dict[str, str]] = {
     "k3s": {"cniBinDir": "/var/lib/rancher/k3s/data/cni", "cniConfDir": "/var/lib/rancher/k3s/agent/etc/cni/net.d"},
@@ -75,25 +89,70 @@ class Plugin(Model):
         "error", description="How much the meta-plugin logs."
     )
     log_file: AbsolutePath | None = pydantic.Field(None, description="A file of the node to log to.")
-    log_to_stderr: bool | None = pydantic.Field(None, description="Whether the log also goes to the runtime's own.")
+    log_to_stderr: bool | None = pydantic.Field(
+        None, description="Whether the log also goes to the runtime's own; true unless set."
+    )
     log_options: LogOptions | None = pydantic.Field(None, description="Rotation of the log file.")
     namespace_isolation: bool = pydantic.Field(
         False, description="Whether pods may use only networks of their own and the global namespaces."
     )
     global_namespaces: list[str] | None = pydantic.Field(
-        None, max_length=64, description="Namespaces whose networks every pod may use under isolation."
+        None,
+        max_length=64,
+        description="Namespaces whose networks every pod may use under isolation; only default unless set.",
     )
     system_namespaces: list[str] | None = pydantic.Field(
-        None, max_length=64, description="Namespaces whose pods do not get the default networks."
+        None,
+        max_length=64,
+        description="Namespaces whose pods do not get the networks of defaultNetworks; only kube-system unless set.",
     )
     default_networks: list[str] | None = pydantic.Field(
         None, max_length=32, description="Further networks for every pod outside of the system namespaces."
     )
     multus_namespace: str | None = pydantic.Field(
-        None, description="Namespace in which default networks are looked up; kube-system where absent."
+        None, description="Namespace in which default networks are looked up; kube-system unless set."
+    )
+    conf_dir: AbsolutePath | None = pydantic.Field(
+        None,
+        description="Folder of the nodes in which a definition without a config finds the conf of its name; "
+        "/etc/cni/multus/net.d unless set.",
     )
     readiness_indicator_file: AbsolutePath | None = pydantic.Field(
         None, description="A file of the node that exists once the default network is ready."
+    )
+    readiness_timeout: Seconds | None = pydantic.Field(
+        None, description="Seconds that a pod's start waits for readinessIndicatorFile; 45 unless set."
+    )
+    delegate_timeout: Seconds | None = pydantic.Field(
+        None, description="Seconds after which a CNI plugin that does not end is stopped; 90 unless set."
+    )
+    max_networks: Annotated[int, pydantic.Field(ge=1, le=1024)] | None = pydantic.Field(
+        None, description="Networks that one pod may ask for; a pod that asks for more does not start. 64 unless set."
+    )
+    require_capabilities: bool | None = pydantic.Field(
+        None,
+        description="What happens to a pod's request for ips, mac and the like where no plugin of the network declares "
+        "the capability. Unless set: addresses and MAC are handed over as CNI_ARGS and the result is verified, other "
+        "requests fail. true: every such request fails. false: nothing fails and nothing is verified.",
+    )
+    keep_cluster_routes: list[CIDR] | None = pydantic.Field(
+        None,
+        max_length=64,
+        description="Networks, as address/length, that stay reachable through the default network's interface when a "
+        "pod's default route goes through another one: the cluster's pods and services, for example.",
+    )
+    status_before_start: bool | None = pydantic.Field(
+        None,
+        description="Whether the meta-plugin itself writes the network-status before a pod starts, and fails the start "
+        "where it cannot. Otherwise the agent writes it, moments later.",
+    )
+    auxiliary_cni_chain_name: str | None = pydantic.Field(
+        None,
+        alias="auxiliaryCNIChainName",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$",
+        max_length=64,
+        description="Folder below the runtime's folder of confs; the plugins in it (*.conf) are run for every pod, "
+        "after all of its networks.",
     )
 
     def conf_keys(self) -> dict[str, Any]:

@@ -42,20 +42,22 @@ class Recorder:
         reason: str,
         note: str,
         action: str,
+        once: str = "",
     ) -> None:
         """Tell something about an object (any dict with apiVersion, kind and metadata).
 
-        `reason` and `action` are CamelCase words, `note` a sentence; it is cut at 1,024 bytes.
+        `reason` and `action` are CamelCase words, `note` a sentence; it is cut at 1,024 bytes. `once` names the
+        occasion: as long as the API server keeps the event, nobody tells of it again, not even after a restart.
         """
         reference = _reference(regarding)
         note = note.encode()[:_NOTE_BYTES].decode(errors="ignore")
         identity = hashlib.sha256(repr((sorted(reference.items()), kind, reason, note, action)).encode()).hexdigest()
         try:
-            await self._write(identity, reference, kind=kind, reason=reason, note=note, action=action)
+            await self._write(identity, reference, once, kind=kind, reason=reason, note=note, action=action)
         except errors.ApiError as error:
             _LOG.warning("event %s for %s %s not written: %s", reason, reference["kind"], reference["name"], error)
 
-    async def _write(self, identity: str, reference: dict[str, str], **told: str) -> None:
+    async def _write(self, identity: str, reference: dict[str, str], once: str, **told: str) -> None:
         now = time.monotonic()
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         known = self._told.get(identity)
@@ -69,7 +71,8 @@ class Recorder:
             except errors.NotFound:
                 pass  # the API server forgets events after an hour, or an admin removed it: tell it anew
         namespace = reference.get("namespace", "default")
-        name = f"{reference['name'][:200]}.{identity[:8]}{time.time_ns():016x}"
+        suffix = hashlib.sha256(once.encode()).hexdigest()[:24] if once else f"{identity[:8]}{time.time_ns():016x}"
+        name = f"{reference['name'][:200].rstrip('-.')}.{suffix}"
         self._remember(identity, (namespace, name, 1, now))
         body = {
             "apiVersion": resources.EVENTS.api_version,
@@ -84,7 +87,11 @@ class Recorder:
             "reportingController": f"mooring.dev/{self._controller}",
             "reportingInstance": self._instance,
         }
-        await self._client.create(resources.EVENTS, body, namespace=namespace)
+        try:
+            await self._client.create(resources.EVENTS, body, namespace=namespace)
+        except errors.Conflict as error:
+            if not (once and error.reason == "AlreadyExists"):
+                raise
 
     def _remember(self, identity: str, told: tuple[str, str, int, float]) -> None:
         self._told.pop(identity, None)

@@ -10,8 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from typing import TYPE_CHECKING
 
 from mooring.networks import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: The versions of the CNI specification that were published.
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -47,12 +51,15 @@ class NotJSONError(ValueError):
         self.hint = hint
 
 
-def parse(text: str) -> Document:
-    """Parse a configuration; raise NotJSONError with the place of the mistake."""
+def parse(text: str, *, of_pairs: Callable[[list[tuple[str, object]]], dict[str, object]] = dict) -> Document:
+    """Parse a configuration; raise NotJSONError with the place of the mistake.
+
+    `of_pairs` makes an object of its members, which may hold a key more than once.
+    """
     repeated: dict[int, tuple[dict[str, object], set[str]]] = {}
 
     def collect(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        value = dict(pairs)
+        value = of_pairs(pairs)
         if len(value) != len(pairs):
             seen: set[str] = set()
             twice = {key for key, _ in pairs if key in seen or seen.add(key)}  # type: ignore[func-returns-value]

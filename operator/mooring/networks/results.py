@@ -26,11 +26,17 @@ class Interface:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Address:
-    """An address without its prefix length, the position of its interface (None: not said), its gateway or ""."""
+    """An address, the position of its interface (None: not said), its gateway or "", its prefix length (None)."""
 
     ip: str
     interface: int | None = None
     gateway: str = ""
+    length: int | None = None
+
+    @property
+    def with_length(self) -> str:
+        """The address as CNI writes it: `10.1.1.2/24`."""
+        return self.ip if self.length is None else f"{self.ip}/{self.length}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,17 +84,19 @@ def _interface(item: object) -> Interface:
 
 
 def _address(item: dict[str, Any]) -> Address | None:
-    text = _text(item.get("address")).partition("/")[0]
+    text, _, length = _text(item.get("address")).partition("/")
     try:
         # Go prints an IPv4 address the same whether it came as 4 or as 16 bytes.
         parsed = ipaddress.ip_address(text)
     except ValueError:
         return None
+    bits = int(length) if length.isascii() and length.isdigit() and len(length) <= 3 else None
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         text = str(parsed.ipv4_mapped)
+        bits = max(bits - 96, 0) if bits is not None else None
     index = item.get("interface")
     said = isinstance(index, int) and not isinstance(index, bool) and index >= 0
-    return Address(ip=text, interface=index if said else None, gateway=_text(item.get("gateway")))
+    return Address(ip=text, interface=index if said else None, gateway=_text(item.get("gateway")), length=bits)
 
 
 def _dns(item: object) -> dict[str, Any]:

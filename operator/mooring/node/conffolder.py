@@ -7,10 +7,13 @@ as its reason, never raised.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
+from mooring.installing import chains
 from mooring.node import files
 
 if TYPE_CHECKING:
@@ -47,6 +50,28 @@ def read(folder: Path, *, ours: str, candidates: Callable[[Iterable[str]], list[
     return Folder(ours=own, texts=texts, inodes=inodes)
 
 
+def chain(folder: Path) -> chains.Folder:
+    """Read the plugins that other programs put into the folder of a network; one that is not there is empty."""
+    texts: dict[str, str] = {}
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return chains.EMPTY
+    except OSError as error:
+        return chains.Folder(problem=f"{folder.name}: {error.strerror}")
+    for name in chains.candidates(names):
+        path = folder / name
+        try:
+            texts[name] = _content(path)
+        except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
+                continue  # removed meanwhile
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            return chains.Folder(problem=f"{folder.name}/{name}: {reason}")
+    return chains.Folder(texts)
+
+
 def write(folder: Path, name: str, data: bytes) -> None:
     """Put our file there, outliving a power cut. Raises `OSError`."""
     files.write_atomically(folder / name, data, mode=_MODE, durable=True)
@@ -62,9 +87,20 @@ def _text(path: Path) -> str | None:
     try:
         if path.is_dir():
             return None
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES).decode()
+        return _content(path)
     except FileNotFoundError:
         return None  # removed meanwhile
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def _content(path: Path) -> str:
+    """Return the text of a regular file; anything else could keep its reader waiting for ever. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {_MOST_BYTES} bytes", str(path))
+    return data.decode()

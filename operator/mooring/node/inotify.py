@@ -32,6 +32,7 @@ IN_ONLYDIR = 0x01000000
 
 #: Complete files: closed after writing, renamed in or out, removed. A file being written is not worth a look.
 FINISHED = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE
+_GONE = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED
 _ALWAYS = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _HEADER = struct.Struct("iIII")
 _BUFFER = 64 * 1024
@@ -44,20 +45,27 @@ class FolderGone(OSError):
 class Watch:
     """A watch on one folder. An async context manager; `changes()` yields sets of names.
 
+    With `below` the folders in it are watched too, those that come later included; a change there is told as `None`.
     Entering raises `OSError` where there is no such folder or the kernel has no watch left (the sysctl
     `fs.inotify.max_user_watches` and `max_user_instances` set how many there are).
     """
 
-    def __init__(self, folder: Path, *, mask: int = FINISHED) -> None:
+    def __init__(self, folder: Path, *, below: bool = False) -> None:
         self._folder = folder
-        self._mask = mask
+        self._below = below
+        # A folder that is made, or linked, is told by no event that tells a finished file.
+        self._mask = FINISHED | _ALWAYS | (IN_CREATE if below else 0)
         self._descriptor = -1
+        self._watched = -1
+        self._watched_below: set[int] = set()
         self._readable = asyncio.Event()
 
     async def __aenter__(self) -> Watch:
         self._descriptor = _init()
         try:
-            _add(self._descriptor, self._folder, self._mask | _ALWAYS)
+            self._watched = _add(self._descriptor, self._folder, self._mask)
+            if self._below:
+                self._follow_folders()
         except OSError:
             self._close()
             raise
@@ -87,10 +95,34 @@ class Watch:
                 data = os.read(self._descriptor, _BUFFER)
             except BlockingIOError:
                 return frozenset(names)
-            for mask, name in parse(data):
-                if mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED):
+            follow = False
+            for watched, mask, name in parse(data):
+                if mask & _GONE and watched == self._watched:
                     raise FolderGone(errno.ENOENT, "the watched folder was removed or renamed", str(self._folder))
-                names.add(None if mask & IN_Q_OVERFLOW else name)
+                follow = True
+                if mask & IN_Q_OVERFLOW:
+                    names.add(None)
+                elif mask & FINISHED:
+                    names.add(name if watched == self._watched else None)
+            if follow and self._below and self._follow_folders():
+                names.add(None)
+
+    def _follow_folders(self) -> bool:
+        """Watch the folders that are in ours now and no others; return whether they are other ones than before."""
+        found = set()
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir():
+                        found.add(_add(self._descriptor, entry.path, self._mask))
+                except (FileNotFoundError, NotADirectoryError, PermissionError):
+                    continue  # gone since, and the next event says so; or nobody's business of ours
+        found.discard(self._watched)  # a link to ourselves
+        gone, before = self._watched_below - found, self._watched_below
+        for watched in gone:
+            _libc().inotify_rm_watch(self._descriptor, watched)
+        self._watched_below = found
+        return found != before
 
     def _close(self) -> None:
         with contextlib.suppress(OSError):
@@ -98,14 +130,14 @@ class Watch:
         self._descriptor = -1
 
 
-def parse(data: bytes) -> list[tuple[int, str]]:
-    """Return mask and name of each event in what the kernel gave; names that are not UTF-8 are surrogate-escaped."""
+def parse(data: bytes) -> list[tuple[int, int, str]]:
+    """Return watch, mask and name of each event of the kernel; names that are not UTF-8 are surrogate-escaped."""
     events = []
     offset = 0
     while offset + _HEADER.size <= len(data):
-        _, mask, _, length = _HEADER.unpack_from(data, offset)
+        watched, mask, _, length = _HEADER.unpack_from(data, offset)
         offset += _HEADER.size
-        events.append((mask, os.fsdecode(data[offset : offset + length].rstrip(b"\0"))))
+        events.append((watched, mask, os.fsdecode(data[offset : offset + length].rstrip(b"\0"))))
         offset += length
     return events
 
@@ -121,10 +153,11 @@ def _init() -> int:
     return descriptor
 
 
-def _add(descriptor: int, folder: Path, mask: int) -> None:
-    added = _libc().inotify_add_watch(descriptor, os.fsencode(folder), ctypes.c_uint32(mask))
+def _add(descriptor: int, folder: Path | str, mask: int) -> int:
+    added = int(_libc().inotify_add_watch(descriptor, os.fsencode(folder), ctypes.c_uint32(mask)))
     if added < 0:
         raise _error(str(folder))
+    return added
 
 
 def _error(what: str) -> OSError:

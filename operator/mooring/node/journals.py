@@ -98,8 +98,8 @@ def parse(data: bytes) -> Journal:
     attachments: dict[int, Attachment] = {}
     for record in good:
         match record.get("type"):
-            case "header" if not header:
-                header = record
+            case "header":
+                header = record  # of several the last counts: the API server may have known the pod's UID
             case "intents" if not attachments:
                 attachments = _intended(record)
             case "begun" | "result" | "quarantined":

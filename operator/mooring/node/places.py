@@ -10,9 +10,8 @@ import dataclasses
 from pathlib import Path, PurePosixPath
 
 PLUGIN = "mooring"
-PROGRAMS = ("mooring-api", PLUGIN)
-"""The plugin's two programs in the order in which they are installed: the plugin becomes the first of them when it has
-to ask the API server or the kubelet (docs/decisions/0034), so that one must be there first."""
+FORMER = "mooring-api"
+"""A second program that agents before 0.1.0 installed beside the plugin, for it to execute. Nothing needs it now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mooring.rules import notes
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
-_SELF = frozenset({"mooring", "mooring-api", "multus", "multus-shim"})
+_SELF = frozenset({"mooring", "multus", "multus-shim"})
 _SWITCHES = ("disableCheck", "disableGC", "loadOnlyInlinedPlugins")
 
 

@@ -85,3 +85,25 @@ func TestAKubeconfigThatCannotBeUsedIsRefusedWithoutItsSecrets(t *testing.T) {
 		}
 	}
 }
+
+func TestAKubeconfigIsReadTheSameAsJSONAndAsYAML(t *testing.T) {
+	whole := `{"current-context":"here","clusters":[{"name":"c","cluster":{"server":"https://[fd00::1]:6443","tls-server-name":"n"}}],` +
+		`"contexts":[{"name":"here","context":{"cluster":"c","user":"u"}}],"users":[{"name":"u","user":{"token":"12345"}}]}`
+	flow := "# flow style is no JSON\n" + strings.ReplaceAll(whole, `"here"`, "here")
+	block := "current-context: here\nclusters:\n- name: c\n  cluster:\n    server: https://[fd00::1]:6443\n    tls-server-name: n\n" +
+		"contexts:\n- name: here\n  context: {cluster: c, user: u}\nusers:\n- name: u\n  user:\n    token: 12345\n"
+	for _, text := range []string{whole, flow, block} {
+		path := filepath.Join(t.TempDir(), "kubeconfig")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := load(path)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got.server.String() != "https://[fd00::1]:6443" || got.tls.ServerName != "n" || got.token != "12345" {
+			t.Errorf("%s: %s, %q, %q", text, got.server, got.tls.ServerName, got.token)
+		}
+	}
+}

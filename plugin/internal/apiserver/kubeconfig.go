@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -28,38 +29,38 @@ type access struct {
 }
 
 type kubeconfig struct {
-	CurrentContext string `yaml:"current-context"`
+	CurrentContext string `json:"current-context" yaml:"current-context"`
 	Clusters       []struct {
-		Name    string `yaml:"name"`
+		Name    string `json:"name" yaml:"name"`
 		Cluster struct {
-			Server        string `yaml:"server"`
-			Authority     string `yaml:"certificate-authority"`
-			AuthorityData string `yaml:"certificate-authority-data"`
-			Insecure      bool   `yaml:"insecure-skip-tls-verify"`
-			ServerName    string `yaml:"tls-server-name"`
-		} `yaml:"cluster"`
-	} `yaml:"clusters"`
+			Server        string `json:"server" yaml:"server"`
+			Authority     string `json:"certificate-authority" yaml:"certificate-authority"`
+			AuthorityData string `json:"certificate-authority-data" yaml:"certificate-authority-data"`
+			Insecure      bool   `json:"insecure-skip-tls-verify" yaml:"insecure-skip-tls-verify"`
+			ServerName    string `json:"tls-server-name" yaml:"tls-server-name"`
+		} `json:"cluster" yaml:"cluster"`
+	} `json:"clusters" yaml:"clusters"`
 	Contexts []struct {
-		Name    string `yaml:"name"`
+		Name    string `json:"name" yaml:"name"`
 		Context struct {
-			Cluster string `yaml:"cluster"`
-			User    string `yaml:"user"`
-		} `yaml:"context"`
-	} `yaml:"contexts"`
+			Cluster string `json:"cluster" yaml:"cluster"`
+			User    string `json:"user" yaml:"user"`
+		} `json:"context" yaml:"context"`
+	} `json:"contexts" yaml:"contexts"`
 	Users []struct {
-		Name string `yaml:"name"`
+		Name string `json:"name" yaml:"name"`
 		User struct {
-			Token           string `yaml:"token"`
-			TokenFile       string `yaml:"tokenFile"`
-			Certificate     string `yaml:"client-certificate"`
-			CertificateData string `yaml:"client-certificate-data"`
-			Key             string `yaml:"client-key"`
-			KeyData         string `yaml:"client-key-data"`
-			Username        string `yaml:"username"`
-			Password        string `yaml:"password"`
-			Exec            any    `yaml:"exec"`
-		} `yaml:"user"`
-	} `yaml:"users"`
+			Token           string `json:"token" yaml:"token"`
+			TokenFile       string `json:"tokenFile" yaml:"tokenFile"`
+			Certificate     string `json:"client-certificate" yaml:"client-certificate"`
+			CertificateData string `json:"client-certificate-data" yaml:"client-certificate-data"`
+			Key             string `json:"client-key" yaml:"client-key"`
+			KeyData         string `json:"client-key-data" yaml:"client-key-data"`
+			Username        string `json:"username" yaml:"username"`
+			Password        string `json:"password" yaml:"password"`
+			Exec            any    `json:"exec" yaml:"exec"`
+		} `json:"user" yaml:"user"`
+	} `json:"users" yaml:"users"`
 }
 
 // load reads a kubeconfig; paths in it are relative to its folder.
@@ -68,9 +69,9 @@ func load(path string) (*access, error) {
 	if err != nil {
 		return nil, err
 	}
-	var config kubeconfig
-	if err := yaml.Unmarshal(data, &config); err != nil {
-		return nil, errors.New("it is not YAML of a kubeconfig") // the parser's text may quote a secret
+	config, err := parse(data)
+	if err != nil {
+		return nil, err
 	}
 	cluster, user, err := config.current()
 	if err != nil {
@@ -88,6 +89,19 @@ func load(path string) (*access, error) {
 		return os.ReadFile(filepath.Join(filepath.Dir(path), name))
 	}
 	return config.access(cluster, user, file)
+}
+
+// parse reads JSON, which the agent writes, and YAML, which people and other installers write.
+func parse(data []byte) (*kubeconfig, error) {
+	config := &kubeconfig{}
+	if json.Unmarshal(data, config) == nil {
+		return config, nil
+	}
+	config = &kubeconfig{} // of what was read before the mistake nothing may stay
+	if yaml.Unmarshal(data, config) != nil {
+		return nil, errors.New("it is not YAML of a kubeconfig") // the parser's text may quote a secret
+	}
+	return config, nil
 }
 
 func (k *kubeconfig) current() (int, int, error) {

@@ -1,13 +1,14 @@
 package attach
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"mooring.dev/mooring/plugin/internal/boot"
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/devices"
@@ -15,11 +16,12 @@ import (
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/networks"
 	"mooring.dev/mooring/plugin/internal/podinfo"
+	"mooring.dev/mooring/plugin/internal/resultcache"
 	"mooring.dev/mooring/plugin/internal/sandbox"
 )
 
 // Add attaches the pod to its default network and to every network that it asks for, one
-// after another, or to none of them.
+// after another, or to none of them. The journal is there and locked before anything is waited for.
 func (s *Session) Add(ctx context.Context) error {
 	identity, err := podinfo.Parse(s.Call.Args, s.Call.ContainerID)
 	s.pod = identity.Pod
@@ -32,46 +34,31 @@ func (s *Session) Add(ctx context.Context) error {
 		return err
 	}
 	defer inside.Close()
-	if err := s.ready(ctx); err != nil {
-		return err
-	}
-	if err := s.canTellStatus(); err != nil {
-		return err
-	}
-	plans, err := s.plan(ctx, &identity)
+	w, err := s.begin()
 	if err != nil {
 		return cnierror.Prefix(err, "pod %s", identity.Pod)
 	}
-	s.pod = identity.Pod
-	if err := inside.Free(plans[0].ifName); err != nil {
-		return cnierror.Prefix(err, "pod %s", identity.Pod)
-	}
-	work, err := s.begin(plans)
-	if err != nil {
-		return cnierror.Prefix(err, "pod %s", identity.Pod)
-	}
-	work.inside = inside
-	result, err := work.attachAll(ctx, plans)
-	if err == nil {
-		err = work.tellStatus(ctx)
-	}
+	w.inside = inside
+	result, err := w.add(ctx, &identity)
 	if err == nil {
 		err = s.Call.Print(result)
 	}
 	if err != nil {
-		work.rollBack(ctx)
+		w.rollBack(ctx)
 		return cnierror.Prefix(err, "pod %s", identity.Pod)
 	}
-	return work.close()
+	return w.close()
 }
 
 // work is an ADD under way.
 type work struct {
 	*Session
-	journal *journal.File // nil where none could be made and none is needed
-	states  []journal.State
-	inside  *sandbox.Sandbox
-	later   func() // what waits until a delegate works, nil for nothing
+	journal  *journal.File
+	header   journal.Header
+	unwanted error // why there is no journal
+	states   []journal.State
+	inside   *sandbox.Sandbox
+	later    func() // what waits until a delegate works, nil for nothing
 
 	attaching *planned // what is worked for, so that an error names it
 }
@@ -81,29 +68,87 @@ func (w *work) setAttaching(plan *planned) {
 	w.attaching, w.failed = plan, plan.network
 }
 
-// begin writes down what is about to happen.
-func (s *Session) begin(plans []planned) (*work, error) {
-	w := &work{Session: s}
+// begin makes the journal. Where it cannot be written that is an error only for a pod that cannot
+// do without.
+func (s *Session) begin() (*work, error) {
+	header := journal.Header{
+		Network: s.Conf.Name, BootID: boot.ID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
+		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
+	}
+	file, err := journal.Create(s.Conf.CNIDir, header, s.Now)
+	switch {
+	case errors.Is(err, journal.ErrExists):
+		return nil, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID %s, CNI_IFNAME %s: %v; DEL must come before another ADD", s.Call.ContainerID, s.Call.IfName, err)
+	case errors.Is(err, journal.ErrDeleted):
+		return nil, cnierror.New(cnierror.TryAgain, "%v: nothing is attached", err)
+	case err != nil:
+		return &work{Session: s, journal: journal.Unwritten(), unwanted: err}, nil
+	}
+	return &work{Session: s, journal: file, header: header}, nil
+}
+
+func (w *work) add(ctx context.Context, identity *podinfo.Identity) (json.RawMessage, error) {
+	if err := w.ready(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.canTellStatus(); err != nil {
+		return nil, err
+	}
+	plans, err := w.plan(ctx, identity)
+	if err != nil {
+		return nil, err
+	}
+	w.pod = identity.Pod
+	if err := w.inside.Free(plans[0].ifName); err != nil {
+		return nil, err
+	}
+	if err := w.intend(plans); err != nil {
+		return nil, err
+	}
+	result, err := w.attachAll(ctx, plans)
+	if err != nil {
+		return nil, err
+	}
+	return result, w.tellStatus(ctx)
+}
+
+// needsJournal says whether DEL could not undo the pod from the configuration alone.
+func needsJournal(plans []planned) bool { return len(plans) > 1 || plans[0].asked() }
+
+// intend writes down what is about to happen. A default network that the pod itself names must be
+// on the disk before its delegate runs: nothing else tells DEL which it was.
+func (w *work) intend(plans []planned) error {
 	attachments := make([]journal.Attachment, 0, len(plans))
 	for i := range plans {
 		attachments = append(attachments, plans[i].attachment(i))
 		w.states = append(w.states, journal.State{Attachment: attachments[i]})
 	}
-	file, err := journal.Create(s.Conf.CNIDir, journal.Header{
-		BootID: networks.BootID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
-		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
-	}, attachments, s.Now)
-	switch {
-	case errors.Is(err, journal.ErrExists):
-		return nil, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID %s, CNI_IFNAME %s: %v; DEL must come before another ADD", s.Call.ContainerID, s.Call.IfName, err)
-	case err != nil && len(plans) == 1:
-		// A pod without further networks can be undone from the configuration alone.
-		s.Log.Errorf("the journal cannot be written: %v", err)
-	case err != nil:
-		return nil, cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it further networks could not be undone: %v", journal.Dir(s.Conf.CNIDir), err)
+	if w.unwanted != nil {
+		if needsJournal(plans) {
+			return cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it these networks could not be undone: %v", journal.Dir(w.Conf.CNIDir), w.unwanted)
+		}
+		w.Log.Errorf("the journal cannot be written: %v", w.unwanted)
+		return nil
 	}
-	w.journal = file
-	return w, nil
+	if w.header.Pod != w.pod { // the API server knew more of it than the runtime
+		w.header.Pod = w.pod
+		w.journal.Introduce(w.header)
+	}
+	w.journal.Intend(attachments)
+	if !plans[0].asked() {
+		return nil
+	}
+	err := w.journal.Flush()
+	if err == nil {
+		err = w.journal.Sync()
+	}
+	if err == nil {
+		err = w.cache(0, plans[0].conf.Name)
+	}
+	if err != nil {
+		return cnierror.New(types.ErrIOFailure, "the journal cannot be brought to disk, and the pod's own default network could not be undone without it: %v", err)
+	}
+	return nil
 }
 
 // attachAll runs the delegates in order and returns the default network's result in the
@@ -116,7 +161,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 		}
 	}
 	w.catchUp()
-	if err := w.written(w.journal.Flush()); err != nil {
+	if err := unwritten(w.journal.Flush()); err != nil {
 		return nil, err
 	}
 	w.failed = ""
@@ -132,7 +177,10 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 		}
 	}
 	state := &w.states[index]
-	if err := w.written(w.journal.Begin("ADD", index)); err != nil {
+	if err := w.stillWanted(); err != nil {
+		return err
+	}
+	if err := unwritten(w.journal.Begin("ADD", index)); err != nil {
 		return err
 	}
 	state.Begun = true
@@ -147,7 +195,7 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	var unsynced error
 	call.Meanwhile = func() {
 		if index == 0 && len(plans) > 1 {
-			unsynced = w.journal.Sync()
+			unsynced = errors.Join(w.journal.Sync(), w.cacheIntents(plans))
 		}
 		w.catchUp()
 	}
@@ -170,17 +218,29 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	took := w.Now().Sub(started)
 	if err != nil {
 		failed := cnierror.From(err)
-		w.journal.End("ADD", index, took, failed)
+		w.journal.AddFailed(index, took, failed)
 		return failed
 	}
 	w.journal.Attached(index, took, oneLine(state.Result), state.DeviceInfo)
 	state.Attached = true
 	w.later = func() {
-		if err := delegate.Remember(w.Conf.CNIDir, plan.conf, call, state.Result); err != nil {
+		if err := w.cache(index, plan.conf.Name); err != nil {
 			w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 		}
 	}
 	w.Log.Verbose("attached", "network", plan.network, "interface", plan.ifName, "milliseconds", milliseconds(took), "result", string(oneLine(state.Result)))
+	return nil
+}
+
+// stillWanted is an error where a DEL waits for this call to end.
+func (w *work) stillWanted() error {
+	requested, err := w.journal.DelRequested()
+	if err != nil {
+		return cnierror.New(types.ErrIOFailure, "the journal: %v", err)
+	}
+	if requested {
+		return cnierror.New(cnierror.TryAgain, "%v: nothing more is attached", journal.ErrDeleted)
+	}
 	return nil
 }
 
@@ -192,9 +252,28 @@ func (w *work) catchUp() {
 	}
 }
 
-// written says what it means that the journal could not be written: what is not written down
+// cache writes what is known of an attachment to libcni's result cache: the second witness.
+func (w *work) cache(index int, name string) error {
+	state := &w.states[index]
+	return resultcache.Write(w.Conf.CNIDir, &resultcache.Entry{
+		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Conf.Name, Attachment: state.Attachment, Result: state.Result,
+	})
+}
+
+// cacheIntents writes what the further attachments will be, so that even without the journal no
+// delegate has run of which nothing tells.
+func (w *work) cacheIntents(plans []planned) error {
+	for i := range plans[1:] {
+		if err := w.cache(i+1, plans[i+1].conf.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unwritten says what it means that the journal could not be written: what is not written down
 // must not be done.
-func (w *work) written(err error) error {
+func unwritten(err error) error {
 	if err != nil {
 		return cnierror.New(types.ErrIOFailure, "the journal cannot be written: %v", err)
 	}
@@ -206,26 +285,15 @@ func (w *work) written(err error) error {
 func (w *work) rollBack(ctx context.Context) {
 	failed := w.failed
 	w.later = nil // only undoing is left
-	begun := make([]*journal.State, 0, len(w.states))
+	t := &teardown{Session: w.Session, journal: w.journal, netns: w.Call.Netns}
 	for i := range w.states {
-		if w.states[i].Begun {
-			begun = append(begun, &w.states[i])
-		}
+		t.take(&w.states[i], w.states[i].Begun)
 	}
-	problems := w.undo(ctx, w.journal, begun, w.Call.Netns, rollingBack)
-	w.failed = failed
-	for _, problem := range problems {
+	for _, problem := range t.undo(ctx).failed {
 		w.Log.Errorf("rolling back: %v", problem)
 	}
-	var err error
-	if len(problems) == 0 {
-		err = w.journal.Remove()
-	} else {
-		err = w.journal.Close()
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		w.Log.Errorf("the journal: %v", err)
-	}
+	w.failed = failed
+	t.end()
 }
 
 func (w *work) close() error {
@@ -233,6 +301,18 @@ func (w *work) close() error {
 		w.Log.Errorf("the journal: %v", err)
 	}
 	return nil
+}
+
+// oneLine makes a result fit into a line of the journal.
+func oneLine(result json.RawMessage) json.RawMessage {
+	if result == nil {
+		return nil
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, result); err != nil {
+		return nil
+	}
+	return compact.Bytes()
 }
 
 // callOf is what the delegates of an attachment are called with.

@@ -2,7 +2,9 @@ package attach
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -10,42 +12,59 @@ import (
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/journal"
-	"mooring.dev/mooring/plugin/internal/podinfo"
+	"mooring.dev/mooring/plugin/internal/netconf"
 )
 
 // Check runs CHECK for every attachment with what it was made with; the first failure is
-// returned. A sandbox without a journal has a default network only, as far as is known.
+// returned. Where the journal is lost, the other witnesses tell what there is to check.
 func (s *Session) Check(ctx context.Context) error {
 	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	file, contents, err := journal.Open(limited, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return cnierror.New(types.ErrTryAgainLater, "%v", err)
+	}
 	if err != nil {
 		return cnierror.New(types.ErrIOFailure, "the journal: %v", err)
 	}
-	if file == nil {
-		return s.checkDefault(ctx)
+	if file != nil {
+		defer file.Close()
+		s.introduce(contents.Header)
 	}
-	defer file.Close()
-	if contents.Header != nil {
-		s.pod = contents.Header.Pod
-		s.logAbout()
-		s.addFolders(contents.Header.CNIPath)
+	states, err := s.attachments(ctx, contents)
+	if err != nil {
+		return err
 	}
-	if !contents.Readable {
-		return cnierror.New(types.ErrInternal, "pod %s: the journal of this sandbox is damaged", s.pod)
-	}
-	for i := range contents.States {
-		state := &contents.States[i]
-		if err := s.checkOne(ctx, state); err != nil {
-			s.failed = state.Network
-			return cnierror.Prefix(err, "pod %s: network %s (%s)", s.pod, state.Network, state.IfName)
+	return s.checkAll(ctx, states)
+}
+
+// checkAll checks every attachment of the sandbox, and then what we made of its routes.
+func (s *Session) checkAll(ctx context.Context, states []journal.State) error {
+	look := looking{netns: s.Call.Netns}
+	defer look.close()
+	moved := slices.ContainsFunc(states, func(state journal.State) bool { return state.DefaultRoute != nil })
+	for i := range states {
+		if err := s.checkOne(ctx, &look, &states[i], moved); err != nil {
+			return s.notAsMade(&states[i], err)
 		}
+	}
+	if !moved {
+		return nil
+	}
+	if at, err := look.atRoutes(states, s.Conf.KeepClusterRoutes); err != nil {
+		return s.notAsMade(&states[at], err)
 	}
 	return nil
 }
 
-func (s *Session) checkOne(ctx context.Context, state *journal.State) error {
+func (s *Session) notAsMade(state *journal.State, err error) error {
+	s.failed = state.Network
+	return cnierror.Prefix(err, "pod %s: network %s (%s)", s.pod, state.Network, state.IfName)
+}
+
+// checkOne asks those plugins of one attachment that can pass, and looks itself where one cannot.
+func (s *Session) checkOne(ctx context.Context, look *looking, state *journal.State, moved bool) error {
 	if !state.Attached {
 		return cnierror.New(types.ErrInternal, "it is not attached")
 	}
@@ -53,30 +72,40 @@ func (s *Session) checkOne(ctx context.Context, state *journal.State) error {
 	if err != nil {
 		return err
 	}
-	return s.Runner.CheckAttachment(ctx, conf, s.callOf(state, s.Call.Netns))
+	if !checked(conf) {
+		return nil
+	}
+	result, err := parseResult(state.Result)
+	if err != nil {
+		return cnierror.New(types.ErrDecodingFailure, "the result of its ADD is unreadable: %v", err)
+	}
+	has, call, unasked := traitsOf(result, moved), s.callOf(state, s.Call.Netns), false
+	for i := range conf.Plugins {
+		why := hindrance(conf, i, has)
+		if why == "" {
+			one := *conf
+			one.Plugins = conf.Plugins[i : i+1]
+			err := s.Runner.CheckAttachment(ctx, &one, call)
+			if err == nil {
+				continue
+			}
+			if !hasNoCheck(err) {
+				return err
+			}
+			why = err.Error()
+		}
+		unasked = true
+		s.Log.Verbose("the plugin's CHECK does not count", "network", state.Network, "interface", state.IfName, "plugin", conf.Plugins[i].Type, "why", why)
+	}
+	if !unasked {
+		return nil
+	}
+	return look.at(state, result, movesRoutes(conf.Plugins) != "")
 }
 
-func (s *Session) checkDefault(ctx context.Context) error {
-	conf, err := s.defaultConf(ctx)
-	if err != nil {
-		return err
-	}
-	identity, err := podinfo.Parse(s.Call.Args, s.Call.ContainerID)
-	if err != nil {
-		return err
-	}
-	s.pod = identity.Pod
-	call := delegate.Call{ContainerID: s.Call.ContainerID, Netns: s.Call.Netns, IfName: s.Call.IfName, Args: identity.Args, CapabilityArgs: s.Conf.RuntimeConfig}
-	for _, root := range append(s.roots(), delegate.RuntimeCache) {
-		if call.PrevResult = delegate.Recall(root, conf.Name, call.ContainerID, call.IfName); call.PrevResult != nil {
-			break
-		}
-	}
-	if err := s.Runner.CheckAttachment(ctx, conf, call); err != nil {
-		s.failed = conf.Name
-		return cnierror.Prefix(err, "pod %s: network %s (%s)", s.pod, conf.Name, s.Call.IfName)
-	}
-	return nil
+// checked says whether a network is to be checked at all.
+func checked(conf *netconf.Conf) bool {
+	return !conf.DisableCheck && delegate.AtLeast(conf.CNIVersion, "0.4.0")
 }
 
 // statusTime is how long STATUS may take in all: runtimes hold a lock meanwhile. StatusPatience

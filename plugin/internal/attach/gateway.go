@@ -8,7 +8,6 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
-	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/routes"
 )
 
@@ -60,7 +59,7 @@ func (w *work) applyRoutes(index int, plan *planned, change routes.Change) error
 	if index == len(w.states)-1 {
 		return nil // its result is not written down yet
 	}
-	if err := delegate.Remember(w.Conf.CNIDir, plan.conf, w.callOf(state, w.Call.Netns), corrected); err != nil {
+	if err := w.cache(index, plan.conf.Name); err != nil {
 		w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 	}
 	w.journal.Attached(index, 0, oneLine(corrected), state.DeviceInfo)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
+	"mooring.dev/mooring/plugin/internal/resultcache"
 )
 
 // garbage is a GC under way.
@@ -21,13 +21,16 @@ type garbage struct {
 	*Session
 	known    map[string]bool          // container ids that the runtime knows
 	valid    []types.GCAttachment     // what plugins are told to keep
-	networks map[string]*netconf.Conf // by the conf's name
+	networks map[string]*netconf.Conf // by the bytes of the conf: two networks may share a name
 	problems []error
 }
 
+// sandboxKey is what tells sandboxes apart.
+type sandboxKey struct{ containerID, ifName string }
+
 // GC removes what belongs to container ids that the runtime does not know, and lets plugins
 // that can do so collect their own. A runtime that names no valid attachments has said
-// nothing, and nothing is removed.
+// nothing, and nothing is removed. Sandboxes of other networks that share the folder are let be.
 func (s *Session) GC(ctx context.Context) error {
 	s.logAbout()
 	if s.Conf.ValidAttachments == nil {
@@ -39,13 +42,13 @@ func (s *Session) GC(ctx context.Context) error {
 		g.known[attachment.ContainerID] = true
 	}
 	if conf, err := s.defaultConf(ctx); err == nil {
-		g.networks[conf.Name] = conf
+		g.networks[string(conf.Bytes())] = conf
 	} else {
 		g.problems = append(g.problems, err)
 	}
-	g.journals(ctx)
-	g.scratch(ctx)
-	g.cached(ctx)
+	for _, key := range g.sandboxes() {
+		g.visit(ctx, key)
+	}
 	g.delegates(ctx)
 	if failed := cnierror.Join(g.problems); failed != nil {
 		return failed
@@ -53,175 +56,164 @@ func (s *Session) GC(ctx context.Context) error {
 	return nil
 }
 
+// sandboxes lists what the witnesses name: journals, scratch files of a Multus, results. Files
+// that are nobody's are passed over.
+func (g *garbage) sandboxes() []sandboxKey {
+	var keys []sandboxKey
+	seen := map[string]bool{} // containers with a record that names their interface
+	for _, name := range g.filesIn(journal.Dir(g.Conf.CNIDir)) {
+		stem, isJournal := strings.CutSuffix(name, ".jsonl")
+		containerID, ifName, split := strings.Cut(stem, "@")
+		if isJournal && split && containerID != "" && !strings.HasPrefix(name, ".") {
+			keys, seen[containerID] = append(keys, sandboxKey{containerID, ifName}), true
+		}
+	}
+	defaults := map[string]string{}
+	var order []string
+	note := func(containerID, ifName string, isDefault bool) {
+		if seen[containerID] {
+			return
+		}
+		if _, met := defaults[containerID]; !met {
+			order = append(order, containerID)
+		}
+		if isDefault || defaults[containerID] == "" || ifName == usualIfName {
+			defaults[containerID] = ifName
+		}
+	}
+	for _, root := range g.roots() {
+		entries, err := resultcache.All(root)
+		if err != nil {
+			g.Log.Warnf("libcni's result cache: %v", err)
+		}
+		for _, entry := range entries {
+			if entry.Caller == "" || entry.Caller == g.Conf.Name {
+				note(entry.ContainerID, entry.Attachment.IfName, entry.Attachment.Default)
+			}
+		}
+		for _, name := range g.filesIn(root) {
+			if !strings.Contains(name, ".") && g.of(sandboxKey{name, usualIfName}).hasScratch() {
+				note(name, usualIfName, true)
+			}
+		}
+	}
+	for _, containerID := range order {
+		keys = append(keys, sandboxKey{containerID, defaults[containerID]})
+	}
+	return keys
+}
+
+// usualIfName is the default network's interface, where no record tells of another.
+const usualIfName = "eth0"
+
+func (g *garbage) filesIn(folder string) []string {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		g.problems = append(g.problems, cnierror.New(types.ErrIOFailure, "%v", err))
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Type().IsRegular() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
 // of is the session as a DEL of that sandbox would have it.
-func (g *garbage) of(containerID, ifName string) *Session {
+func (g *garbage) of(key sandboxKey) *Session {
 	session, call := *g.Session, *g.Call
-	call.ContainerID, call.IfName, call.Netns, call.Args = containerID, ifName, "", ""
-	session.Call = &call
+	call.ContainerID, call.IfName, call.Netns, call.Args = key.containerID, key.ifName, "", ""
+	session.Call, session.pod = &call, journal.Pod{}
 	return &session
 }
 
-func (g *garbage) journals(ctx context.Context) {
-	files, err := os.ReadDir(journal.Dir(g.Conf.CNIDir))
-	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
-			g.problems = append(g.problems, cnierror.New(types.ErrIOFailure, "the journals: %v", err))
-		}
+// visit keeps a sandbox that lives, or is another network's, and collects one that is gone.
+func (g *garbage) visit(ctx context.Context, key sandboxKey) {
+	session := g.of(key)
+	contents := session.readJournal()
+	foreign := contents != nil && contents.Header != nil && contents.Header.Network != "" && contents.Header.Network != g.Conf.Name
+	if g.known[key.containerID] || foreign {
+		g.keep(session, contents, foreign)
 		return
 	}
-	for _, entry := range files {
-		name, isJournal := strings.CutSuffix(entry.Name(), ".jsonl")
-		containerID, ifName, split := strings.Cut(name, "@")
-		if !isJournal || !split || strings.HasPrefix(name, ".") {
-			continue
-		}
-		if g.known[containerID] {
-			g.keep(containerID, ifName)
-			continue
-		}
-		g.collect(ctx, containerID, ifName)
-	}
+	g.collect(ctx, session)
 }
 
-// keep notes the further interfaces of a sandbox that lives, so that no plugin collects them.
-func (g *garbage) keep(containerID, ifName string) {
-	data, err := os.ReadFile(journal.Path(g.Conf.CNIDir, containerID, ifName))
-	if err != nil {
-		return
+// keep notes the interfaces of a sandbox that lives, so that no plugin collects them.
+func (g *garbage) keep(session *Session, contents *journal.Contents, foreign bool) {
+	var states []journal.State
+	if contents != nil && trusted(contents) {
+		states = contents.States
+	} else {
+		states, _ = session.witnessed(contents)
 	}
-	for _, state := range journal.Parse(data).States {
-		g.meet(&state)
-		attachment := types.GCAttachment{ContainerID: containerID, IfName: state.IfName}
+	for i := range states {
+		if !foreign {
+			g.remember(&states[i])
+		}
+		attachment := types.GCAttachment{ContainerID: session.Call.ContainerID, IfName: states[i].IfName}
 		if !slices.Contains(g.valid, attachment) {
 			g.valid = append(g.valid, attachment)
 		}
 	}
 }
 
-func (g *garbage) meet(state *journal.State) {
-	if conf, err := confOf(state); err == nil && g.networks[conf.Name] == nil {
-		g.networks[conf.Name] = conf
+// remember lets the plugins of an attachment's network collect, too.
+func (g *garbage) remember(state *journal.State) {
+	if conf, err := confOf(state); err == nil {
+		g.networks[string(conf.Bytes())] = conf
 	}
 }
 
-// collect undoes a journal whose sandbox is gone. One that a call holds the lock of is no
-// garbage.
-func (g *garbage) collect(ctx context.Context, containerID, ifName string) {
+// collect undoes a sandbox that is gone, but for networks that forbid it: those are their owner's.
+// One whose journal a call holds the lock of is no garbage.
+func (g *garbage) collect(ctx context.Context, session *Session) {
 	now, cancel := context.WithCancel(ctx)
 	cancel()
-	file, contents, err := journal.Open(now, g.Conf.CNIDir, containerID, ifName, g.Now)
-	if errors.Is(err, context.Canceled) || (err == nil && file == nil) {
+	t, err := session.teardown(now, openJournal)
+	if errors.Is(err, context.Canceled) || (err == nil && t == nil) {
 		return
 	}
 	if err != nil {
-		g.problems = append(g.problems, cnierror.New(types.ErrIOFailure, "the journal of %s: %v", containerID, err))
+		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))
 		return
 	}
-	g.undoAll(ctx, g.of(containerID, ifName), file, contents)
-}
-
-func (g *garbage) undoAll(ctx context.Context, session *Session, file *journal.File, contents *journal.Contents) {
-	var collected []*journal.State
-	for i := range contents.States {
-		state := &contents.States[i]
-		g.meet(state)
-		if conf, err := confOf(state); err != nil || !conf.DisableGC {
-			collected = append(collected, state)
-		}
+	all := t.states
+	t.states = slices.DeleteFunc(slices.Clone(all), func(state *journal.State) bool {
+		g.remember(state)
+		conf, err := confOf(state)
+		return err == nil && conf.DisableGC
+	})
+	if len(t.states) < len(all) {
+		g.Log.Warnf("%s: networks with disableGC are left alone", session.Call.ContainerID)
 	}
-	if len(collected) < len(contents.States) {
-		g.partly(ctx, session, file, collected)
-		return
-	}
-	if err := session.undoJournal(ctx, file, contents); err != nil {
+	t.endStragglers()
+	result := t.undo(ctx)
+	t.states = all
+	t.end()
+	for _, err := range slices.Concat(result.failed, result.quarantined) {
 		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))
 	}
-}
-
-// partly undoes the attachments of networks that let GC do so; the journal stays for the rest,
-// which their owner collects.
-func (g *garbage) partly(ctx context.Context, session *Session, file *journal.File, states []*journal.State) {
-	g.Log.Warnf("%s: networks with disableGC are left alone", session.Call.ContainerID)
-	for _, err := range session.undo(ctx, file, states, "", deleting) {
-		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))
+	if session.leak != "" {
+		g.leak = session.leak
 	}
-	if err := file.Close(); err != nil {
-		g.Log.Errorf("the journal: %v", err)
-	}
-}
-
-// scratch takes over what a Multus before us left of sandboxes that are gone.
-func (g *garbage) scratch(ctx context.Context) {
-	for _, root := range g.roots() {
-		files, err := os.ReadDir(root)
-		if err != nil {
-			continue
-		}
-		for _, entry := range files {
-			if !entry.Type().IsRegular() || g.known[entry.Name()] || strings.Contains(entry.Name(), ".") {
-				continue
-			}
-			session := g.of(entry.Name(), "eth0")
-			file, contents, err := session.importScratch(entry.Name(), "eth0")
-			if err != nil {
-				g.problems = append(g.problems, cnierror.New(types.ErrDecodingFailure, "%v", err))
-			}
-			if file != nil {
-				g.undoAll(ctx, session, file, contents)
-			}
-		}
-	}
-}
-
-// cached removes results whose sandbox is gone and whose journal is too; they hold what is
-// needed for DEL.
-func (g *garbage) cached(ctx context.Context) {
-	for _, root := range g.roots() {
-		entries, err := delegate.Entries(root)
-		if err != nil {
-			g.problems = append(g.problems, cnierror.New(types.ErrIOFailure, "libcni's cache: %v", err))
-		}
-		for _, entry := range entries {
-			if g.known[entry.Call.ContainerID] || g.journalled(entry.Call.ContainerID) {
-				continue
-			}
-			conf, err := netconf.Parse(entry.Config, "$")
-			if err == nil && conf.DisableGC {
-				continue
-			}
-			if err == nil {
-				entry.Call.Netns = ""
-				err = g.Runner.Del(ctx, conf.WithDefaults("", g.Call.CNIVersion), entry.Call)
-			}
-			if err == nil {
-				err = os.Remove(entry.Path)
-			}
-			if err != nil {
-				g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", filepath.Base(entry.Path)))
-			}
-		}
-	}
-}
-
-func (g *garbage) journalled(containerID string) bool {
-	files, err := filepath.Glob(journal.Path(g.Conf.CNIDir, containerID, "*"))
-	return err == nil && len(files) > 0
 }
 
 // delegates lets every network's plugins collect, where its version knows GC.
 func (g *garbage) delegates(ctx context.Context) {
-	names := make([]string, 0, len(g.networks))
-	for name := range g.networks {
-		names = append(names, name)
+	keys := make([]string, 0, len(g.networks))
+	for key := range g.networks {
+		keys = append(keys, key)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		conf := g.networks[name]
+	slices.Sort(keys)
+	for _, key := range keys {
+		conf := g.networks[key]
 		if conf.DisableGC || !delegate.AtLeast(conf.CNIVersion, "1.1.0") {
 			continue
 		}
 		for _, err := range g.Runner.GC(ctx, conf, g.valid) {
-			g.problems = append(g.problems, cnierror.Prefix(err, "network %s", name))
+			g.problems = append(g.problems, cnierror.Prefix(err, "network %s", conf.Name))
 		}
 	}
 }

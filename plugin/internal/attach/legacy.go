@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
-	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/object"
 	"mooring.dev/mooring/plugin/internal/podinfo"
+	"mooring.dev/mooring/plugin/internal/resultcache"
 )
 
 // scratchEntry is what Multus keeps of one delegate until DEL.
@@ -41,30 +40,31 @@ func (s *Session) roots() []string {
 	return []string{s.Conf.CNIDir, multusCNIDir}
 }
 
-// importScratch turns the scratch file of a Multus that attached this sandbox into a journal,
-// so that every rule of DEL holds for it. Nil where there is no scratch file.
-func (s *Session) importScratch(containerID, ifName string) (*journal.File, *journal.Contents, error) {
+// readScratch returns what the scratch file of a Multus that attached the sandbox tells; nil where
+// there is no such file.
+func (s *Session) readScratch() ([]journal.State, error) {
 	for _, root := range s.roots() {
-		path := filepath.Join(root, containerID)
+		path := filepath.Join(root, s.Call.ContainerID)
 		data, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		if err != nil {
-			return nil, nil, err
+		var states []journal.State
+		if err == nil {
+			states, err = s.parseScratch(data, root)
 		}
-		states, err := s.readScratch(data, root, containerID, ifName)
 		if err != nil {
-			return nil, nil, fmt.Errorf("scratch file %s: %w", path, err)
+			return nil, fmt.Errorf("scratch file %s: %w", path, err)
 		}
-		file, contents, err := s.writeImported(states, containerID, ifName)
-		if err != nil {
-			return nil, nil, fmt.Errorf("scratch file %s: %w", path, err)
-		}
-		s.Log.Verbose("took over attachments from a scratch file", "file", path, "attachments", strconv.Itoa(len(states)))
-		return file, contents, nil
+		return states, nil
 	}
-	return nil, nil, nil
+	return nil, nil
+}
+
+// hasScratch says whether a Multus' scratch file tells of the sandbox.
+func (s *Session) hasScratch() bool {
+	states, err := s.readScratch()
+	return err == nil && len(states) > 0
 }
 
 // removeScratch deletes the scratch file of a sandbox that is undone.
@@ -76,7 +76,7 @@ func (s *Session) removeScratch() {
 	}
 }
 
-func (s *Session) readScratch(data []byte, root, containerID, ifName string) ([]journal.State, error) {
+func (s *Session) parseScratch(data []byte, root string) ([]journal.State, error) {
 	var entries []scratchEntry
 	if err := json.Unmarshal(data, &entries); err != nil {
 		return nil, err
@@ -84,13 +84,13 @@ func (s *Session) readScratch(data []byte, root, containerID, ifName string) ([]
 	if len(entries) == 0 {
 		return nil, errors.New("it names no delegates")
 	}
-	identity, err := podinfo.Parse(s.Call.Args, containerID)
+	identity, err := podinfo.Parse(s.Call.Args, s.Call.ContainerID)
 	if err != nil {
 		s.Log.Errorf("%v", err)
 	}
 	states := make([]journal.State, 0, len(entries))
 	for i, entry := range entries {
-		entry.position, entry.root, entry.containerID, entry.defaultName = i, root, containerID, ifName
+		entry.position, entry.root, entry.containerID, entry.defaultName = i, root, s.Call.ContainerID, s.Call.IfName
 		if i == 0 {
 			entry.runtimeGranted = s.Conf.RuntimeConfig
 		}
@@ -131,12 +131,15 @@ func (e *scratchEntry) state(args [][2]string, cniVersion string) (journal.State
 	if len(e.IPRequest) > 0 {
 		given["ips"] = object.Encode(e.IPRequest)
 	}
-	remembered := delegate.RecallCall(e.root, conf.Name, e.containerID, ifName)
-	if remembered.CapabilityArgs != nil {
-		given = remembered.CapabilityArgs
-	}
-	if remembered.Args != nil {
-		args = remembered.Args
+	var result json.RawMessage
+	if cached := resultcache.Find(e.root, conf.Name, e.containerID, ifName); cached != nil {
+		if cached.Attachment.CapabilityArgs != nil {
+			given = cached.Attachment.CapabilityArgs
+		}
+		if cached.Attachment.Args != nil {
+			args = cached.Attachment.Args
+		}
+		result = cached.Result
 	}
 	network := e.Name
 	if network == "" {
@@ -147,37 +150,6 @@ func (e *scratchEntry) state(args [][2]string, cniVersion string) (journal.State
 			Index: e.position, Network: network, Default: e.position == 0, IfName: ifName,
 			Conf: conf.Bytes(), CapabilityArgs: given, Args: args,
 		},
-		Begun: true, Attached: true, Result: remembered.PrevResult,
+		Begun: true, Attached: true, Result: result,
 	}, nil
-}
-
-func (s *Session) writeImported(states []journal.State, containerID, ifName string) (*journal.File, *journal.Contents, error) {
-	attachments := make([]journal.Attachment, 0, len(states))
-	for _, state := range states {
-		attachments = append(attachments, state.Attachment)
-	}
-	// No boot had this id: whatever of the intents is undone, "begun" or not, should this call be
-	// killed before it has written more.
-	header := journal.Header{
-		BootID: "00000000-0000-0000-0000-000000000000", ContainerID: containerID, IfName: ifName, Netns: s.Call.Netns,
-		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
-	}
-	file, err := journal.Create(s.Conf.CNIDir, header, attachments, s.Now)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, state := range states {
-		result := oneLine(state.Result)
-		if result == nil {
-			result = object.Object{}.Bytes()
-		}
-		if err := file.Begin("ADD", state.Index); err != nil {
-			return nil, nil, errors.Join(err, file.Close())
-		}
-		file.Attached(state.Index, 0, result, nil)
-	}
-	if err := file.Flush(); err != nil {
-		return nil, nil, errors.Join(err, file.Close())
-	}
-	return file, &journal.Contents{Header: &header, States: states, Intact: true, Readable: true}, nil
 }

@@ -35,6 +35,9 @@ type planned struct {
 	previous json.RawMessage // what the first plugin is told came before it
 }
 
+// asked says whether the pod itself names the network.
+func (p *planned) asked() bool { return p.request.Name != "" }
+
 // plan decides everything that can be decided before the first delegate runs: which networks
 // in which order, under which interface names, with which arguments.
 func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]planned, error) {
@@ -244,7 +247,12 @@ func (s *Session) buildArguments(plan *planned, isDefault bool, identity *podinf
 	if !plan.conf.Offers("mac") {
 		plan.byArgs.mac = request.MAC
 	}
-	plan.args = append(plan.args, legacy...)
+	for _, pair := range legacy {
+		var err error
+		if plan.args, err = podinfo.AddArgument(plan.args, pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
 	if request.DeviceID != "" && plan.device == "" {
 		plan.given["deviceID"] = object.Encode(request.DeviceID)
 	}

@@ -41,7 +41,9 @@ func (s *Session) annotations(ctx context.Context, identity *podinfo.Identity) (
 	if err := sameUID(identity.Pod.UID, pod); err != nil {
 		return nil, err
 	}
-	identity.WithUID(pod.UID)
+	if err := identity.WithUID(pod.UID); err != nil {
+		return nil, err
+	}
 	return pod.Annotations, nil
 }
 
@@ -187,18 +189,13 @@ func (s *Session) onDisk(path string) (planned, error) {
 	return s.inline(conf), nil
 }
 
-// auxiliary is the chain that other programs put beside the cluster network's file; nil where
-// there is none. What is wrong with it is logged: it is nobody's request.
+// auxiliary is the chain of plugins that every pod gets after its networks; nil where there is
+// none. The agent puts it into the conf; elsewhere it is read from beside the cluster network's
+// file. Multus lets it begin with a plugin that prints an empty result: here it is given one.
 func (s *Session) auxiliary() *planned {
-	name := s.Conf.AuxiliaryCNIChainName
-	if name == "" {
-		return nil
-	}
-	raw := object.Object{}.With("name", name).With("cniVersion", s.Call.CNIVersion).With("plugins", []string{})
-	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Conf.ClusterNetwork), name), raw)
-	if err != nil {
-		s.Log.Errorf("auxiliaryCNIChainName %q: %v", name, err)
-		return nil
+	conf := s.Conf.AuxiliaryChain
+	if conf == nil {
+		conf = s.auxiliaryOnDisk()
 	}
 	if conf == nil {
 		return nil
@@ -206,6 +203,22 @@ func (s *Session) auxiliary() *planned {
 	plan := s.inline(conf)
 	plan.previous = object.Object{}.With("cniVersion", plan.conf.CNIVersion).Bytes()
 	return &plan
+}
+
+// auxiliaryOnDisk reads the chain. What is wrong with it is logged: it is nobody's request. It is
+// not checked, as in Multus: `tuning` looks for the interface of its call, and the chain has none.
+func (s *Session) auxiliaryOnDisk() *netconf.Conf {
+	name := s.Conf.AuxiliaryCNIChainName
+	if name == "" {
+		return nil
+	}
+	raw := object.Object{}.With("name", name).With("cniVersion", s.Call.CNIVersion).With("disableCheck", true).With("plugins", []string{})
+	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Conf.ClusterNetwork), name), raw)
+	if err != nil {
+		s.Log.Errorf("auxiliaryCNIChainName %q: %v", name, err)
+		return nil
+	}
+	return conf
 }
 
 // ready waits for the file that says that the default network is up.

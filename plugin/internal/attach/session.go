@@ -40,8 +40,12 @@ type API interface {
 
 // Session is one call with everything that it works with.
 type Session struct {
-	Call   *call.Call
-	Conf   *conf.Conf
+	Call *call.Call
+	Conf *conf.Conf
+
+	// ConfError is what is wrong with Conf. DEL goes on as far as its records reach.
+	ConfError error
+
 	Log    *logging.Logger
 	Runner *delegate.Runner
 	Finder *networks.Finder
@@ -53,6 +57,7 @@ type Session struct {
 
 	pod    journal.Pod
 	failed string // the network whose delegate failed
+	leak   string // what a call that succeeded may have left behind
 }
 
 // logAbout puts into every line of the log what the call is about, as far as it is known.
@@ -82,3 +87,7 @@ func (s *Session) Pod() journal.Pod { return s.pod }
 
 // FailedNetwork is the network that the call failed at, empty where it was none.
 func (s *Session) FailedNetwork() string { return s.failed }
+
+// Leak says what a call that succeeded may have left behind, since no record tells of it; empty
+// for nothing.
+func (s *Session) Leak() string { return s.leak }

@@ -2,13 +2,15 @@
 //
 // A delegate's code tells the runtime what to do next (11: try again), so it must survive
 // every layer that adds words to the message. Wrapping with %w alone would lose the words:
-// what is printed is the innermost types.Error, hence the whole text is kept in it.
+// what is printed is the innermost types.Error, hence the text is kept in it. Whatever a delegate
+// says, no text becomes longer than MaxText: every error that is told comes out of this package.
 package cnierror
 
 import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/containernetworking/cni/pkg/types"
 )
@@ -20,24 +22,46 @@ const (
 	LimitedConnectivity uint = 51
 )
 
+// MaxText is the most bytes that the message of an error may have, and its details.
+const MaxText = 4 << 10
+
+const cutHere = "… (cut to 4 KiB)"
+
+// bounded is an error whose texts are no longer than MaxText.
+func bounded(code uint, msg, details string) *types.Error {
+	return types.NewError(code, cut(msg), cut(details))
+}
+
+// cut keeps the beginning of a text, where our own words are, and says so.
+func cut(text string) string {
+	if len(text) <= MaxText {
+		return text
+	}
+	end := MaxText - len(cutHere)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + cutHere
+}
+
 // New is an error with a code of the CNI specification.
 func New(code uint, format string, args ...any) *types.Error {
-	return types.NewError(code, fmt.Sprintf(format, args...), "")
+	return bounded(code, fmt.Sprintf(format, args...), "")
 }
 
 // From finds the CNI error in err. What carries no code becomes code 999.
 func From(err error) *types.Error {
 	var known *types.Error
 	if errors.As(err, &known) {
-		return known
+		return bounded(known.Code, known.Msg, known.Details)
 	}
-	return types.NewError(types.ErrInternal, err.Error(), "")
+	return bounded(types.ErrInternal, err.Error(), "")
 }
 
 // Prefix puts words before the message and leaves code and details alone.
 func Prefix(err error, format string, args ...any) *types.Error {
 	known := From(err)
-	return types.NewError(known.Code, fmt.Sprintf(format, args...)+": "+known.Msg, known.Details)
+	return bounded(known.Code, fmt.Sprintf(format, args...)+": "+known.Msg, known.Details)
 }
 
 // Join is one error for several: the first one's code, all texts. It is nil for none.
@@ -58,7 +82,7 @@ func Join(errs []error) *types.Error {
 			details = append(details, known.Details)
 		}
 	}
-	return types.NewError(first.Code, strings.Join(texts, "; "), strings.Join(details, "; "))
+	return bounded(first.Code, strings.Join(texts, "; "), strings.Join(details, "; "))
 }
 
 // Plain replaces the phrases that runtimes take for success: a DEL that failed has failed.
@@ -66,7 +90,7 @@ func Plain(known *types.Error) *types.Error {
 	plain := func(text string) string {
 		return without(without(text, "missing", "not", "found"), "file is missing", "no such file or directory")
 	}
-	return types.NewError(known.Code, plain(known.Msg), plain(known.Details))
+	return bounded(known.Code, plain(known.Msg), plain(known.Details))
 }
 
 // without puts other words in the place of these, in any case and with any blanks between them.

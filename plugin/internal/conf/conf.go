@@ -63,6 +63,7 @@ type Conf struct {
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix
 	Status                 StatusWriting
+	AuxiliaryChain         *netconf.Conf // what the agent found under AuxiliaryCNIChainName; attached last
 	RuntimeConfig          object.Object
 	ValidAttachments       []types.GCAttachment
 	Log                    logging.Options
@@ -172,6 +173,7 @@ func (c *Conf) read(r *reader) {
 	r.with("prevResult", func(value json.RawMessage) error { return validResult(value, c.CNIVersion) })
 	c.Log.Read(func(key, expected string, into any) { r.value(key, expected, into) })
 	c.readDelegates(r)
+	c.readAuxiliaryChain(r)
 	if c.AuxiliaryCNIChainName != "" && (!strings.Contains(c.ClusterNetwork, "/") || strings.Contains(c.AuxiliaryCNIChainName, "/") || strings.HasPrefix(c.AuxiliaryCNIChainName, ".")) {
 		r.report(".auxiliaryCNIChainName", errors.New("expected the name of a folder beside the file that clusterNetwork names by its path"))
 	}
@@ -210,6 +212,22 @@ func (c *Conf) readDelegates(r *reader) {
 			r.report(fmt.Sprintf(".delegates[%d].name", i), errors.New("missing: the network's name"))
 		}
 		c.Delegates = append(c.Delegates, delegate)
+	}
+}
+
+func (c *Conf) readAuxiliaryChain(r *reader) {
+	value := r.raw.Find("auxiliaryChain")
+	if value == nil {
+		return
+	}
+	chain, err := netconf.Parse(value, "$.auxiliaryChain")
+	switch {
+	case err != nil:
+		r.problems = append(r.problems, err)
+	case chain.Name == "":
+		r.report(".auxiliaryChain.name", errors.New("missing: the chain's name"))
+	default:
+		c.AuxiliaryChain = chain
 	}
 }
 

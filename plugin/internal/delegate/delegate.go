@@ -53,7 +53,7 @@ type Call struct {
 }
 
 // Names that this program goes by, and its predecessor's: a network of these types is us.
-var ours = map[string]bool{"mooring": true, "multus": true, "multus-shim": true, "thick-multus": true, "mooring-api": true}
+var ours = map[string]bool{"mooring": true, "multus": true, "multus-shim": true, "thick-multus": true}
 
 // Check refuses a network before anything of it runs: our own types, missing binaries,
 // versions that nobody knows.

@@ -79,7 +79,10 @@ func (r *Runner) runPatiently(ctx context.Context, path string, in input, meanwh
 
 func (r *Runner) runOnce(path string, in input, deadline time.Time, meanwhile func()) ([]byte, error) {
 	stdout, stderr := &bounded{limit: maxOutput}, &bounded{limit: maxStderr}
-	status, err := spawn(path, in.stdin, in.environ, deadline, stdout, stderr, meanwhile)
+	// Half a DEL may be one that nobody can repeat: bridge removes its link first, and finds its
+	// iptables rules by the link's addresses.
+	outlives := in.about.Verb == "DEL"
+	status, err := spawn(path, in.stdin, in.environ, outlives, deadline, stdout, stderr, meanwhile)
 	if stderr.Len() > 0 {
 		_, _ = r.Stderr.Write(stderr.Bytes())
 	}
@@ -114,7 +117,7 @@ func explain(name, ending string, stdout, stderr []byte) error {
 	if json.Unmarshal(stdout, said) != nil || said.Msg == "" && said.Code == 0 {
 		return cnierror.New(types.ErrDecodingFailure, "%s ended with %s and printed no CNI error: %.200q", name, ending, stdout)
 	}
-	return said
+	return cnierror.From(said)
 }
 
 // find looks a plugin up, once, and refuses this very program, by whatever name.

@@ -50,12 +50,14 @@ var (
 // group, at the deadline or when it prints more than out holds; then the error says so.
 //
 // meanwhile, where there is one, is done once while the program works.
-func spawn(path string, stdin []byte, environ []string, deadline time.Time, out, err *bounded, meanwhile func()) (syscall.WaitStatus, error) {
+//
+// A program that outlives us goes on when this process is killed. Any other is killed with it.
+func spawn(path string, stdin []byte, environ []string, outlives bool, deadline time.Time, out, err *bounded, meanwhile func()) (syscall.WaitStatus, error) {
 	// Pdeathsig is tied to the thread that starts the child.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	c := &child{unsent: stdin, out: out, err: err}
-	if err := c.start(path, environ); err != nil {
+	if err := c.start(path, environ, outlives); err != nil {
 		return 0, err
 	}
 	defer c.closePipes()
@@ -77,7 +79,7 @@ func spawn(path string, stdin []byte, environ []string, deadline time.Time, out,
 	return c.status, failed
 }
 
-func (c *child) start(path string, environ []string) error {
+func (c *child) start(path string, environ []string, outlives bool) error {
 	c.stdin, c.stdout, c.stderr, c.pidfd = closed, closed, closed, closed
 	var in, out, err [2]int
 	for _, pair := range []*[2]int{&in, &out, &err} {
@@ -93,9 +95,14 @@ func (c *child) start(path string, environ []string) error {
 	// A child expects pipes that block.
 	problem := errors.Join(unix.SetNonblock(in[0], false), unix.SetNonblock(out[1], false), unix.SetNonblock(err[1], false))
 	if problem == nil {
+		files := []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(err[1])}
+		death := syscall.SIGKILL
+		if outlives {
+			// A pipe that somebody can read does not break: without us the child reads its own.
+			files, death = append(files, uintptr(out[0]), uintptr(err[0])), 0
+		}
 		c.pid, problem = syscall.ForkExec(path, []string{path}, &syscall.ProcAttr{
-			Env: environ, Files: []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(err[1])},
-			Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: told},
+			Env: environ, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: death, PidFD: told},
 		})
 	}
 	for _, end := range []int{in[0], out[1], err[1]} {

@@ -14,7 +14,7 @@ import (
 func shell(t *testing.T, script string, limit time.Duration, most int) (string, string, syscall.WaitStatus, error) {
 	t.Helper()
 	out, err := &bounded{limit: most}, &bounded{limit: most}
-	status, failed := spawn("/bin/sh", []byte(script), []string{"PATH=/usr/bin:/bin"}, time.Now().Add(limit), out, err, nil)
+	status, failed := spawn("/bin/sh", []byte(script), []string{"PATH=/usr/bin:/bin"}, false, time.Now().Add(limit), out, err, nil)
 	return out.String(), err.String(), status, failed
 }
 
@@ -84,7 +84,7 @@ func TestADescendantThatHoldsThePipesDoesNotHoldTheCall(t *testing.T) {
 }
 
 func TestAChildThatNeverReadsItsStdinIsNoFailure(t *testing.T) {
-	status, err := spawn("/bin/true", []byte(strings.Repeat("x", 1<<20)), nil, time.Now().Add(time.Minute), &bounded{limit: 10}, &bounded{limit: 10}, nil)
+	status, err := spawn("/bin/true", []byte(strings.Repeat("x", 1<<20)), nil, false, time.Now().Add(time.Minute), &bounded{limit: 10}, &bounded{limit: 10}, nil)
 	if err != nil || status.ExitStatus() != 0 {
 		t.Errorf("status %d, %v", status.ExitStatus(), err)
 	}
@@ -94,7 +94,7 @@ func TestWhatIsDoneMeanwhileIsDoneWhileTheChildWorks(t *testing.T) {
 	gate := t.TempDir() + "/gate"
 	script := "while [ ! -e " + gate + " ]; do sleep 0.01; done; echo through\n"
 	out := &bounded{limit: 100}
-	_, err := spawn("/bin/sh", []byte(script), []string{"PATH=/usr/bin:/bin"}, time.Now().Add(time.Minute), out, &bounded{limit: 100}, func() {
+	_, err := spawn("/bin/sh", []byte(script), []string{"PATH=/usr/bin:/bin"}, false, time.Now().Add(time.Minute), out, &bounded{limit: 100}, func() {
 		if err := os.WriteFile(gate, nil, 0o600); err != nil {
 			t.Error(err)
 		}
@@ -109,7 +109,7 @@ func TestAFileThatIsNoProgramCannotBeExecuted(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no program"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := spawn(path, nil, nil, time.Now().Add(time.Minute), &bounded{limit: 1}, &bounded{limit: 1}, nil); !errors.Is(err, syscall.ENOEXEC) {
+	if _, err := spawn(path, nil, nil, false, time.Now().Add(time.Minute), &bounded{limit: 1}, &bounded{limit: 1}, nil); !errors.Is(err, syscall.ENOEXEC) {
 		t.Errorf("got %v", err)
 	}
 }

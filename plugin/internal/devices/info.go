@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -44,11 +46,8 @@ func PrepareInfo(path, resource, device string) error {
 		return nil
 	}
 	name := strings.ReplaceAll(resource+"-"+device+"-device.json", "/", "-")
-	data, err := os.ReadFile(filepath.Join(pluginInfo, name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	data, err := readInfo(filepath.Join(pluginInfo, name))
+	if data == nil || err != nil {
 		return err
 	}
 	return atomicfile.Write(path, data, 0o444)
@@ -59,21 +58,46 @@ func ReadInfo(path string) (json.RawMessage, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, cnierror.New(types.ErrIOFailure, "the device-information file: %v", err)
+	data, err := readInfo(path)
+	if data == nil || err != nil {
+		return nil, err
 	}
 	told, err := object.Parse(data)
-	if err != nil || len(data) > maxInfo {
-		return nil, cnierror.New(types.ErrDecodingFailure, "the device-information file %s is no object of at most %d bytes: %v", path, maxInfo, err)
+	if err != nil {
+		return nil, cnierror.New(types.ErrDecodingFailure, "the device-information file %s: %v", path, err)
 	}
 	return told.Bytes(), nil
 }
 
 const maxInfo = 64 << 10
+
+// readInfo reads a file of somebody else's, as far as it may reach; nil without error where there
+// is none.
+func readInfo(path string) ([]byte, error) {
+	failed := func(code uint, format string, args ...any) ([]byte, error) {
+		return nil, cnierror.Prefix(cnierror.New(code, format, args...), "the device-information file %s", path)
+	}
+	// A pipe would be waited for.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return failed(types.ErrIOFailure, "%v", err)
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return failed(types.ErrIOFailure, "it is no regular file")
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxInfo+1))
+	if err != nil {
+		return failed(types.ErrIOFailure, "%v", err)
+	}
+	if len(data) > maxInfo {
+		return failed(types.ErrDecodingFailure, "it is larger than %d bytes", maxInfo)
+	}
+	return data, nil
+}
 
 // RemoveInfo deletes an attachment's file; any other path is refused.
 func RemoveInfo(path string) error {

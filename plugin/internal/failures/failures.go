@@ -35,13 +35,10 @@ type Failure struct {
 	Milliseconds int64       `json:"milliseconds"`
 }
 
-// A message may hold a delegate's whole output; so much of it is kept.
-const maxText = 4096
-
-// Note appends one line to <cniDir>/failures.jsonl.
+// Note appends one line to <cniDir>/failures.jsonl. The texts are bounded already, as those of
+// every error of the plugin are (package cnierror).
 func Note(cniDir string, failure Failure) error {
 	failure.Version = 1
-	failure.Msg, failure.Details = cut(failure.Msg), cut(failure.Details)
 	text := append(object.Encode(failure), '\n')
 	if err := os.MkdirAll(cniDir, 0o755); err != nil {
 		return err
@@ -85,11 +82,4 @@ func halve(file *os.File) error {
 	}
 	_, err = file.Write(younger)
 	return err
-}
-
-func cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	return string(bytes.ToValidUTF8([]byte(text[:maxText]), nil)) + "…"
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"mooring.dev/mooring/plugin/internal/boot"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -15,10 +16,20 @@ type State struct {
 	Open        bool            // the last record says begun: it runs, or was killed
 	Attached    bool            // the last record is a result of ADD without error
 	Undone      bool            // the last record is a result of DEL without error
-	Quarantined bool            // given up, the agent's now
+	Quarantined bool            // failed so often that DEL no longer fails for it; still to be undone
 	Result      json.RawMessage // of ADD, nil where it did not come to that
 	DeviceInfo  json.RawMessage // of ADD, nil for none
-	FailedSince time.Time       // the first failed DEL, zero where none failed
+	FailedDELs  []boot.Moment   // when; unknown where the record does not say
+}
+
+// FailingFor is for how long DEL has failed, as far as this boot knows.
+func (s *State) FailingFor(now boot.Moment) time.Duration {
+	for _, failed := range s.FailedDELs {
+		if seconds := failed.Until(now); seconds > 0 {
+			return time.Duration(seconds * float64(time.Second))
+		}
+	}
+	return 0
 }
 
 // Contents is what a journal file says.
@@ -102,7 +113,7 @@ func (c *Contents) take(record json.RawMessage) bool {
 // happened applies a record about one attachment; one of an unknown kind, or about an attachment
 // that nobody intended, changes nothing.
 func (c *Contents) happened(kind string, r *object.Reader) {
-	verb, index, stamp := r.Text("verb"), r.Int("index"), r.Text("time")
+	verb, index, at := r.Text("verb"), r.Int("index"), boot.Moment{ID: r.Text("bootID"), Seconds: r.Float("boottime")}
 	failed, result, device := r.Object("error"), r.Members["result"], r.Members["deviceInfo"]
 	state := c.state(index)
 	if state == nil || r.Bad {
@@ -118,10 +129,8 @@ func (c *Contents) happened(kind string, r *object.Reader) {
 		if verb == "ADD" {
 			state.Result, state.DeviceInfo = result, device
 		}
-		if verb == "DEL" && failed != nil && state.FailedSince.IsZero() {
-			if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
-				state.FailedSince = at
-			}
+		if verb == "DEL" && failed != nil {
+			state.FailedDELs = append(state.FailedDELs, at)
 		}
 	case "quarantined":
 		state.Quarantined, state.Attached = true, false

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,27 +14,34 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mooring.dev/mooring/plugin/internal/atomicfile"
+	"mooring.dev/mooring/plugin/internal/boot"
 )
 
-// ErrExists says that this sandbox has a journal already.
-var ErrExists = errors.New("this sandbox and interface are attached already")
+// What may stand in the way of a new journal.
+var (
+	ErrExists  = errors.New("this sandbox and interface are attached already")
+	ErrDeleted = errors.New("a DEL of this sandbox came meanwhile")
+	ErrBusy    = errors.New("another call for this sandbox runs")
+)
 
-// lockPoll is how often a lock that another call holds is asked for.
-const lockPoll = 5 * time.Millisecond
+// ErrRemoved says that the call that held the lock removed the journal: it has undone everything.
+var ErrRemoved = errors.New("the call that held the journal's lock has undone everything")
 
 // File is a journal that this call holds the lock of.
 //
 // Only Begin must be on file before the next step. Other records are held and go with it, or at
 // the end: a write on the way of a pod costs more than what a kill in between makes DEL repeat.
-//
-// A nil File is one that cannot be written and need not: it takes all records and keeps none.
 type File struct {
-	file *os.File
+	file *os.File // nil in a journal that keeps nothing
 	path string
 	now  func() time.Time
 	size int64  // bytes that are written
 	held []byte // records that are not
 }
+
+// Unwritten is a journal that takes all records and keeps none: for a sandbox that can be undone
+// without one.
+func Unwritten() *File { return &File{} }
 
 // Dir is the folder of journals below cniDir.
 func Dir(cniDir string) string { return filepath.Join(cniDir, "attachments") }
@@ -44,47 +51,64 @@ func Path(cniDir, containerID, ifName string) string {
 	return filepath.Join(Dir(cniDir), containerID+"@"+ifName+".jsonl")
 }
 
-// Create writes header and intents and holds the lock. The file appears under its name with
-// both in it: a crash leaves a whole journal or none. ErrExists where there is one already.
-func Create(cniDir string, header Header, attachments []Attachment, now func() time.Time) (*File, error) {
-	if err := os.MkdirAll(Dir(cniDir), 0o700); err != nil {
-		return nil, err
-	}
-	header.Version, header.Time = Version, stamp(now())
+// Create makes a journal that holds its header, and holds its lock from the first moment on.
+// ErrExists where there is one already, ErrDeleted where a DEL was quicker.
+func Create(cniDir string, header Header, now func() time.Time) (*File, error) {
 	path := Path(cniDir, header.ContainerID, header.IfName)
-	temporary := atomicfile.Temporary(path)
-	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	j := &File{file: file, path: path, now: now}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(ErrExists, file.Close())
-	}
-	err = file.Truncate(0) // a call that was killed here may have left something
-	if err == nil {
-		j.held = append(line(header.body()), line(intents(attachments))...)
-		err = j.Flush()
-	}
-	if err == nil {
-		err = os.Link(temporary, path)
+	file, err := create(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(Dir(cniDir), 0o700); err != nil {
+			return nil, err
+		}
+		file, err = create(path)
 	}
 	if errors.Is(err, os.ErrExist) {
-		err = ErrExists
-	}
-	if removeErr := os.Remove(temporary); err == nil {
-		err = removeErr
+		return nil, ErrExists
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, err
+	}
+	current, err := lockNow(file, path)
+	if errors.Is(err, unix.EWOULDBLOCK) || (err == nil && !current) {
+		return nil, errors.Join(ErrDeleted, file.Close())
+	}
+	j := &File{file: file, path: path, now: now}
+	j.Introduce(header)
+	if err == nil {
+		err = j.Flush()
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.Remove())
 	}
 	return j, nil
+}
+
+func create(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 }
 
 // Open locks and reads a sandbox's journal; nil without error where there is none. While
 // another call holds the lock it waits until ctx ends, which is an error.
 func Open(ctx context.Context, cniDir, containerID, ifName string, now func() time.Time) (*File, *Contents, error) {
-	path := Path(cniDir, containerID, ifName)
+	return open(ctx, Path(cniDir, containerID, ifName), now, func(*os.File) {})
+}
+
+// OpenToDelete is Open for DEL: an ADD that holds the lock is told, so that it gives up where it
+// has not begun. ErrRemoved where it, or another DEL, has undone everything.
+func OpenToDelete(ctx context.Context, cniDir, containerID, ifName string, now func() time.Time) (*File, *Contents, error) {
+	waited := false
+	file, contents, err := open(ctx, Path(cniDir, containerID, ifName), now, func(held *os.File) {
+		waited = true
+		// Where this cannot be written the ADD goes to its end, and is undone then.
+		_, _ = held.Write(line(delRequested(stamp(now()))))
+	})
+	if file == nil && err == nil && waited {
+		err = ErrRemoved
+	}
+	return file, contents, err
+}
+
+func open(ctx context.Context, path string, now func() time.Time, busy func(*os.File)) (*File, *Contents, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 		if errors.Is(err, os.ErrNotExist) {
@@ -93,7 +117,7 @@ func Open(ctx context.Context, cniDir, containerID, ifName string, now func() ti
 		if err != nil {
 			return nil, nil, err
 		}
-		current, err := lock(ctx, file, path)
+		current, err := lock(ctx, file, path, busy)
 		if err != nil {
 			return nil, nil, errors.Join(err, file.Close())
 		}
@@ -101,7 +125,7 @@ func Open(ctx context.Context, cniDir, containerID, ifName string, now func() ti
 			_ = file.Close()
 			continue
 		}
-		data, err := io.ReadAll(file)
+		data, err := io.ReadAll(io.NewSectionReader(file, 0, math.MaxInt64)) // what was appended has moved the file's own position
 		if err != nil {
 			return nil, nil, errors.Join(err, file.Close())
 		}
@@ -117,38 +141,29 @@ func Open(ctx context.Context, cniDir, containerID, ifName string, now func() ti
 	}
 }
 
-// lock waits for the lock and says whether path still names the locked file.
-func lock(ctx context.Context, file *os.File, path string) (bool, error) {
-	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return false, err
-		}
-		select {
-		case <-ctx.Done():
-			return false, fmt.Errorf("another call for this sandbox still runs: %w", ctx.Err())
-		case <-time.After(lockPoll):
-		}
-	}
-	held, err := file.Stat()
-	if err != nil {
-		return false, err
-	}
-	named, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
+// Introduce holds the header; of several the last counts.
+func (j *File) Introduce(header Header) {
+	header.Version, header.Time = Version, j.stamp()
+	j.hold(header.body())
+}
+
+// Intend holds what is about to be attached, in order.
+func (j *File) Intend(attachments []Attachment) { j.hold(intents(attachments)) }
+
+// DelRequested says whether a DEL waits for the lock.
+func (j *File) DelRequested() (bool, error) {
+	if j.file == nil {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	return os.SameFile(held, named), nil
+	info, err := j.file.Stat()
+	return err == nil && info.Size() > j.size, err
 }
 
 // Sync makes header and intents outlive a power cut.
 func (j *File) Sync() error {
+	if j.file == nil {
+		return nil
+	}
 	if err := unix.Fdatasync(int(j.file.Fd())); err != nil {
 		return err
 	}
@@ -159,15 +174,6 @@ func (j *File) Sync() error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// Sweep removes what a call that was killed while it made the journal left.
-func Sweep(cniDir, containerID, ifName string) error {
-	err := os.Remove(atomicfile.Temporary(Path(cniDir, containerID, ifName)))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // Begin notes that a delegate is about to run, and writes what is held.
 func (j *File) Begin(verb string, index int) error {
 	j.hold(begun(verb, index, j.stamp()))
@@ -176,12 +182,22 @@ func (j *File) Begin(verb string, index int) error {
 
 // Attached holds that a delegate's ADD succeeded; device is nil for none.
 func (j *File) Attached(index int, took time.Duration, result, device json.RawMessage) {
-	j.hold(outcome{"ADD", index, j.stamp(), took, result, device, nil}.body())
+	j.hold(outcome{verb: "ADD", index: index, time: j.stamp(), took: took, result: result, device: device}.body())
 }
 
-// End holds that an ADD failed, or what became of a DEL.
-func (j *File) End(verb string, index int, took time.Duration, failed *types.Error) {
-	j.hold(outcome{verb, index, j.stamp(), took, nil, nil, failed}.body())
+// AddFailed holds that a delegate's ADD failed.
+func (j *File) AddFailed(index int, took time.Duration, failed *types.Error) {
+	j.hold(outcome{verb: "ADD", index: index, time: j.stamp(), took: took, failed: failed}.body())
+}
+
+// Undone holds that a delegate's DEL succeeded.
+func (j *File) Undone(index int, took time.Duration) {
+	j.hold(outcome{verb: "DEL", index: index, time: j.stamp(), took: took}.body())
+}
+
+// DelFailed holds that a delegate's DEL failed, and when.
+func (j *File) DelFailed(index int, took time.Duration, failed *types.Error, at boot.Moment) {
+	j.hold(outcome{verb: "DEL", index: index, time: j.stamp(), took: took, failed: failed, at: at}.body())
 }
 
 // Quarantine holds that an attachment is given up.
@@ -190,14 +206,14 @@ func (j *File) Quarantine(index int, reason string) {
 }
 
 func (j *File) stamp() string {
-	if j == nil {
+	if j.file == nil {
 		return ""
 	}
 	return stamp(j.now())
 }
 
 func (j *File) hold(record json.RawMessage) {
-	if j != nil {
+	if j.file != nil {
 		j.held = append(j.held, line(record)...)
 	}
 }
@@ -205,7 +221,7 @@ func (j *File) hold(record json.RawMessage) {
 // Flush writes the records that are held. Where only a part could be written it is cut away: a
 // record behind it would make of a torn line a damaged one.
 func (j *File) Flush() error {
-	if j == nil || len(j.held) == 0 {
+	if len(j.held) == 0 {
 		return nil
 	}
 	written, err := j.file.Write(j.held)
@@ -217,27 +233,18 @@ func (j *File) Flush() error {
 	return err
 }
 
-// Remove deletes the file with what is held, then lets go of the lock.
+// Remove deletes the file with what is held, and what a killed Rebuild left, then lets go of the
+// lock.
 func (j *File) Remove() error {
-	if j == nil {
+	if j.file == nil {
 		return nil
 	}
-	return errors.Join(os.Remove(j.path), j.file.Close())
-}
-
-// SetAside moves the file, unchanged, to where the agent and people find it, and lets go.
-func (j *File) SetAside(cniDir string) error {
-	folder := filepath.Join(cniDir, "quarantine")
-	err := os.MkdirAll(folder, 0o700)
-	if err == nil {
-		err = os.Rename(j.path, filepath.Join(folder, filepath.Base(j.path)))
-	}
-	return errors.Join(err, j.file.Close())
+	return errors.Join(atomicfile.Remove(j.path), j.file.Close())
 }
 
 // Close writes what is held, lets go of the lock and leaves the file.
 func (j *File) Close() error {
-	if j == nil {
+	if j.file == nil {
 		return nil
 	}
 	return errors.Join(j.Flush(), j.file.Close())

@@ -6,19 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"mooring.dev/mooring/plugin/internal/contracttest"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
-const examples = "../../contract/examples"
-
 type example struct {
 	File        string `json:"file"`
-	Format      string `json:"format"`
 	About       string `json:"about"`
 	Records     int    `json:"records"`
 	Readable    bool   `json:"readable"`
@@ -30,24 +27,9 @@ type example struct {
 }
 
 func TestEveryExampleOfTheContractIsReadAsTheIndexSays(t *testing.T) {
-	index, err := os.ReadFile(filepath.Join(examples, "index.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []example
-	if err := json.Unmarshal(index, &list); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range list {
-		if want.Format != "journal" {
-			continue
-		}
+	for _, want := range contracttest.Index[example](t, "journal") {
 		t.Run(want.File, func(t *testing.T) {
-			data, err := os.ReadFile(filepath.Join(examples, want.File))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := Parse(data)
+			got := Parse(contracttest.Read(t, want.File))
 			if got.Records != want.Records || got.Readable != want.Readable || got.Intact != want.Intact || got.Torn != want.Torn {
 				t.Errorf("%s: records %d, readable %v, intact %v, torn %v; the index says %+v", want.About, got.Records, got.Readable, got.Intact, got.Torn, want)
 			}
@@ -83,11 +65,12 @@ func clock() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC) 
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	dir := t.TempDir()
 	header, attachments := sandbox()
-	written, err := Create(dir, header, attachments, clock)
+	written, err := Create(dir, header, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(written.Sync(), written.Begin("ADD", 0)); err != nil {
+	written.Intend(attachments)
+	if err := errors.Join(written.Begin("ADD", 0), written.Sync()); err != nil {
 		t.Fatal(err)
 	}
 	written.Attached(0, time.Millisecond, json.RawMessage(`{"cniVersion":"1.0.0"}`), nil)
@@ -112,13 +95,13 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 
 func TestASecondJournalForOneSandboxIsRefusedAndTheFirstIsUntouched(t *testing.T) {
 	dir := t.TempDir()
-	header, attachments := sandbox()
-	first, err := Create(dir, header, attachments, clock)
+	header, _ := sandbox()
+	first, err := Create(dir, header, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(first.path)
-	if _, err := Create(dir, header, attachments, clock); !errors.Is(err, ErrExists) {
+	if _, err := Create(dir, header, clock); !errors.Is(err, ErrExists) {
 		t.Errorf("got %v", err)
 	}
 	after, _ := os.ReadFile(first.path)
@@ -129,8 +112,8 @@ func TestASecondJournalForOneSandboxIsRefusedAndTheFirstIsUntouched(t *testing.T
 
 func TestALockThatAnotherCallHoldsIsWaitedForUntilTheContextEnds(t *testing.T) {
 	dir := t.TempDir()
-	header, attachments := sandbox()
-	if _, err := Create(dir, header, attachments, clock); err != nil {
+	header, _ := sandbox()
+	if _, err := Create(dir, header, clock); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -142,10 +125,7 @@ func TestALockThatAnotherCallHoldsIsWaitedForUntilTheContextEnds(t *testing.T) {
 
 func TestATornLastLineIsCutAwayBeforeAnythingIsAppended(t *testing.T) {
 	dir := t.TempDir()
-	torn, err := os.ReadFile(filepath.Join(examples, "journal/torn-last-line.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	torn := contracttest.Read(t, "journal/torn-last-line.jsonl")
 	if err := os.MkdirAll(Dir(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -166,16 +146,8 @@ func TestATornLastLineIsCutAwayBeforeAnythingIsAppended(t *testing.T) {
 }
 
 func FuzzReadingAJournalNeverPanics(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(examples, "journal/*"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
+	for _, name := range contracttest.Files(f, "journal/*") {
+		f.Add(contracttest.Read(f, name))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		contents := Parse(data)

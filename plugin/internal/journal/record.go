@@ -13,6 +13,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 
+	"mooring.dev/mooring/plugin/internal/boot"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -47,6 +48,7 @@ func (p Pod) String() string {
 // Header is the first line.
 type Header struct {
 	Version     int
+	Network     string // the name of the meta-plugin's configuration, empty in journals from before it was noted
 	Time        string
 	BootID      string
 	ContainerID string
@@ -64,6 +66,7 @@ func (h *Header) body() json.RawMessage {
 	pod.Text("uid", h.Pod.UID)
 	w.Text("type", "header")
 	w.Int("version", int64(h.Version))
+	w.Text("network", h.Network)
 	w.Text("time", h.Time)
 	w.Text("bootID", h.BootID)
 	w.Text("containerID", h.ContainerID)
@@ -78,7 +81,7 @@ func (h *Header) body() json.RawMessage {
 func readHeader(r *object.Reader) *Header {
 	pod := object.Reader{Members: r.Object("pod")}
 	header := &Header{
-		Version: r.Int("version"), Time: r.Text("time"), BootID: r.Text("bootID"), ContainerID: r.Text("containerID"), IfName: r.Text("ifName"),
+		Version: r.Int("version"), Network: r.Text("network"), Time: r.Text("time"), BootID: r.Text("bootID"), ContainerID: r.Text("containerID"), IfName: r.Text("ifName"),
 		Netns: r.Text("netns"), Pod: Pod{pod.Text("namespace"), pod.Text("name"), pod.Text("uid")}, CNIArgs: r.Text("cniArgs"), CNIPath: r.Texts("cniPath"),
 	}
 	r.Bad = r.Bad || pod.Bad
@@ -149,7 +152,8 @@ func begun(verb string, index int, time string) json.RawMessage {
 	return w.Bytes()
 }
 
-// outcome is what became of a verb: of an ADD its result, nil for a failure.
+// outcome is what became of a verb: of an ADD its result, nil for a failure; of a DEL that failed
+// the moment, by which it is known for how long it has.
 type outcome struct {
 	verb           string
 	index          int
@@ -157,6 +161,7 @@ type outcome struct {
 	took           time.Duration
 	result, device json.RawMessage
 	failed         *types.Error
+	at             boot.Moment
 }
 
 func (o outcome) body() json.RawMessage {
@@ -178,6 +183,10 @@ func (o outcome) body() json.RawMessage {
 		failure.Text("msg", o.failed.Msg)
 		failure.Text("details", o.failed.Details)
 		w.Raw("error", failure.Bytes())
+		if o.at.ID != "" {
+			w.Text("bootID", o.at.ID)
+			w.Int("boottime", int64(o.at.Seconds))
+		}
 	}
 	return w.Bytes()
 }
@@ -188,6 +197,14 @@ func quarantined(index int, time, reason string) json.RawMessage {
 	w.Int("index", int64(index))
 	w.Text("time", time)
 	w.Text("reason", reason)
+	return w.Bytes()
+}
+
+// delRequested is written by a DEL that waits for the lock of an ADD.
+func delRequested(time string) json.RawMessage {
+	var w object.Writer
+	w.Text("type", "del-requested")
+	w.Text("time", time)
 	return w.Bytes()
 }
 

@@ -8,6 +8,7 @@ package names
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -16,6 +17,7 @@ const (
 	maxLabel     = 63
 	maxSubdomain = 253
 	maxInterface = 15
+	maxQuoted    = 80
 )
 
 // IsCNI says whether text may be the name of a network or the id of a container.
@@ -63,7 +65,7 @@ func CheckInterface(name string) error {
 	case name == "":
 		return errors.New("the interface name is empty")
 	case len(name) > maxInterface:
-		return fmt.Errorf("interface %q has %d bytes, at most %d are possible", name, len(name), maxInterface)
+		return fmt.Errorf("interface %s has %d bytes, at most %d are possible", Quote(name), len(name), maxInterface)
 	case name == "." || name == "..":
 		return fmt.Errorf("interface %q is reserved", name)
 	case strings.ContainsFunc(name, func(r rune) bool {
@@ -72,4 +74,16 @@ func CheckInterface(name string) error {
 		return fmt.Errorf("interface %q holds a blank, '/', ':' or a control character", name)
 	}
 	return nil
+}
+
+// Quote is a text of others in an error: in quotes, without anything that a terminal would act on,
+// and cut where it is long.
+func Quote(text string) string { return strconv.Quote(Cut(text)) }
+
+// Cut is the beginning of a text that may be long.
+func Cut(text string) string {
+	if len(text) <= maxQuoted {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
 }

@@ -45,3 +45,17 @@ func TestInterfaceNamesThatTheKernelWouldRefuseAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestALongTextIsCutInAnError(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\x1b[1m": `"a\x1b[1m"`, strings.Repeat("a", 80): `"` + strings.Repeat("a", 80) + `"`,
+		strings.Repeat("a", 79) + "üb": `"` + strings.Repeat("a", 79) + `…"`,
+	} {
+		if got := Quote(text); got != want {
+			t.Errorf("%q became %s", text, got)
+		}
+	}
+	if err := CheckInterface(strings.Repeat("a", 1<<18)); err == nil || len(err.Error()) > 200 {
+		t.Errorf("%.300v", err)
+	}
+}

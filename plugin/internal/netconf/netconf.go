@@ -77,9 +77,9 @@ func FromObject(raw object.Object, path string) (*Conf, error) {
 	}
 	conf.CNIVersion, err = highestVersion(raw)
 	report(".cniVersion", err)
-	conf.DisableCheck, err = flag(raw, "disableCheck")
+	conf.DisableCheck, err = Flag(raw, "disableCheck")
 	report(".disableCheck", err)
-	conf.DisableGC, err = flag(raw, "disableGC")
+	conf.DisableGC, err = Flag(raw, "disableGC")
 	report(".disableGC", err)
 
 	entries, listed := raw["plugins"]
@@ -184,8 +184,8 @@ func highestVersion(raw object.Object) (string, error) {
 	return chosen, nil
 }
 
-// flag reads a boolean that the specification also lets be a string.
-func flag(raw object.Object, key string) (bool, error) {
+// Flag reads a boolean that the specification also lets be a string.
+func Flag(raw object.Object, key string) (bool, error) {
 	value, present := raw[key]
 	if !present {
 		return false, nil
@@ -198,6 +198,9 @@ func flag(raw object.Object, key string) (bool, error) {
 	}
 	return false, fmt.Errorf("expected true or false, found %s", value)
 }
+
+// Member is the value of a key of the plugin's own configuration, nil where it has no such key.
+func (p Plugin) Member(key string) json.RawMessage { return p.raw.Find(key) }
 
 // Bytes is the configuration as it is executed and journalled.
 func (c *Conf) Bytes() json.RawMessage { return c.raw.Bytes() }

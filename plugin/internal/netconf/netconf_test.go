@@ -2,11 +2,10 @@ package netconf
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"mooring.dev/mooring/plugin/internal/contracttest"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -141,17 +140,9 @@ func FuzzANetworkIsReadOrRefused(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
-	files, err := filepath.Glob("../../contract/examples/network/*.json")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, name := range contracttest.Files(f, "network/*.json") {
 		var entry struct{ Config string }
-		if json.Unmarshal(data, &entry) == nil {
+		if json.Unmarshal(contracttest.Read(f, name), &entry) == nil {
 			f.Add([]byte(entry.Config))
 		}
 	}

@@ -111,7 +111,10 @@ func (f *Finder) File(path string) (*netconf.Conf, error) {
 	if err != nil {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%v", err)
 	}
-	alone := string(raw["loadOnlyInlinedPlugins"]) == "true"
+	alone, err := netconf.Flag(raw, "loadOnlyInlinedPlugins")
+	if err != nil {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s: loadOnlyInlinedPlugins: %v", path, err)
+	}
 	if filepath.Ext(path) == ".conflist" && !alone {
 		name, err := raw.String("name")
 		if err != nil || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {

@@ -13,11 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
-	"golang.org/x/sys/unix"
 
+	"mooring.dev/mooring/plugin/internal/boot"
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/object"
@@ -214,7 +213,7 @@ func (f *Finder) beats() bool {
 		return false
 	}
 	heartbeat, err := ReadHeartbeat(data)
-	return err == nil && heartbeat.FreshAt(BootID(), boottime())
+	return err == nil && heartbeat.FreshAt(boot.ID(), boot.Seconds())
 }
 
 // ReadHeartbeat reads the file of that name.
@@ -229,23 +228,6 @@ func ReadHeartbeat(data []byte) (Heartbeat, error) {
 		return Heartbeat{}, errors.New("its members are not what they should be")
 	}
 	return heartbeat, nil
-}
-
-// BootID is the running kernel's, empty where it has none.
-func BootID() string {
-	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
-}
-
-func boottime() float64 {
-	var now unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
-		return -1
-	}
-	return float64(now.Sec) + float64(now.Nsec)/float64(time.Second)
 }
 
 // Conf is the definition's network configuration: spec.config, or a file of that name.

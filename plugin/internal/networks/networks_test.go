@@ -8,40 +8,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mooring.dev/mooring/plugin/internal/contracttest"
 )
 
-const examples = "../../contract/examples"
-
 type example struct {
-	File   string    `json:"file"`
-	Format string    `json:"format"`
-	Valid  bool      `json:"valid"`
-	Fresh  []float64 `json:"fresh"`
-	Stale  []float64 `json:"stale"`
-}
-
-func index(t *testing.T) []example {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(examples, "index.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []example
-	if err := json.Unmarshal(data, &list); err != nil {
-		t.Fatal(err)
-	}
-	return list
+	File  string    `json:"file"`
+	Valid bool      `json:"valid"`
+	Fresh []float64 `json:"fresh"`
+	Stale []float64 `json:"stale"`
 }
 
 func TestEveryExampleOfTheCacheIsReadAsTheIndexSays(t *testing.T) {
-	for _, example := range index(t) {
-		if example.Format != "network" {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(examples, example.File))
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, example := range contracttest.Index[example](t, "network") {
+		data := contracttest.Read(t, example.File)
 		var named struct{ Name string }
 		_ = json.Unmarshal(data, &named)
 		if strings.Contains(named.Name, "/") {
@@ -54,15 +34,15 @@ func TestEveryExampleOfTheCacheIsReadAsTheIndexSays(t *testing.T) {
 }
 
 func TestAHeartbeatIsFreshForItsTimeInItsBoot(t *testing.T) {
-	for _, example := range index(t) {
-		if example.Format != "heartbeat" {
-			continue
+	const boot = "0f8b7a52-3c1d-4e6f-9a80-1b2c3d4e5f60" // of all examples that name one
+	for _, example := range contracttest.Index[example](t, "heartbeat") {
+		beat, err := ReadHeartbeat(contracttest.Read(t, example.File))
+		if example.Valid != (len(example.Fresh) > 0) {
+			t.Errorf("%s: valid %v, and fresh at %v", example.File, example.Valid, example.Fresh)
 		}
-		data, err := os.ReadFile(filepath.Join(examples, example.File))
-		if err != nil {
-			t.Fatal(err)
+		if !example.Valid && err == nil && beat.FreshAt(boot, beat.Boottime+0.001) {
+			t.Errorf("%s: fresh, and the index says that it is not valid", example.File)
 		}
-		beat, err := ReadHeartbeat(data)
 		for _, now := range example.Fresh {
 			if err != nil || !beat.FreshAt(beat.BootID, now) || beat.FreshAt("another boot", now) {
 				t.Errorf("%s at %v: not fresh, or fresh in another boot", example.File, now)
@@ -149,16 +129,8 @@ func TestANetworkIsLookedUpOnceHoweverManyAskForIt(t *testing.T) {
 
 func FuzzFilesOfTheCacheAreReadOrRefused(f *testing.F) {
 	for _, pattern := range []string{"network/*", "heartbeat/*"} {
-		files, err := filepath.Glob(filepath.Join(examples, pattern))
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, name := range files {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(data)
+		for _, name := range contracttest.Files(f, pattern) {
+			f.Add(contracttest.Read(f, name))
 		}
 	}
 	f.Add([]byte(`{"version":1,"namespace":"default","name":"a","config":null}`))

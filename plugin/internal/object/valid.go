@@ -14,20 +14,30 @@ import (
 // Members splits an object; false where the value is something else. A key that is there twice
 // counts as its last value, as everywhere.
 func Members(value json.RawMessage) (Object, bool) {
-	at := blanks(value, 0)
-	if at == len(value) || value[at] != '{' {
+	members := Object{}
+	is := Each(value, func(key string, value json.RawMessage) { members[key] = value })
+	if !is {
 		return nil, false
 	}
-	members := Object{}
+	return members, true
+}
+
+// Each gives the members of an object to visit, in their order, each as often as it is there; false
+// where the value is something else.
+func Each(value json.RawMessage, visit func(key string, value json.RawMessage)) bool {
+	at := blanks(value, 0)
+	if at == len(value) || value[at] != '{' {
+		return false
+	}
 	for at = blanks(value, at+1); value[at] != '}'; at = next(value, at) {
 		end := skip(value, at)
 		key, _ := Text(value[at:end])
 		at = blanks(value, blanks(value, end)+1) // over the colon
 		end = skip(value, at)
-		members[key] = value[at:end:end]
+		visit(key, value[at:end:end])
 		at = end
 	}
-	return members, true
+	return true
 }
 
 // Items splits an array; false where the value is something else. Null is an array of none.

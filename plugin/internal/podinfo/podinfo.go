@@ -5,12 +5,16 @@ package podinfo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/containernetworking/cni/pkg/types"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/journal"
+	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
@@ -52,11 +56,17 @@ func Parse(cniArgs, containerID string) (Identity, error) {
 	}
 	identity.Pod = journal.Pod{Namespace: identity.get("K8S_POD_NAMESPACE"), Name: identity.get("K8S_POD_NAME"), UID: identity.get("K8S_POD_UID")}
 	// Plugins that decode CNI_ARGS strictly refuse keys that they do not know without this one.
-	identity.fill("IgnoreUnknown", "true")
-	identity.fill("K8S_POD_NAMESPACE", "")
-	identity.fill("K8S_POD_NAME", "")
-	identity.fill("K8S_POD_INFRA_CONTAINER_ID", containerID)
-	identity.fill("K8S_POD_UID", "")
+	for _, pair := range [][2]string{
+		{"IgnoreUnknown", "true"},
+		{"K8S_POD_NAMESPACE", ""},
+		{"K8S_POD_NAME", ""},
+		{"K8S_POD_INFRA_CONTAINER_ID", containerID},
+		{"K8S_POD_UID", ""},
+	} {
+		if err := identity.complete(pair[0], pair[1]); err != nil {
+			return identity, err
+		}
+	}
 	return identity, nil
 }
 
@@ -69,25 +79,56 @@ func (i *Identity) get(key string) string {
 	return ""
 }
 
-// fill sets a key that is missing or empty.
-func (i *Identity) fill(key, value string) {
-	for at, pair := range i.Args {
-		if pair[0] == key {
-			if pair[1] == "" {
-				i.Args[at][1] = value
+// complete sets a key that is missing or empty.
+func (i *Identity) complete(key, value string) error {
+	pair, err := argument(key, value)
+	if err != nil {
+		return err
+	}
+	for at, existing := range i.Args {
+		if existing[0] == key {
+			if existing[1] == "" {
+				i.Args[at] = pair
 			}
-			return
+			return nil
 		}
 	}
-	i.Args = append(i.Args, [2]string{key, value})
+	i.Args = append(i.Args, pair)
+	return nil
 }
 
 // WithUID adds the UID that somebody else knew.
-func (i *Identity) WithUID(uid string) {
-	if i.Pod.UID == "" {
-		i.Pod.UID = uid
-		i.fill("K8S_POD_UID", uid)
+func (i *Identity) WithUID(uid string) error {
+	if i.Pod.UID != "" {
+		return nil
 	}
+	i.Pod.UID = uid
+	return i.complete("K8S_POD_UID", uid)
+}
+
+// AddArgument returns the arguments with one more, which somebody asked for. A key that is there
+// stays as it is: a plugin takes the last one of a key, so another would replace what the runtime said.
+func AddArgument(args [][2]string, key, value string) ([][2]string, error) {
+	for _, existing := range args {
+		if existing[0] == key {
+			return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s %s is asked for, but the runtime's CNI_ARGS have a %s, which stays as it is", key, names.Quote(value), key)
+		}
+	}
+	pair, err := argument(key, value)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(args), pair), nil
+}
+
+// argument makes each pair of CNI_ARGS that is not the runtime's own. It refuses a value that could
+// end its pair and begin another, whoever it came from and whatever was checked before.
+func argument(key, value string) ([2]string, error) {
+	at := strings.IndexFunc(value, func(r rune) bool { return r == ';' || r == '=' || unicode.IsControl(r) })
+	if at >= 0 || !utf8.ValidString(value) {
+		return [2]string{}, cnierror.New(types.ErrInvalidNetworkConfig, "%s cannot be %s: a value in CNI_ARGS holds no ';', no '=' and no control character", key, names.Quote(value))
+	}
+	return [2]string{key, value}, nil
 }
 
 // Annotations returns the pod's annotations from runtimeConfig and whether the runtime gave

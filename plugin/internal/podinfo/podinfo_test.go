@@ -37,6 +37,47 @@ func TestWhatIsNoPairIsRefused(t *testing.T) {
 	}
 }
 
+func TestNoValueEndsItsPairAndBeginsAnother(t *testing.T) {
+	for _, value := range []string{"a;B=c", "a=b", ";", "a\x00b", "a\nb", "a\x7f", "a\u0085", "a\xff"} {
+		if args, err := AddArgument(nil, "IP", value); err == nil || !strings.Contains(err.Error(), "IP cannot be") {
+			t.Errorf("%q made %q, %v", value, args, err)
+		}
+		identity, err := Parse("K8S_POD_UID=", "c1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := identity.WithUID(value); err == nil || !strings.Contains(err.Error(), "K8S_POD_UID") {
+			t.Errorf("the UID %q made %q, %v", value, identity.Args, err)
+		}
+		if _, err := Parse("", value); err == nil {
+			t.Errorf("the container %q passed", value)
+		}
+	}
+}
+
+func TestAnArgumentThatIsThereStaysAsItIs(t *testing.T) {
+	given := [][2]string{{"A", "1"}, {"IP", ""}}
+	if args, err := AddArgument(given, "IP", "10.0.0.1"); err == nil || !strings.Contains(err.Error(), "CNI_ARGS") {
+		t.Errorf("%q, %v", args, err)
+	}
+	args, err := AddArgument(given[:1], "MAC", "02:00:00:00:00:01")
+	if err != nil || joined(args) != "A=1;MAC=02:00:00:00:00:01" || joined(given) != "A=1;IP=" {
+		t.Errorf("%q of %q, %v", args, given, err)
+	}
+}
+
+func TestTheUIDThatSomebodyElseKnewFillsTheGap(t *testing.T) {
+	for text, want := range map[string]string{"K8S_POD_UID=": "u", "": "u", "K8S_POD_UID=own": "own"} {
+		identity, err := Parse(text, "c1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := identity.WithUID("u"); err != nil || identity.Pod.UID != want || identity.get("K8S_POD_UID") != want {
+			t.Errorf("%q: %+v, %v", text, identity, err)
+		}
+	}
+}
+
 func TestTheKeysPresenceIsTheTruth(t *testing.T) {
 	for text, want := range map[string]bool{"": false, "null": true, "{}": true, `{"a":"b"}`: true} {
 		config := object.Object{}

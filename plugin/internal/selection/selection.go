@@ -4,6 +4,9 @@
 // the specification says that a malformed annotation is ignored, it is refused here, with
 // the place: a pod must not start without a network that somebody asked for. Nothing is
 // looked up, so whether a network exists is not known here.
+//
+// operator/mooring/networks reads the same grammar; plugin/contract/examples/selection.json holds
+// both to it.
 package selection
 
 import (
@@ -11,9 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
@@ -25,14 +28,18 @@ const (
 	DefaultNetwork = "v1.multus-cni.io/default-network"
 )
 
+// maxElements bounds what an annotation makes of the process' memory, before anybody counts the
+// networks of the pod: 256 KiB of text hold a hundred thousand requests.
+const maxElements = 1024
+
 // Element is one request for a network.
 type Element struct {
 	Namespace    string
 	Name         string
 	Interface    string          // empty: the plugin numbers it
-	IPs          []string        // addresses, with or without prefix length
-	MAC          string          // 6 bytes
-	GUID         string          // 8 bytes
+	IPs          []string        // addresses without zones, with or without prefix length
+	MAC          string          // 6 bytes, small letters and colons, however it was written
+	GUID         string          // 8 bytes, likewise
 	PortMappings json.RawMessage // normalised array, nil where none are asked for
 	Bandwidth    json.RawMessage // what was asked for and nothing else, or nil
 	DeviceID     string
@@ -40,14 +47,15 @@ type Element struct {
 	Gateways     []netip.Addr // of the default route
 	HasGateways  bool         // the key is there: without addresses it means "no default route of mine"
 	IPAMClaim    string
-	Unknown      []string // keys without a dot that nobody defined: worth a line in the log
+	Unknown      []string // keys without a dot that nobody defined, the first of them: worth a line in the log
 }
 
 // String is namespace/name.
 func (e Element) String() string { return e.Namespace + "/" + e.Name }
 
 // Parse reads an annotation in either form. Blank means no networks. Requests without a
-// namespace are for one in defaultNamespace. The error joins everything that is wrong.
+// namespace are for one in defaultNamespace. The error tells the first things that are wrong
+// and counts the rest.
 func Parse(text, defaultNamespace string) ([]Element, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -73,45 +81,71 @@ func Parse(text, defaultNamespace string) ([]Element, error) {
 // parseText reads [ns/]name[@interface], separated by commas.
 func parseText(text string) ([]Element, error) {
 	if at := strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' }); at >= 0 {
-		return nil, fmt.Errorf("a control character at position %d", at+1)
+		return nil, fmt.Errorf("a control character at position %d", position(text, at))
 	}
-	var elements []Element
-	var problems []error
-	position := 1
+	count := strings.Count(text, ",") + 1
+	if count > maxElements {
+		return nil, tooMany(count)
+	}
+	elements := make([]Element, 0, count)
+	var wrong problems
+	start := 1
 	for item := range strings.SplitSeq(text, ",") {
 		element, err := parseItem(item)
+		elements = append(elements, element)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("network %d at position %d (%q): %w", len(elements)+len(problems)+1, position, strings.TrimSpace(item), err))
-		} else {
-			elements = append(elements, element)
+			blanks := len(item) - len(strings.TrimLeftFunc(item, unicode.IsSpace))
+			wrong.add(fmt.Errorf("network %d at position %d (%s): %w", len(elements), start+position(item, blanks)-1, names.Quote(strings.TrimSpace(item)), err))
 		}
-		position += len(item) + 1
+		start += position(item, len(item))
 	}
-	return elements, few(problems)
+	return elements, wrong.err()
 }
 
-// few joins the first problems and counts the rest: the text goes into logs and events, again
-// at every try.
-func few(problems []error) error {
-	const most = 10
-	if len(problems) <= most {
-		return errors.Join(problems...)
+// position is where a person finds a byte: characters, from one.
+func position(text string, at int) int { return utf8.RuneCountInString(text[:at]) + 1 }
+
+func tooMany(count int) error {
+	return fmt.Errorf("it asks for %d networks; more than %d are not read", count, maxElements)
+}
+
+// maxProblems is how many problems an error tells: the text goes into logs and events, again at
+// every try.
+const maxProblems = 10
+
+// problems keeps the first things that are wrong and counts the rest.
+type problems struct {
+	first []error
+	more  int
+}
+
+func (p *problems) add(problem error) {
+	if len(p.first) < maxProblems {
+		p.first = append(p.first, problem)
+	} else {
+		p.more++
 	}
-	return errors.Join(append(slices.Clone(problems[:most]), fmt.Errorf("and %d more", len(problems)-most))...)
+}
+
+func (p *problems) err() error {
+	if p.more > 0 {
+		return errors.Join(append(p.first, fmt.Errorf("and %d more", p.more))...)
+	}
+	return errors.Join(p.first...)
 }
 
 func parseItem(item string) (Element, error) {
 	element := Element{}
 	rest := item
-	if parts := strings.Split(rest, "/"); len(parts) == 2 {
+	if parts := strings.SplitN(rest, "/", 3); len(parts) == 2 {
 		element.Namespace, rest = strings.TrimSpace(parts[0]), parts[1]
-		if err := checkLabel("namespace", element.Namespace); err != nil {
+		if err := checkNamespace(element.Namespace); err != nil {
 			return element, err
 		}
 	} else if len(parts) > 2 {
 		return element, errors.New("more than one '/'; expected [namespace/]name[@interface]")
 	}
-	if parts := strings.Split(rest, "@"); len(parts) == 2 {
+	if parts := strings.SplitN(rest, "@", 3); len(parts) == 2 {
 		rest, element.Interface = parts[0], strings.TrimSpace(parts[1])
 		if err := names.CheckInterface(element.Interface); err != nil {
 			return element, err
@@ -120,15 +154,21 @@ func parseItem(item string) (Element, error) {
 		return element, errors.New("more than one '@'; expected [namespace/]name[@interface]")
 	}
 	element.Name = strings.TrimSpace(rest)
-	return element, checkLabel("name", element.Name)
+	if element.Name == "" {
+		return element, errors.New("the name is empty")
+	}
+	if strings.Contains(element.Name, ".") || !names.IsSubdomain(element.Name) {
+		return element, fmt.Errorf("name %s is no DNS-1123 name without dots (small letters, digits and '-', at most 253; a name with dots needs the JSON form)", names.Quote(element.Name))
+	}
+	return element, nil
 }
 
-func checkLabel(what, text string) error {
+func checkNamespace(text string) error {
 	if text == "" {
-		return fmt.Errorf("the %s is empty", what)
+		return errors.New("the namespace is empty")
 	}
 	if !names.IsLabel(text) {
-		return fmt.Errorf("%s %q is no DNS-1123 label (small letters, digits and '-', at most 63)", what, text)
+		return fmt.Errorf("namespace %s is no DNS-1123 label (small letters, digits and '-', at most 63)", names.Quote(text))
 	}
 	return nil
 }
@@ -138,23 +178,7 @@ func checkName(text string) error {
 		return errors.New("missing: it names the network")
 	}
 	if !names.IsSubdomain(text) {
-		return fmt.Errorf("%q is no DNS-1123 name (small letters, digits, '-' and '.')", text)
+		return fmt.Errorf("%s is no DNS-1123 name (small letters, digits, '-' and '.', at most 253)", names.Quote(text))
 	}
 	return nil
-}
-
-// reserved are the keys of an element that the specification or Multus defines.
-var reserved = []string{
-	"name", "namespace", "interface", "interfaceRequest", "ips", "mac", "infiniband-guid", "portMappings",
-	"bandwidth", "deviceID", "cni-args", "default-route", "ipam-claim-reference",
-}
-
-func unknownKeys(raw object.Object) []string {
-	var unknown []string
-	for _, key := range raw.Keys() {
-		if !strings.Contains(key, ".") && !slices.Contains(reserved, key) {
-			unknown = append(unknown, key)
-		}
-	}
-	return unknown
 }

@@ -82,9 +82,9 @@ func FuzzAnAnnotationIsReadOrRefused(f *testing.F) {
 }
 
 func TestAnErrorNamesTheFirstMistakesAndCountsTheRest(t *testing.T) {
-	for _, text := range []string{strings.Repeat("a//b,", 5000) + "a//b", "[" + strings.Repeat("3,", 5000) + "3]"} {
+	for _, text := range []string{strings.Repeat("a//b,", 999) + "a//b", "[" + strings.Repeat("3,", 999) + "3]"} {
 		_, err := Parse(text, "ns")
-		if err == nil || len(err.Error()) > 4096 || !strings.Contains(err.Error(), "and 4991 more") {
+		if err == nil || len(err.Error()) > 4096 || !strings.Contains(err.Error(), "and 990 more") {
 			t.Errorf("%.20s…: %.200v", text, err)
 		}
 	}

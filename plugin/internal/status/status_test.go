@@ -3,14 +3,13 @@ package status
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-const examples = "../../contract/examples/status"
+	"mooring.dev/mooring/plugin/internal/contracttest"
+)
 
 type example struct {
 	About    string `json:"about"`
@@ -27,30 +26,17 @@ type example struct {
 	LeftOut    []string          `json:"leftOut"`
 }
 
-func readExample(t testing.TB, path string) (example, []Attached) {
+func readExample(t testing.TB, name string) (example, []Attached) {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	read := example{MostBytes: MostBytes}
-	if err := json.Unmarshal(data, &read); err != nil {
-		t.Fatal(path, err)
+	if err := json.Unmarshal(contracttest.Read(t, name), &read); err != nil {
+		t.Fatal(name, err)
 	}
 	var attached []Attached
 	for _, each := range read.Attached {
 		attached = append(attached, Attached(each))
 	}
 	return read, attached
-}
-
-func exampleFiles(t testing.TB) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(examples, "*.json"))
-	if err != nil || len(files) < 10 {
-		t.Fatalf("%d examples, %v", len(files), err)
-	}
-	return files
 }
 
 // laidOut is how readers of Multus know the annotation, made by the library from the example.
@@ -68,9 +54,9 @@ func laidOut(t *testing.T, elements []json.RawMessage) string {
 }
 
 func TestEveryExampleOfTheContractBecomesTheAnnotationThatItNames(t *testing.T) {
-	for _, path := range exampleFiles(t) {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			want, attached := readExample(t, path)
+	for _, name := range contracttest.Files(t, "status/*.json") {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			want, attached := readExample(t, name)
 			text, leftOut := Text(attached, want.MostBytes)
 			if expected := laidOut(t, want.Annotation); text != expected {
 				t.Errorf("%s:\n%s\nexpected\n%s", want.About, text, expected)
@@ -86,8 +72,8 @@ func TestEveryExampleOfTheContractBecomesTheAnnotationThatItNames(t *testing.T) 
 }
 
 func FuzzWhateverAPluginReturnsTheStatusIsJSONWithOneDefault(f *testing.F) {
-	for _, path := range exampleFiles(f) {
-		_, attached := readExample(f, path)
+	for _, name := range contracttest.Files(f, "status/*.json") {
+		_, attached := readExample(f, name)
 		for _, each := range attached {
 			f.Add([]byte(each.Result), []byte(each.DeviceInfo))
 		}

@@ -4,8 +4,9 @@
 //
 // A step is a system call of the program's own process that changes what is on disk or starts
 // a process; they are counted from 1 over all of its threads. Its children are not traced. With
-// STEP 0 nothing is killed. The number of steps that were seen is written to the file that
-// KILLER_STEPS names. The exit status is the program's, or 137 where it was killed.
+// STEP 0 nothing is killed. The steps that were seen, the one in front of which it was killed
+// included, are written to the file that KILLER_STEPS names, one word a line. The exit status is
+// the program's, or 137 where it was killed.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -33,10 +35,10 @@ const (
 )
 
 // changing are the system calls that leave something behind when the next one never comes.
-var changing = map[uint64]bool{
-	syscall.SYS_WRITE: true, syscall.SYS_PWRITE64: true, syscall.SYS_FTRUNCATE: true, syscall.SYS_FSYNC: true,
-	syscall.SYS_FDATASYNC: true, syscall.SYS_LINKAT: true, syscall.SYS_UNLINKAT: true, syscall.SYS_MKDIRAT: true,
-	syscall.SYS_RENAMEAT: true, syscall.SYS_SENDTO: true, syscall.SYS_FLOCK: true,
+var changing = map[uint64]string{
+	syscall.SYS_WRITE: "write", syscall.SYS_PWRITE64: "pwrite64", syscall.SYS_FTRUNCATE: "ftruncate", syscall.SYS_FSYNC: "fsync",
+	syscall.SYS_FDATASYNC: "fdatasync", syscall.SYS_LINKAT: "linkat", syscall.SYS_UNLINKAT: "unlinkat", syscall.SYS_MKDIRAT: "mkdirat",
+	syscall.SYS_RENAMEAT: "renameat", syscall.SYS_SENDTO: "sendto", syscall.SYS_FLOCK: "flock",
 }
 
 func main() {
@@ -58,9 +60,9 @@ func run(args []string) (int, error) {
 	}
 	switch runtime.GOARCH {
 	case "amd64":
-		changing[renameat2AMD64] = true
+		changing[renameat2AMD64] = "renameat2"
 	case "arm64":
-		changing[renameat2ARM64] = true
+		changing[renameat2ARM64] = "renameat2"
 	default:
 		return 0, fmt.Errorf("the system calls of %s are not known here", runtime.GOARCH)
 	}
@@ -76,7 +78,7 @@ func run(args []string) (int, error) {
 		return 0, err
 	}
 	if file := os.Getenv("KILLER_STEPS"); file != "" {
-		if err := os.WriteFile(file, []byte(strconv.Itoa(seen)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(strings.Join(seen, "\n")), 0o600); err != nil {
 			return 0, err
 		}
 	}
@@ -84,18 +86,19 @@ func run(args []string) (int, error) {
 }
 
 // trace follows all threads of a process and returns the steps seen and its exit status.
-func trace(process, step int) (int, int, error) {
+func trace(process, step int) ([]string, int, error) {
 	var state syscall.WaitStatus
 	if _, err := syscall.Wait4(process, &state, waitForAll, nil); err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
 	if err := syscall.PtraceSetOptions(process, traceSysGood|traceClone|exitKill); err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
 	if err := syscall.PtraceSyscall(process, 0); err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
-	seen, killed := 0, false
+	var seen []string
+	killed := false
 	for {
 		thread, err := syscall.Wait4(-1, &state, waitForAll, nil)
 		if errors.Is(err, syscall.EINTR) {
@@ -115,9 +118,9 @@ func trace(process, step int) (int, int, error) {
 		deliver := 0
 		switch signal := state.StopSignal(); {
 		case signal == syscall.SIGTRAP|sysGoodBit:
-			if changes(thread) {
-				seen++
-				if seen == step {
+			if change := changes(thread); change != "" {
+				seen = append(seen, change)
+				if len(seen) == step {
 					killed = true
 					if err := syscall.Kill(process, syscall.SIGKILL); err != nil {
 						return seen, 0, err
@@ -136,17 +139,20 @@ func trace(process, step int) (int, int, error) {
 	}
 }
 
-// changes says whether a stopped thread is about to make a call that counts: one of the list,
-// or one that starts a process (clone with SIGCHLD as its exit signal).
-func changes(thread int) bool {
+// changes names the call that a stopped thread is about to make, if it counts: one of the list, or
+// one that starts a process (clone with SIGCHLD as its exit signal).
+func changes(thread int) string {
 	var info [88]byte // struct ptrace_syscall_info
 	_, _, err := syscall.RawSyscall6(syscall.SYS_PTRACE, getSyscallInfo, uintptr(thread), uintptr(len(info)), uintptr(unsafe.Pointer(&info[0])), 0, 0)
 	if err != 0 || info[0] != entry {
-		return false
+		return ""
 	}
 	number := binary.NativeEndian.Uint64(info[24:])
 	if number == syscall.SYS_CLONE {
-		return binary.NativeEndian.Uint64(info[32:])&0xff == uint64(syscall.SIGCHLD)
+		if binary.NativeEndian.Uint64(info[32:])&0xff == uint64(syscall.SIGCHLD) {
+			return "start"
+		}
+		return ""
 	}
 	return changing[number]
 }

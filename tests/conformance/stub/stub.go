@@ -38,6 +38,8 @@ type answer struct {
 	Fill string `json:"fill"`
 	// Child is a process that outlives this one unless somebody ends it; its id is in the file "child".
 	Child bool `json:"child"`
+	// Collect is a folder with leases of host-local, of which those go that GC does not name as valid.
+	Collect string `json:"collect"`
 }
 
 func main() {
@@ -62,6 +64,11 @@ func main() {
 		}
 	}
 	record(folder, "begin", kind, verb, stdin, begun)
+	if chosen.Child {
+		child := exec.Command("sleep", "600")
+		check(child.Start())
+		check(os.WriteFile(filepath.Join(folder, "child"), []byte(strconv.Itoa(child.Process.Pid)), 0o600))
+	}
 	if chosen.KillParent {
 		check(syscall.Kill(os.Getppid(), syscall.SIGKILL))
 	}
@@ -78,10 +85,8 @@ func main() {
 	if chosen.Fill != "" {
 		fill(chosen.Fill)
 	}
-	if chosen.Child {
-		child := exec.Command("sleep", "600")
-		check(child.Start())
-		check(os.WriteFile(filepath.Join(folder, "child"), []byte(strconv.Itoa(child.Process.Pid)), 0o600))
+	if chosen.Collect != "" {
+		collect(chosen.Collect, stdin)
 	}
 	if chosen.Hang {
 		time.Sleep(time.Hour)
@@ -143,6 +148,28 @@ func fill(folder string) {
 		}
 	}
 	check(file.Close())
+}
+
+// collect does what no reference plugin does yet.
+func collect(folder string, stdin []byte) {
+	var conf struct {
+		Valid []struct{ ContainerID, IfName string } `json:"cni.dev/valid-attachments"`
+	}
+	check(json.Unmarshal(stdin, &conf))
+	kept := map[string]bool{}
+	for _, attachment := range conf.Valid {
+		kept[attachment.ContainerID+"\r\n"+attachment.IfName] = true
+	}
+	entries, err := os.ReadDir(folder)
+	check(err)
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		lease, err := os.ReadFile(path)
+		check(err)
+		if strings.Contains(string(lease), "\r\n") && !kept[string(lease)] {
+			check(os.Remove(path))
+		}
+	}
 }
 
 func record(folder, event, kind, verb string, stdin []byte, at time.Time) {

@@ -42,9 +42,8 @@ class World:
 
     def carry(self, text: str) -> None:
         """Make the image carry a plugin."""
-        for name in places.PROGRAMS:
-            (self.source / name).write_text(text)
-            (self.source / name).chmod(0o755)
+        (self.source / places.PLUGIN).write_text(text)
+        (self.source / places.PLUGIN).chmod(0o755)
 
     @property
     def target(self) -> Path:
@@ -62,33 +61,22 @@ async def test_a_missing_plugin_is_installed(world: World) -> None:
     await world.binaries.look()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
-    assert world.binaries.sha256 == dict.fromkeys(places.PROGRAMS, programs.sha256(world.target))
+    assert world.binaries.sha256 == {places.PLUGIN: programs.sha256(world.target)}
     assert world.applied == 1
 
 
-async def test_the_program_that_the_plugin_becomes_is_there_before_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed = []
-    real = programs.install
-
-    async def install(source: Path, target: Path) -> str:
-        installed.append(target.name)
-        return await real(source, target)
-
-    monkeypatch.setattr(programs, "install", install)
+async def test_what_an_older_agent_installed_beside_the_plugin_goes_when_the_new_plugin_is_there(world: World) -> None:
+    former = world.target.with_name(places.FORMER)
+    former.write_text(PLUGIN)
+    world.image, world.before = "mooring:2", "mooring-revision-1"
+    world.target.write_text(PLUGIN)
+    world.target.chmod(0o755)
     await world.binaries.look()
-    assert installed == ["mooring-api", "mooring"]
-
-
-async def test_a_program_that_somebody_removed_comes_back_and_the_other_stays(world: World) -> None:
+    assert former.exists(), "the plugin of the older revision executes it"
+    world.current = world.node.revision("mooring-revision-2", image="mooring:2")
     await world.binaries.look()
-    before = world.target.stat().st_ino
-    whole = world.target.with_name("mooring-api")
-    whole.unlink()
-    await world.binaries.look()
-    assert whole.read_text() == PLUGIN
-    assert world.target.stat().st_ino == before
+    assert not former.exists()
+    assert world.target.read_text() == PLUGIN
 
 
 async def test_the_same_plugin_is_left_alone(world: World) -> None:
@@ -117,7 +105,7 @@ async def test_a_plugin_that_does_not_prove_itself_leaves_the_old_one(world: Wor
         await world.binaries.look()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
-    assert sorted(path.name for path in world.target.parent.iterdir()) == ["mooring", "mooring-api"]
+    assert sorted(path.name for path in world.target.parent.iterdir()) == ["mooring"]
 
 
 async def test_an_image_without_a_plugin_is_told(world: World) -> None:

@@ -159,4 +159,14 @@ async def test_without_an_api_server_the_one_on_the_node_serves_until_it_ends(wo
 async def test_no_secret_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     await world.credentials.look()
-    assert token(issued=1_000_000.0) not in caplog.text
+    secret = world.document["users"][0]["user"]["token"]
+    world.api.failing = errors.Unreachable(message="nobody there")
+    for hours in (20, 25):  # it serves on, then it has ended
+        world.api.now = 1_000_000.0 + hours * HOUR
+        caplog.clear()
+        task = asyncio.create_task(world.credentials.run())
+        async with asyncio.timeout(5):
+            while "nobody there" not in caplog.text:  # noqa: ASYNC110  a log has no event
+                await asyncio.sleep(0.01)
+        task.cancel()
+        assert secret not in caplog.text

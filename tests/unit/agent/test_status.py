@@ -31,17 +31,23 @@ class World:
         self.client = client
         self.pods = pods
         self.events: list[tuple[str, str]] = []
+        self.attached: list[tuple[str, tuple[str, ...]]] = []
         self.sandboxes = sandboxes.Sandboxes(on_change=lambda pod: self.status.sandbox_changed(pod))
+        self.start()
+        pods.synced.set()
+        self.sandboxes.scanned.set()
+
+    def start(self) -> None:
+        """Make the reconciler anew, as an agent that was restarted."""
         self.status = status.Status(
-            client,  # type: ignore[arg-type]
+            self.client,  # type: ignore[arg-type]
             boot="boot-1",
             sandboxes=self.sandboxes,
             tell_pod=self.tell,
+            on_attached=lambda pod, sandbox: self.attached.append((pod["metadata"]["uid"], sandbox.added)),
             on_health=lambda: None,
         )
-        self.status.follow(pods)  # type: ignore[arg-type]
-        pods.synced.set()
-        self.sandboxes.scanned.set()
+        self.status.follow(self.pods)  # type: ignore[arg-type]
 
     async def tell(self, pod: dict[str, Any], reason: str, note: str) -> None:
         self.events.append((reason, note))
@@ -297,3 +303,73 @@ async def test_it_is_settled_only_when_pods_and_journals_are_known(world: World)
     world.pods.synced.set()
     assert await world.status.look() is None
     assert world.status.health.settled
+
+
+ADDED = ("Add eth0 [] from pod-network", "Add net1 [] from default/storage")
+
+
+async def test_what_a_new_sandbox_has_is_told_once_it_is_in_the_status(world: World, write_journal: Journal) -> None:
+    world.pod()
+    world.sandbox(write_journal(complete=False))
+    await world.status.look()
+    assert world.attached == []
+    world.sandbox(write_journal())
+    world.client.errors = [errors.Conflict(status=409, message="changed")]
+    wait = await world.status.look()
+    assert world.attached == []
+    await asyncio.sleep(wait or 0)
+    await world.status.look()
+    assert world.attached == [("uid-1", ADDED)]
+
+
+async def test_a_status_that_is_repaired_tells_nothing_again(world: World, write_journal: Journal) -> None:
+    world.pod()
+    world.sandbox(write_journal())
+    await world.status.look()
+    world.annotate("[]")
+    await world.status.look()
+    assert len(world.written) == 2
+    assert len(world.attached) == 1
+
+
+async def test_an_agent_that_starts_tells_nothing_that_was_told(world: World, write_journal: Journal) -> None:
+    world.pod()
+    world.sandbox(write_journal())
+    await world.status.look()
+    world.annotate(world.written[0])
+    world.start()
+    await world.status.look()
+    world.annotate(None)
+    await world.status.look()
+    assert len(world.written) == 2
+    assert len(world.attached) == 1
+
+
+async def test_an_agent_that_starts_tells_what_was_attached_without_it(world: World, write_journal: Journal) -> None:
+    world.sandbox(write_journal())
+    world.pod()
+    world.start()
+    await world.status.look()
+    assert world.attached == [("uid-1", ADDED)]
+
+
+async def test_a_status_that_the_plugin_wrote_itself_is_told_too(world: World, write_journal: Journal) -> None:
+    world.pod("other", "uid-2")
+    world.sandbox(write_journal(pod="default/other", uid="uid-2"), "other")
+    await world.status.look()
+    world.pod(**{statuses.ANNOTATION: world.written[0]})
+    world.sandbox(write_journal())
+    await world.status.look()
+    assert len(world.written) == 1
+    assert world.attached == [("uid-2", ADDED), ("uid-1", ADDED)]
+
+
+async def test_a_second_sandbox_of_a_pod_is_told_as_the_first_one(world: World, write_journal: Journal) -> None:
+    world.pod()
+    world.sandbox(write_journal(), "a")
+    await world.status.look()
+    world.annotate(world.written[0])
+    # The status says the same of it, letter by letter.
+    world.sandbox(write_journal(time="2026-03-01T12:00:01.000001Z"), "b")
+    await world.status.look()
+    assert world.attached == [("uid-1", ADDED), ("uid-1", ADDED)]

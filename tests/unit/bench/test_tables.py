@@ -50,10 +50,13 @@ def test_noise_around_a_budget_makes_the_verdict_unsure(value: float, middle: tu
     assert budgets.Budget(3.0, "ms").verdict(value, middle=middle) == said
 
 
-def test_the_design_has_budgets_for_these() -> None:
-    one, four = budgets.overhead("ADD", 1), budgets.overhead("ADD", 4)
-    assert one is not None
-    assert four is not None
-    assert (one.most, four.most) == (3.0, 4.0)
-    assert budgets.overhead("ADD", 2) is None
-    assert budgets.overhead("DEL", 8) == budgets.Budget(3.0, "ms")
+@pytest.mark.parametrize(
+    ("verb", "networks", "most"), [("ADD", 1, 3.0), ("ADD", 4, 4.0), ("DEL", 1, 3.0), ("DEL", 4, 3.5)]
+)
+def test_calls_above_their_delegates_have_budgets(verb: str, networks: int, most: float) -> None:
+    assert budgets.overhead(verb, networks) == budgets.Budget(most, "ms")
+
+
+@pytest.mark.parametrize("verb", ["ADD", "DEL"])
+def test_other_numbers_of_networks_have_none(verb: str) -> None:
+    assert [budgets.overhead(verb, networks) for networks in (0, 2, 8)] == [None, None, None]

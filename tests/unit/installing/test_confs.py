@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -38,6 +38,7 @@ def choose(
     return confs.choose(
         wanted=wanted,
         texts={name: conf if isinstance(conf, str) else text(conf) for name, conf in texts.items()},
+        folders={},
         pinned=pinned,
         executable=lambda name: name != missing,
     )
@@ -94,11 +95,28 @@ class TestReading:
             ("a.conf", text({**BRIDGE, "type": "mooring"}), "delegate to itself"),
             ("a.conf", text({**BRIDGE, "type": "multus-shim"}), "delegate to itself"),
             ("a.conflist", text({"name": "x", "plugins": [{"type": "multus"}]}), "delegate to itself"),
+            ("a.conflist", text({"name": "x"}), "needs `plugins`, or a folder"),
+            ("a.conf", text({**BRIDGE, "cniVersion": []}), "`cniVersion`"),
+            ("a.conf", text({**BRIDGE, "cniVersions": "1.0.0"}), "`cniVersions`"),
+            ("a.conf", text({**BRIDGE, "cniVersions": ["x"]}), "`cniVersions`"),
+            ("a.conf", text({**BRIDGE, "ipam": {"type": "/bin/sh"}}), "`ipam`"),
+            ("a.conf", text({**BRIDGE, "capabilities": ["mac"]}), "`capabilities`"),
+            ("a.conf", '{"name": "x", "type": "bridge", "mtu": 1e999}', "too large"),
         ],
     )
     def test_what_cannot_be_the_primary_is_refused_with_its_reason(self, file: str, content: str, said: str) -> None:
         with pytest.raises(confs.NotPrimaryError, match=said):
             confs.read(file, content)
+
+    def test_half_of_a_surrogate_pair_is_rendered_as_it_was_spelled(self) -> None:
+        read = confs.read("a.conf", '{"name": "x", "type": "bridge", "note": "\\ud800"}')
+        rendered = confs.render(read, bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={})
+        assert rb'"note": "\ud800"' in rendered
+
+    def test_a_type_beside_a_conflist_s_plugins_is_not_executed_as_the_runtime_does_not_either(self) -> None:
+        read = confs.read("a.conflist", text({**FLANNEL, "type": "bridge"}))
+        assert read.binaries == ("flannel", "portmap")
+        assert "type" not in read.conf
 
     @given(content=st.text() | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
     def test_no_text_makes_the_reader_fail_otherwise(self, content: str) -> None:
@@ -195,6 +213,26 @@ class TestAnExplicitChoice:
             "The primary network 10.conflist cannot be used: it is not there. Pods go on with cbr0, as it was pinned"
         )
         assert choose({"05.conf": BRIDGE}, wanted="10.conflist").primary is None
+
+
+class TestTheAuxiliaryChain:
+    CHAIN: ClassVar = {"cniVersion": "1.0.0", "name": "vendor", "plugins": [{"type": "tuning"}]}
+
+    def test_it_is_read_back_from_what_was_rendered(self) -> None:
+        rendered = confs.render(
+            primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={}, auxiliary=self.CHAIN
+        )
+        assert confs.pinned_auxiliary(rendered.decode(), "vendor") == self.CHAIN
+        assert confs.pinned_auxiliary(rendered.decode(), "another") is None
+        assert confs.pinned(rendered.decode()) == primary(FLANNEL, "")
+
+    @pytest.mark.parametrize("chain", [None, 5, [], {}, {"name": "vendor"}, {"name": "vendor", "plugins": [5]}])
+    def test_any_other_content_holds_none(self, chain: Any) -> None:
+        assert confs.pinned_auxiliary(text({"type": "mooring", "auxiliaryChain": chain}), "vendor") is None
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "null", text({"type": "multus", "auxiliaryChain": CHAIN})])
+    def test_nor_does_what_is_not_ours(self, content: str) -> None:
+        assert confs.pinned_auxiliary(content, "vendor") is None
 
 
 class TestRendering:

@@ -77,11 +77,36 @@ def test_an_overflow_carries_no_name() -> None:
     data = (
         struct.pack("iIII", -1, inotify.IN_Q_OVERFLOW, 0, 0) + struct.pack("iIII", 1, 8, 0, 16) + b"a".ljust(16, b"\0")
     )
-    assert inotify.parse(data) == [(inotify.IN_Q_OVERFLOW, ""), (8, "a")]
+    assert inotify.parse(data) == [(-1, inotify.IN_Q_OVERFLOW, ""), (1, 8, "a")]
 
 
 async def test_an_overflow_is_told_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with inotify.Watch(tmp_path) as watch:
-        monkeypatch.setattr(inotify, "parse", lambda data: [(inotify.IN_Q_OVERFLOW, "")])
+        monkeypatch.setattr(inotify, "parse", lambda data: [(-1, inotify.IN_Q_OVERFLOW, "")])
         (tmp_path / "x").write_bytes(b"")
         assert await next_of(watch) == {None}
+
+
+async def test_folders_below_are_watched_as_they_come_and_go(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path)
+    async with inotify.Watch(tmp_path, below=True) as watch:
+        (tmp_path / "old" / "a.conf").write_bytes(b"x")
+        assert await next_of(watch) == {None}
+        (tmp_path / "new").mkdir()
+        assert await next_of(watch) == {None}
+        (tmp_path / "new" / "a.conf").write_bytes(b"x")
+        assert await next_of(watch) == {None}
+        (tmp_path / "link").symlink_to(tmp_path.parent)
+        assert await next_of(watch) == {None}
+        (tmp_path / "new").rename(tmp_path.parent / "elsewhere")
+        assert None in await next_of(watch)
+        (tmp_path / "x.conf").write_bytes(b"x")
+        assert "x.conf" in await next_of(watch)
+
+
+async def test_a_file_that_is_still_being_written_is_not_told_under_below_either(tmp_path: Path) -> None:
+    async with inotify.Watch(tmp_path, below=True) as watch:
+        with (tmp_path / "half.conf").open("w"):
+            (tmp_path / "whole.conf").write_bytes(b"x")
+            assert await next_of(watch) == {"whole.conf"}
