@@ -211,6 +211,10 @@ func (s *Session) buildArguments(plan *planned, isDefault bool, identity *podinf
 		}
 	}
 	request := plan.request
+	strict, relaxed := false, false
+	if said := s.Conf.RequireCapabilities; said != nil {
+		strict, relaxed = *said, !*said
+	}
 	var legacy [][2]string
 	for _, wish := range []struct {
 		capability, legacy, argument string
@@ -223,28 +227,27 @@ func (s *Session) buildArguments(plan *planned, isDefault bool, identity *podinf
 		{"portMappings", "", "", request.PortMappings, request.PortMappings != nil},
 		{"bandwidth", "", "", request.Bandwidth, request.Bandwidth != nil},
 	} {
-		strict, relaxed := false, false
-		if said := s.Conf.RequireCapabilities; said != nil {
-			strict, relaxed = *said, !*said
-		}
 		switch {
 		case !wish.wanted:
 		case plan.conf.Offers(wish.capability):
 			plan.given[wish.capability] = object.Encode(wish.value)
 		case wish.legacy != "" && !strict && len(wish.argument) > maxArgumentBytes:
 			return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s of %d bytes; without the capability %q they go into CNI_ARGS, which holds at most %d", wish.capability, len(wish.argument), wish.capability, maxArgumentBytes)
-		case wish.legacy != "" && !strict:
-			legacy = append(legacy, [2]string{wish.legacy, wish.argument})
-		case relaxed:
-			s.Log.Warnf("network %s: the pod asks for %s, but no plugin declares that capability", plan.network, wish.capability)
+		case relaxed, wish.legacy != "" && !strict:
+			if wish.legacy != "" {
+				legacy = append(legacy, [2]string{wish.legacy, wish.argument})
+			}
+			if relaxed {
+				s.Log.Warnf("network %s: the pod asks for %s, but no plugin declares that capability", plan.network, wish.capability)
+			}
 		default:
 			return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s, but no plugin of the network declares the capability %q; add it to a plugin that has it, or do not ask", wish.capability, wish.capability)
 		}
 	}
-	if !plan.conf.Offers("ips") {
+	if !relaxed && !plan.conf.Offers("ips") {
 		plan.byArgs.ips = request.IPs
 	}
-	if !plan.conf.Offers("mac") {
+	if !relaxed && !plan.conf.Offers("mac") {
 		plan.byArgs.mac = request.MAC
 	}
 	for _, pair := range legacy {

@@ -58,7 +58,7 @@ type Conf struct {
 	ReadinessTimeout       time.Duration
 	AuxiliaryCNIChainName  string
 	MaxNetworks            int   // that a pod may ask for
-	RequireCapabilities    *bool // nil: addresses go into CNI_ARGS and are verified, the rest needs its capability
+	RequireCapabilities    *bool // nil: addresses go into CNI_ARGS and are verified, the rest needs its capability; false: nothing is verified
 	CalledMultus           bool  // a drop-in: what it keeps of Multus' manners is said where it is asked
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix

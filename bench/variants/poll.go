@@ -1,3 +1,4 @@
+// In the place of plugin/internal/delegate/process.go: one thread that polls all pipes of a child.
 package delegate
 
 import (

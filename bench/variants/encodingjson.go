@@ -1,0 +1,40 @@
+// In the place of plugin/internal/object/valid.go: the same by encoding/json alone.
+package object
+
+import (
+	"encoding/json"
+	"errors"
+)
+
+func Members(value json.RawMessage) (Object, bool) {
+	var members map[string]json.RawMessage
+	return members, json.Unmarshal(value, &members) == nil && members != nil
+}
+
+func Items(value json.RawMessage) ([]json.RawMessage, bool) {
+	var items []json.RawMessage
+	return items, json.Unmarshal(value, &items) == nil
+}
+
+func Text(value json.RawMessage) (string, bool) {
+	var text *string
+	if json.Unmarshal(value, &text) != nil || text == nil {
+		return "", false
+	}
+	return *text, true
+}
+
+func Texts(value json.RawMessage) ([]string, bool) {
+	var texts []string
+	return texts, json.Unmarshal(value, &texts) == nil
+}
+
+func Flags(value json.RawMessage) (map[string]bool, error) {
+	var flags map[string]bool
+	if json.Unmarshal(value, &flags) != nil {
+		return nil, errors.New("expected an object of booleans")
+	}
+	return flags, nil
+}
+
+func AppendText(out []byte, text string) []byte { return append(out, encode(text)...) }
