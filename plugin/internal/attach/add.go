@@ -59,6 +59,13 @@ type work struct {
 	states   []journal.State
 	inside   *sandbox.Sandbox
 	later    func() // what waits until a delegate works, nil for nothing
+
+	attaching *planned // what is worked for, so that an error names it
+}
+
+// setAttaching notes for which attachment something is done, should it fail.
+func (w *work) setAttaching(plan *planned) {
+	w.attaching, w.failed = plan, plan.network
 }
 
 // begin makes the journal. Where it cannot be written that is an error only for a pod that cannot
@@ -150,7 +157,7 @@ func (w *work) intend(plans []planned) error {
 func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage, error) {
 	for i := range plans {
 		if err := w.attach(ctx, i, plans); err != nil {
-			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
+			return nil, cnierror.Prefix(err, "network %s (%s)", w.attaching.network, w.attaching.ifName)
 		}
 	}
 	w.catchUp()
@@ -163,7 +170,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 
 func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	plan := &plans[index]
-	w.failed = plan.network
+	w.setAttaching(plan)
 	if index > 0 {
 		if err := w.inside.Free(plan.ifName); err != nil {
 			return err
@@ -195,6 +202,11 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
 		state.Result = result
+		err = w.verify(plan, result)
+	} else {
+		err = explainFailure(err, plan)
+	}
+	if err == nil {
 		state.DeviceInfo, err = devices.ReadInfo(infoPath(state.CapabilityArgs))
 	}
 	if err == nil && unsynced != nil {

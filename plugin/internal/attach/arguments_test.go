@@ -47,7 +47,7 @@ func FuzzNoAnnotationChangesAnArgumentThatIsNotItsOwn(f *testing.F) {
 		}
 		for _, element := range elements {
 			plan := planned{conf: bare, request: element}
-			if session.equip(&plan, isDefault, &identity) != nil {
+			if session.buildArguments(&plan, isDefault, &identity) != nil {
 				continue
 			}
 			if !slices.Equal(identity.Args, before) {

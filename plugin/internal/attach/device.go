@@ -41,7 +41,7 @@ func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journa
 		}
 	}
 	if resource := lacking(allocated, wanted); resource != "" {
-		return cnierror.New(types.ErrInvalidNetworkConfig, "resource %s: %d networks of the pod need a device of it, but its containers were given %d; request as many in the containers' resources", resource, wanted[resource], len(allocated[resource]))
+		return cnierror.New(types.ErrInvalidNetworkConfig, "resource %s: %d networks of the pod (%s) need a device of it, but its containers were given %d; request as many in the containers' resources", resource, wanted[resource], users(plans, resource), len(allocated[resource]))
 	}
 	for _, ids := range allocated {
 		slices.Sort(ids)
@@ -55,6 +55,17 @@ func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journa
 		}
 	}
 	return nil
+}
+
+// users names the networks that need a device of a resource.
+func users(plans []planned, resource string) string {
+	var networks []string
+	for _, plan := range plans {
+		if plan.resource == resource {
+			networks = append(networks, plan.network)
+		}
+	}
+	return joinFirst(networks)
 }
 
 // lacking names a resource of which there are fewer devices than networks want.

@@ -2,6 +2,7 @@ package attach
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -30,7 +31,11 @@ func (w *work) moveDefaultRoute(plans []planned) error {
 	}
 	changes, err := routes.Move(links, requests, w.Conf.KeepClusterRoutes)
 	if err != nil {
-		return cnierror.New(types.ErrInternal, "default-route: %v", err)
+		var failure *routes.Failure
+		if errors.As(err, &failure) {
+			w.setAttaching(&plans[failure.Attachment])
+		}
+		return explainFailure(cnierror.New(types.ErrInternal, "default-route: %v", err), w.attaching)
 	}
 	for i := range changes {
 		if err := w.applyRoutes(i, &plans[i], changes[i]); err != nil {

@@ -26,7 +26,7 @@ import (
 // MaxBytes is how much is read: what is longer is an attack or an accident.
 const MaxBytes = 16 << 20
 
-// Folders that hold where the configuration says nothing.
+// What holds where the configuration says nothing.
 const (
 	defaultCNIDir       = "/var/lib/mooring"
 	MultusCNIDir        = "/var/lib/cni/multus"
@@ -35,6 +35,8 @@ const (
 	defaultNamespace    = "kube-system"
 	defaultTimeout      = 90 * time.Second
 	defaultReadinessFor = 45 * time.Second
+	defaultMaxNetworks  = 64
+	mostMaxNetworks     = 1024
 )
 
 // Conf is the meta-plugin's configuration with every default filled in.
@@ -55,7 +57,9 @@ type Conf struct {
 	ReadinessIndicatorFile string
 	ReadinessTimeout       time.Duration
 	AuxiliaryCNIChainName  string
-	RequireCapabilities    bool // a request that no plugin of the network can fulfil fails the ADD
+	MaxNetworks            int   // that a pod may ask for
+	RequireCapabilities    *bool // nil: addresses go into CNI_ARGS and are verified, the rest needs its capability; false: nothing is verified
+	CalledMultus           bool  // a drop-in: what it keeps of Multus' manners is said where it is asked
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix
 	Status                 StatusWriting
@@ -82,9 +86,10 @@ func Parse(raw object.Object) (*Conf, error) {
 		ConfDir: defaultConfDir, CNIDir: defaultCNIDir, BinDir: defaultBinDir,
 		SystemNamespaces: []string{"kube-system"}, MultusNamespace: defaultNamespace,
 		GlobalNamespaces: []string{"default"}, ReadinessTimeout: defaultReadinessFor,
-		RequireCapabilities: true, DelegateTimeout: defaultTimeout, Log: logging.Defaults(),
+		MaxNetworks: defaultMaxNetworks, DelegateTimeout: defaultTimeout, Log: logging.Defaults(),
 	}
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "multus") {
+		c.CalledMultus = true
 		c.CNIDir, c.Status = MultusCNIDir, StatusTried // nobody installs an agent by that name
 	}
 	r := &reader{raw: raw}
@@ -111,6 +116,12 @@ func (c *Conf) read(r *reader) {
 	r.seconds("readinessTimeout", &c.ReadinessTimeout)
 	r.text("auxiliaryCNIChainName", &c.AuxiliaryCNIChainName)
 	r.value("requireCapabilities", "a boolean", &c.RequireCapabilities)
+	r.with("maxNetworks", func(value json.RawMessage) error {
+		if json.Unmarshal(value, &c.MaxNetworks) != nil || c.MaxNetworks < 1 || c.MaxNetworks > mostMaxNetworks {
+			return fmt.Errorf("expected a whole number from 1 to %d, found %.20s", mostMaxNetworks, value)
+		}
+		return nil
+	})
 	r.seconds("delegateTimeout", &c.DelegateTimeout)
 	r.with("statusBeforeStart", func(value json.RawMessage) error {
 		required := false

@@ -30,7 +30,7 @@ func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
 	if got.CNIDir != "/var/lib/mooring" || got.BinDir != "/opt/cni/bin" || got.ConfDir != "/etc/cni/multus/net.d" || got.MultusNamespace != "kube-system" {
 		t.Errorf("folders: %+v", got)
 	}
-	if got.NamespaceIsolation || !got.RequireCapabilities || len(got.GlobalNamespaces) != 1 || got.GlobalNamespaces[0] != "default" {
+	if got.NamespaceIsolation || got.RequireCapabilities != nil || got.MaxNetworks != 64 || len(got.GlobalNamespaces) != 1 || got.GlobalNamespaces[0] != "default" {
 		t.Errorf("policies: %+v", got)
 	}
 	if !got.Log.ToStderr || got.Log.Level != "panic" || got.Log.Rotation.MaxSize != 100 {
