@@ -72,10 +72,10 @@ func (w *work) setAttaching(plan *planned) {
 // do without.
 func (s *Session) begin() (*work, error) {
 	header := journal.Header{
-		Network: s.Conf.Name, BootID: boot.ID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
+		Network: s.Config.Name, BootID: boot.ID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
 	}
-	file, err := journal.Create(s.Conf.CNIDir, header, s.Now)
+	file, err := journal.Create(s.Config.CNIDir, header, s.Now)
 	switch {
 	case errors.Is(err, journal.ErrExists):
 		return nil, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID %s, CNI_IFNAME %s: %v; DEL must come before another ADD", s.Call.ContainerID, s.Call.IfName, err)
@@ -125,7 +125,7 @@ func (w *work) intend(plans []planned) error {
 	}
 	if w.unwanted != nil {
 		if needsJournal(plans) {
-			return cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it these networks could not be undone: %v", journal.Dir(w.Conf.CNIDir), w.unwanted)
+			return cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it these networks could not be undone: %v", journal.Dir(w.Config.CNIDir), w.unwanted)
 		}
 		w.Log.Errorf("the journal cannot be written: %v", w.unwanted)
 		return nil
@@ -255,8 +255,8 @@ func (w *work) catchUp() {
 // cache writes what is known of an attachment to libcni's result cache: the second witness.
 func (w *work) cache(index int, name string) error {
 	state := &w.states[index]
-	return resultcache.Write(w.Conf.CNIDir, &resultcache.Entry{
-		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Conf.Name, Attachment: state.Attachment, Result: state.Result,
+	return resultcache.Write(w.Config.CNIDir, &resultcache.Entry{
+		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Config.Name, Attachment: state.Attachment, Result: state.Result,
 	})
 }
 

@@ -21,7 +21,7 @@ func (s *Session) Check(ctx context.Context) error {
 	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
-	file, contents, err := journal.Open(limited, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+	file, contents, err := journal.Open(limited, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return cnierror.New(types.ErrTryAgainLater, "%v", err)
 	}
@@ -52,7 +52,7 @@ func (s *Session) checkAll(ctx context.Context, states []journal.State) error {
 	if !moved {
 		return nil
 	}
-	if at, err := look.atRoutes(states, s.Conf.KeepClusterRoutes); err != nil {
+	if at, err := look.atRoutes(states, s.Config.KeepClusterRoutes); err != nil {
 		return s.notAsMade(&states[at], err)
 	}
 	return nil
@@ -120,7 +120,7 @@ func (s *Session) Status(ctx context.Context) error {
 	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	if file := s.Conf.ReadinessIndicatorFile; file != "" {
+	if file := s.Config.ReadinessIndicatorFile; file != "" {
 		if _, err := os.Stat(file); err != nil {
 			return cnierror.New(cnierror.NotAvailable, "the default network is not ready: readinessindicatorfile %s is absent", file)
 		}

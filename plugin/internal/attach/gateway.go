@@ -29,7 +29,7 @@ func (w *work) moveDefaultRoute(plans []planned) error {
 	if err != nil {
 		return cnierror.New(types.ErrInternal, "default-route: %v", err)
 	}
-	changes, err := routes.Move(links, requests, w.Conf.KeepClusterRoutes)
+	changes, err := routes.Move(links, requests, w.Config.KeepClusterRoutes)
 	if err != nil {
 		var failure *routes.Failure
 		if errors.As(err, &failure) {

@@ -79,7 +79,7 @@ func (s *Session) requests(pod journal.Pod, annotations map[string]string) (requ
 		return requests{}, err
 	}
 	text := annotations[selection.Networks]
-	if err := checkNetworkCount(selection.Networks, text, s.Conf.MaxNetworks); err != nil {
+	if err := checkNetworkCount(selection.Networks, text, s.Config.MaxNetworks); err != nil {
 		return requests{}, err
 	}
 	if asked.networks, err = selection.Parse(text, pod.Namespace); err != nil {
@@ -104,14 +104,14 @@ func (s *Session) requestedDefault(pod journal.Pod, text string) (*selection.Ele
 	if count, several := selection.Exceeds(text, 1); several {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: expected one network, found %d; there is one default network", selection.DefaultNetwork, count)
 	}
-	elements, err := selection.Parse(text, s.Conf.MultusNamespace)
+	elements, err := selection.Parse(text, s.Config.MultusNamespace)
 	if err != nil {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: %s", selection.DefaultNetwork, networks.OneLine(err))
 	}
 	if len(elements) == 0 {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: expected one network, found none", selection.DefaultNetwork)
 	}
-	if !s.Conf.CalledMultus {
+	if !s.Config.CalledMultus {
 		if err := s.permit(pod, elements[0]); err != nil {
 			return nil, cnierror.Prefix(err, "annotation %s", selection.DefaultNetwork)
 		}
@@ -124,10 +124,10 @@ func (s *Session) permit(pod journal.Pod, element selection.Element) error {
 	if len(element.Unknown) > 0 {
 		s.Log.Warnf("request for network %s: unknown keys %v are ignored", element, element.Unknown)
 	}
-	if !s.Conf.NamespaceIsolation || element.Namespace == pod.Namespace || slices.Contains(s.Conf.GlobalNamespaces, element.Namespace) {
+	if !s.Config.NamespaceIsolation || element.Namespace == pod.Namespace || slices.Contains(s.Config.GlobalNamespaces, element.Namespace) {
 		return nil
 	}
-	return cnierror.New(types.ErrInvalidNetworkConfig, "namespace isolation: a pod in namespace %q may not use network %q of namespace %q (global namespaces: %v); ask for one of its own, or let the administrator add %q to globalNamespaces", pod.Namespace, element.Name, element.Namespace, s.Conf.GlobalNamespaces, element.Namespace)
+	return cnierror.New(types.ErrInvalidNetworkConfig, "namespace isolation: a pod in namespace %q may not use network %q of namespace %q (global namespaces: %v); ask for one of its own, or let the administrator add %q to globalNamespaces", pod.Namespace, element.Name, element.Namespace, s.Config.GlobalNamespaces, element.Namespace)
 }
 
 // complete names interfaces, checks every network against the plugins that are there, and
@@ -206,13 +206,13 @@ func (s *Session) buildArguments(plan *planned, isDefault bool, identity *podinf
 	plan.given = object.Object{}
 	plan.args = slices.Clone(identity.Args)
 	if isDefault {
-		for key, value := range s.Conf.RuntimeConfig {
+		for key, value := range s.Config.RuntimeConfig {
 			plan.given[key] = value
 		}
 	}
 	request := plan.request
 	strict, relaxed := false, false
-	if said := s.Conf.RequireCapabilities; said != nil {
+	if said := s.Config.RequireCapabilities; said != nil {
 		strict, relaxed = *said, !*said
 	}
 	var legacy [][2]string

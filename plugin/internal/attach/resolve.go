@@ -24,7 +24,7 @@ import (
 // annotations returns the pod's: from the runtime where it gives any, else from the API
 // server. Only a conf that names no kubeconfig goes without.
 func (s *Session) annotations(ctx context.Context, identity *podinfo.Identity) (map[string]string, error) {
-	annotations, given, err := podinfo.Annotations(s.Conf.RuntimeConfig)
+	annotations, given, err := podinfo.Annotations(s.Config.RuntimeConfig)
 	if err != nil {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%v", err)
 	}
@@ -67,11 +67,11 @@ func (s *Session) resolveAll(ctx context.Context, pod journal.Pod, asked request
 		return nil, err
 	}
 	plans := []planned{first}
-	for i := 1; i < len(s.Conf.Delegates); i++ {
-		plans = append(plans, s.inline(s.Conf.Delegates[i]))
+	for i := 1; i < len(s.Config.Delegates); i++ {
+		plans = append(plans, s.inline(s.Config.Delegates[i]))
 	}
-	if !slices.Contains(s.Conf.SystemNamespaces, pod.Namespace) {
-		for _, reference := range s.Conf.DefaultNetworks {
+	if !slices.Contains(s.Config.SystemNamespaces, pod.Namespace) {
+		for _, reference := range s.Config.DefaultNetworks {
 			plan, err := s.referenced(ctx, reference)
 			if err != nil {
 				return nil, cnierror.Prefix(err, "defaultNetworks %q", reference)
@@ -95,12 +95,12 @@ func (s *Session) defaultNetwork(ctx context.Context, asked *selection.Element, 
 	if asked != nil {
 		return s.resolve(ctx, *asked, left)
 	}
-	if s.Conf.ClusterNetwork == "" {
-		return s.inline(s.Conf.Delegates[0]), nil
+	if s.Config.ClusterNetwork == "" {
+		return s.inline(s.Config.Delegates[0]), nil
 	}
-	plan, err := s.referenced(ctx, s.Conf.ClusterNetwork)
+	plan, err := s.referenced(ctx, s.Config.ClusterNetwork)
 	if err != nil {
-		return planned{}, cnierror.Prefix(err, "clusterNetwork %q", s.Conf.ClusterNetwork)
+		return planned{}, cnierror.Prefix(err, "clusterNetwork %q", s.Config.ClusterNetwork)
 	}
 	return plan, nil
 }
@@ -140,7 +140,7 @@ func (s *Session) unresolved(ctx context.Context, element selection.Element, err
 // alternatives says what may have been meant by a network that is missing, as far as the node's
 // cache knows. Under isolation nothing is said of other namespaces.
 func (s *Session) alternatives(element selection.Element) string {
-	if !s.Conf.NamespaceIsolation {
+	if !s.Config.NamespaceIsolation {
 		if others := s.Finder.Namespaces(element.Name); len(others) > 0 {
 			return fmt.Sprintf("one of that name is in namespace %s: ask for %s/%s, or create %s", joinFirst(others), others[0], element.Name, element)
 		}
@@ -162,8 +162,8 @@ func (s *Session) referenced(ctx context.Context, reference string) (planned, er
 	if strings.Contains(reference, "/") {
 		return s.onDisk(reference)
 	}
-	network := s.Conf.MultusNamespace + "/" + reference
-	found, err := s.Finder.Network(ctx, s.Conf.MultusNamespace, reference)
+	network := s.Config.MultusNamespace + "/" + reference
+	found, err := s.Finder.Network(ctx, s.Config.MultusNamespace, reference)
 	switch {
 	case err == nil:
 		return planned{network: network, nad: true, resource: found.ResourceName, conf: found.Conf.WithDefaults(reference, s.Call.CNIVersion)}, nil
@@ -193,7 +193,7 @@ func (s *Session) onDisk(path string) (planned, error) {
 // none. The agent puts it into the conf; elsewhere it is read from beside the cluster network's
 // file. Multus lets it begin with a plugin that prints an empty result: here it is given one.
 func (s *Session) auxiliary() *planned {
-	conf := s.Conf.AuxiliaryChain
+	conf := s.Config.AuxiliaryChain
 	if conf == nil {
 		conf = s.auxiliaryOnDisk()
 	}
@@ -208,12 +208,12 @@ func (s *Session) auxiliary() *planned {
 // auxiliaryOnDisk reads the chain. What is wrong with it is logged: it is nobody's request. It is
 // not checked, as in Multus: `tuning` looks for the interface of its call, and the chain has none.
 func (s *Session) auxiliaryOnDisk() *netconf.Conf {
-	name := s.Conf.AuxiliaryCNIChainName
+	name := s.Config.AuxiliaryCNIChainName
 	if name == "" {
 		return nil
 	}
 	raw := object.Object{}.With("name", name).With("cniVersion", s.Call.CNIVersion).With("disableCheck", true).With("plugins", []string{})
-	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Conf.ClusterNetwork), name), raw)
+	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Config.ClusterNetwork), name), raw)
 	if err != nil {
 		s.Log.Errorf("auxiliaryCNIChainName %q: %v", name, err)
 		return nil
@@ -221,21 +221,24 @@ func (s *Session) auxiliaryOnDisk() *netconf.Conf {
 	return conf
 }
 
-// ready waits for the file that says that the default network is up.
-func (s *Session) ready(ctx context.Context) error {
-	if s.Conf.ReadinessIndicatorFile == "" {
+// ready waits for the file that says that the default network is up, as long as the pod is wanted.
+func (w *work) ready(ctx context.Context) error {
+	if w.Config.ReadinessIndicatorFile == "" {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, s.Conf.ReadinessTimeout)
+	limited, cancel := context.WithTimeout(ctx, w.Config.ReadinessTimeout)
 	defer cancel()
 	for {
-		_, err := os.Stat(s.Conf.ReadinessIndicatorFile)
+		_, err := os.Stat(w.Config.ReadinessIndicatorFile)
 		if err == nil {
 			return nil
 		}
+		if err := w.stillWanted(); err != nil {
+			return err
+		}
 		select {
 		case <-limited.Done():
-			return cnierror.New(types.ErrTryAgainLater, "the default network is not ready: readinessindicatorfile %s did not appear within %s", s.Conf.ReadinessIndicatorFile, s.Conf.ReadinessTimeout)
+			return cnierror.New(types.ErrTryAgainLater, "the default network is not ready: readinessindicatorfile %s did not appear within %s", w.Config.ReadinessIndicatorFile, w.Config.ReadinessTimeout)
 		case <-time.After(readinessPoll):
 		}
 	}
@@ -245,15 +248,15 @@ const readinessPoll = 100 * time.Millisecond
 
 // defaultConf is the default network for the verbs that look at no pod.
 func (s *Session) defaultConf(ctx context.Context) (*netconf.Conf, error) {
-	if s.Conf.ClusterNetwork != "" {
-		plan, err := s.referenced(ctx, s.Conf.ClusterNetwork)
+	if s.Config.ClusterNetwork != "" {
+		plan, err := s.referenced(ctx, s.Config.ClusterNetwork)
 		if err != nil {
 			return nil, err
 		}
 		return plan.conf, nil
 	}
-	if len(s.Conf.Delegates) == 0 {
+	if len(s.Config.Delegates) == 0 {
 		return nil, errors.New("the configuration names none")
 	}
-	return s.inline(s.Conf.Delegates[0]).conf, nil
+	return s.inline(s.Config.Delegates[0]).conf, nil
 }

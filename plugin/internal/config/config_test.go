@@ -1,4 +1,4 @@
-package conf
+package config
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
-func parse(t *testing.T, text string) (*Conf, error) {
+func parse(t *testing.T, text string) (*Config, error) {
 	t.Helper()
 	raw, err := object.Parse([]byte(text))
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package conf reads the meta-plugin's own configuration: Multus' keys and ours.
+// Package config reads the meta-plugin's own configuration: Multus' keys and ours.
 //
 // Everything that is wrong is told at once, each with its JSON path. Keys are matched in any
 // case, as Go's decoder does for Multus; unknown keys are ignored. Nothing is looked up.
-package conf
+package config
 
 import (
 	"encoding/json"
@@ -39,8 +39,8 @@ const (
 	mostMaxNetworks     = 1024
 )
 
-// Conf is the meta-plugin's configuration with every default filled in.
-type Conf struct {
+// Config is the meta-plugin's configuration with every default filled in.
+type Config struct {
 	CNIVersion             string
 	Name                   string
 	ConfDir                string
@@ -79,10 +79,10 @@ const (
 	StatusRequired
 )
 
-// Parse reads what is on stdin. The error is code 7 and names every problem; Conf is usable
+// Parse reads what is on stdin. The error is code 7 and names every problem; Config is usable
 // as far as it could be read even then, which is what DEL needs.
-func Parse(raw object.Object) (*Conf, error) {
-	c := &Conf{
+func Parse(raw object.Object) (*Config, error) {
+	c := &Config{
 		ConfDir: defaultConfDir, CNIDir: defaultCNIDir, BinDir: defaultBinDir,
 		SystemNamespaces: []string{"kube-system"}, MultusNamespace: defaultNamespace,
 		GlobalNamespaces: []string{"default"}, ReadinessTimeout: defaultReadinessFor,
@@ -100,7 +100,7 @@ func Parse(raw object.Object) (*Conf, error) {
 	return c, nil
 }
 
-func (c *Conf) read(r *reader) {
+func (c *Config) read(r *reader) {
 	r.text("cniVersion", &c.CNIVersion)
 	r.text("name", &c.Name)
 	r.folder("confDir", &c.ConfDir)
@@ -179,7 +179,7 @@ func (c *Conf) read(r *reader) {
 	}
 }
 
-func (c *Conf) readDelegates(r *reader) {
+func (c *Config) readDelegates(r *reader) {
 	if c.ClusterNetwork != "" {
 		return
 	}
@@ -215,7 +215,7 @@ func (c *Conf) readDelegates(r *reader) {
 	}
 }
 
-func (c *Conf) readAuxiliaryChain(r *reader) {
+func (c *Config) readAuxiliaryChain(r *reader) {
 	value := r.raw.Find("auxiliaryChain")
 	if value == nil {
 		return
@@ -240,7 +240,7 @@ func validResult(value json.RawMessage, cniVersion string) error {
 }
 
 // Path is the folders to look delegates up in: binDir, then those of CNI_PATH.
-func (c *Conf) Path(cniPath string) []string {
+func (c *Config) Path(cniPath string) []string {
 	folders := []string{c.BinDir}
 	for _, folder := range filepath.SplitList(cniPath) {
 		if folder != "" && folder != c.BinDir {
