@@ -91,7 +91,7 @@ func (w *work) add(ctx context.Context, identity *podinfo.Identity) (json.RawMes
 	if err := w.ready(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.canTellStatus(); err != nil {
+	if err := w.canWriteStatus(); err != nil {
 		return nil, err
 	}
 	plans, err := w.plan(ctx, identity)
@@ -109,7 +109,7 @@ func (w *work) add(ctx context.Context, identity *podinfo.Identity) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	return result, w.tellStatus(ctx)
+	return result, w.writeStatus(ctx)
 }
 
 // needsJournal says whether DEL could not undo the pod from the configuration alone.

@@ -65,7 +65,7 @@ func users(plans []planned, resource string) string {
 			networks = append(networks, plan.network)
 		}
 	}
-	return joinFirst(networks)
+	return cnierror.FirstOf(networks)
 }
 
 // lacking names a resource of which there are fewer devices than networks want.

@@ -44,13 +44,13 @@ func failureFacts(network *netconf.Conf, request selection.Element) []string {
 	}
 	var held []string
 	if len(interfaces) > 0 {
-		held = append(held, joinFirst(interfaces))
+		held = append(held, cnierror.FirstOf(interfaces))
 	}
 	if len(ranges) > 0 {
-		held = append(held, "range "+joinFirst(ranges))
+		held = append(held, "range "+cnierror.FirstOf(ranges))
 	}
 	if len(request.IPs) > 0 {
-		held = append(held, "asked address "+joinFirst(request.IPs))
+		held = append(held, "asked address "+cnierror.FirstOf(request.IPs))
 	}
 	if request.MAC != "" {
 		held = append(held, "asked MAC "+request.MAC)
@@ -106,13 +106,4 @@ func remedyFor(failure string) string {
 		}
 	}
 	return ""
-}
-
-// joinFirst names the first of many.
-func joinFirst(texts []string) string {
-	const most = 5
-	if more := len(texts) - most; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(texts[:most], ", "), more)
-	}
-	return strings.Join(texts, ", ")
 }

@@ -27,7 +27,7 @@ func TestTheFactsOfEveryPluginOfANetworkAreTold(t *testing.T) {
 }
 
 func TestALongListNamesTheFirstAndCountsTheRest(t *testing.T) {
-	if got := joinFirst([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "a, b, c, d, e and 2 more" {
+	if got := cnierror.FirstOf([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "a, b, c, d, e and 2 more" {
 		t.Errorf("got %s", got)
 	}
 }

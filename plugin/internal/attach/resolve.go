@@ -142,11 +142,11 @@ func (s *Session) unresolved(ctx context.Context, element selection.Element, err
 func (s *Session) alternatives(element selection.Element) string {
 	if !s.Config.NamespaceIsolation {
 		if others := s.Finder.Namespaces(element.Name); len(others) > 0 {
-			return fmt.Sprintf("one of that name is in namespace %s: ask for %s/%s, or create %s", joinFirst(others), others[0], element.Name, element)
+			return fmt.Sprintf("one of that name is in namespace %s: ask for %s/%s, or create %s", cnierror.FirstOf(others), others[0], element.Name, element)
 		}
 	}
 	if names := s.Finder.Names(element.Namespace); len(names) > 0 {
-		return fmt.Sprintf("namespace %s has %s: correct the pod's annotation, or create %s", element.Namespace, joinFirst(names), element)
+		return fmt.Sprintf("namespace %s has %s: correct the pod's annotation, or create %s", element.Namespace, cnierror.FirstOf(names), element)
 	}
 	return fmt.Sprintf("correct the pod's annotation, or create %s", element)
 }

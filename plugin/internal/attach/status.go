@@ -14,17 +14,17 @@ import (
 	"mooring.dev/mooring/plugin/internal/status"
 )
 
-// canTellStatus refuses a configuration that asks for a status which nobody could write.
-func (s *Session) canTellStatus() error {
+// canWriteStatus refuses a configuration that asks for a status which nobody could write.
+func (s *Session) canWriteStatus() error {
 	if s.Config.Status == config.StatusRequired && s.API == nil {
 		return cnierror.New(types.ErrInvalidNetworkConfig, "statusBeforeStart: the configuration names no kubeconfig to write the network-status with")
 	}
 	return nil
 }
 
-// tellStatus writes the pod's network-status where no agent does, or where it must be there
+// writeStatus writes the pod's network-status where no agent does, or where it must be there
 // before the pod starts. Only then is it an error that it cannot be written.
-func (w *work) tellStatus(ctx context.Context) error {
+func (w *work) writeStatus(ctx context.Context) error {
 	if w.Config.Status == config.StatusByAgent || w.API == nil || w.pod.Namespace == "" || w.pod.Name == "" {
 		return nil
 	}

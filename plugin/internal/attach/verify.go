@@ -151,5 +151,5 @@ func spelled(ips []netip.Addr) string {
 	for _, address := range ips {
 		texts = append(texts, address.String())
 	}
-	return joinFirst(texts)
+	return cnierror.FirstOf(texts)
 }

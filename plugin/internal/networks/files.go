@@ -51,16 +51,7 @@ func (f *Finder) FileNamed(name string) (*netconf.Conf, error) {
 	case len(unreadable) == 0:
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "no network %q in the files of %s", name, f.ConfDir)
 	}
-	return nil, cnierror.New(types.ErrInvalidNetworkConfig, "no network %q in the files of %s that can be read; repair or remove: %s", name, f.ConfDir, few(unreadable))
-}
-
-// few names the first of many.
-func few(texts []string) string {
-	const most = 5
-	if more := len(texts) - most; more > 0 {
-		return fmt.Sprintf("%s, and %d more", strings.Join(texts[:most], ", "), more)
-	}
-	return strings.Join(texts, ", ")
+	return nil, cnierror.New(types.ErrInvalidNetworkConfig, "no network %q in the files of %s that can be read; repair or remove: %s", name, f.ConfDir, cnierror.FirstOf(unreadable))
 }
 
 // readObject reads a file with a JSON object; the error names the file.
