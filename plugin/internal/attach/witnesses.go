@@ -133,6 +133,10 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 	if err != nil {
 		return nil, errors.Join(err, damaged.Close())
 	}
+	if s.pod == (journal.Pod{}) {
+		s.pod = podinfo.PodOf(states[len(states)-1].Args)
+		s.logAbout()
+	}
 	header := journal.Header{
 		Network: s.Config.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
