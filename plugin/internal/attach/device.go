@@ -28,15 +28,19 @@ func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journa
 		return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
 	}
 	if lacking(allocated, wanted) != "" && s.API != nil {
-		claimed, err := devices.FromClaims(ctx, s.API, pod.Namespace, pod.Name)
+		claimed, claims, err := devices.FromClaims(ctx, s.API, pod.Namespace, pod.Name)
 		if err != nil {
 			return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
 		}
 		for resource, ids := range claimed {
-			for _, id := range ids {
-				if !slices.Contains(allocated[resource], id) {
-					allocated[resource] = append(allocated[resource], id)
-				}
+			allocated.Add(resource, ids...)
+		}
+		for resource := range wanted {
+			// As with Multus, whose own example names a claim's template: what is claimed has no
+			// device that a network could be told of, and the network needs none.
+			if len(allocated[resource]) == 0 && slices.Contains(claims, resource) {
+				s.Log.Warnf("resource %s is a claim of the pod whose devices name no resource: its networks are attached without a device", resource)
+				delete(wanted, resource)
 			}
 		}
 	}
@@ -48,7 +52,7 @@ func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journa
 	}
 	next := map[string]int{}
 	for i := range plans {
-		if resource := plans[i].resource; resource != "" {
+		if resource := plans[i].resource; wanted[resource] > 0 {
 			plans[i].device = allocated[resource][next[resource]]
 			plans[i].conf = plans[i].conf.WithDevice(plans[i].device)
 			next[resource]++
