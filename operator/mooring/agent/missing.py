@@ -66,6 +66,8 @@ class Missing(loops.Reconciler):
         self._now = now
         self._pods: Informer | None = None
         self._since: dict[str, float] = {}
+        self._reason = ""
+        self._reason_since = 0.0
 
     def follow(self, pods: Informer) -> None:
         """Take the informer of this node's pods."""
@@ -88,9 +90,13 @@ class Missing(loops.Reconciler):
         vain = self._why_in_vain()
         reason = "NodeNotReady" if vain else "StartedBeforeMooring"
         message = _IN_VAIN.format(vain[1]) if vain else _MESSAGE
+        if reason != self._reason:
+            self._reason, self._reason_since = reason, clock
+        # A node that is not ready for a moment is no reason to tell every pod something else.
+        steady = clock - self._reason_since >= _PATIENCE_SECONDS
         for key, pod in list(pods.store.items()):
             # A mark with another reason gives advice that is not right any more.
-            if key in certain and (not pod["marked"] or pod["mark"] not in ("", reason)):
+            if key in certain and (not pod["marked"] or (steady and pod["mark"] not in ("", reason))):
                 await self._mark(pod, reason, message)
             elif key not in lacking and pod["marked"]:
                 await self._apply(pod, [])
@@ -100,7 +106,7 @@ class Missing(loops.Reconciler):
             settled=True,
             warning=f"Pods run without the networks they ask for: {', '.join(names[:3])}{more}" if names else "",
         )
-        return _PATIENCE_SECONDS if len(certain) < len(lacking) else None
+        return _PATIENCE_SECONDS if len(certain) < len(lacking) or (certain and not steady) else None
 
     def _lacks(self, key: str, pod: dict[str, Any]) -> bool:
         return (

@@ -103,11 +103,24 @@ async def test_nobody_is_told_to_make_it_anew_where_that_would_change_nothing(wo
     assert "not ready: containerd has loaded the network k8s-pod-network" in condition["message"]
     assert "delete" not in condition["message"]
     world.vain = None
-    await world.missing.look()
+    assert await world.missing.look() == 10
+    assert len(world.applied) == 1
+    await asyncio.sleep(10)
+    assert await world.missing.look() is None
     (_, [condition]) = world.applied[-1]
     assert condition["reason"] == "StartedBeforeMooring"
     assert "delete it" in condition["message"]
     assert world.events == ["NetworksMissing"] * 2
+
+
+async def test_a_node_that_is_not_ready_for_a_moment_changes_no_advice(world: World) -> None:
+    world.pod(marked=True)
+    await world.look_twice()
+    for _ in range(5):
+        for world.vain in (("CredentialsNotWritten", "the API server is away"), None):
+            await world.missing.look()
+            await asyncio.sleep(9)
+    assert world.applied == []
 
 
 async def test_advice_that_is_not_right_any_more_is_taken_back(world: World) -> None:
