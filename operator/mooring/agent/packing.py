@@ -41,7 +41,7 @@ def plan(existing: Mapping[str, tuple[str, ...]], wanted: Iterable[str], *, most
                 stay.append(entry)
         if len(stay) != len(existing[name]) or not stay:
             touched.append(name)
-    new = sorted(left.elements())
+    new = list(left.elements())  # in their order, so that a pod's stay together
     # What is written anyhow is filled first, the fullest first: so that others become empty, and go.
     for name in sorted(touched, key=lambda name: (-len(kept[name]), name)):
         room = most - len(kept[name])

@@ -20,6 +20,7 @@ from mooring.agent import (
     missing,
     revisions,
     sandboxes,
+    slices,
     status,
     supervising,
     telling,
@@ -132,6 +133,7 @@ class Agent:
             now=lambda: datetime.datetime.now(datetime.UTC),
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
+        self.slices = slices.Slices(client, node=node, sandboxes=self.sandboxes, on_health=changed)
         self._supervisor = supervising.Supervisor(on_change=changed)
 
     @property
@@ -146,6 +148,7 @@ class Agent:
             self.heart,
             self.status,
             self.missing,
+            self.slices,
             self.inventory,
         )
 
@@ -253,6 +256,7 @@ class Agent:
 
     def _sandbox_changed(self, pod: str) -> None:
         self.status.sandbox_changed(pod)
+        self.slices.changed()
         if self.pods.store.get(pod, {}).get("marked"):
             self.missing.wake()
         self._changed()
