@@ -6,11 +6,13 @@ The token is as a kubelet would get it for the agent's pod: bound to the pod, wi
 from __future__ import annotations
 
 import contextlib
+import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mooring.installing import attachmentslices
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 from tests.integration.conftest import SYSTEM
@@ -188,6 +190,75 @@ class TestANodeState:
     async def test_has_a_spec_that_no_agent_writes(self, cluster: Cluster) -> None:
         with pytest.raises(errors.Forbidden):
             await cluster.agent.patch(resources.NODE_STATES, cluster.here, {"spec": {"drain": True}})
+
+
+class TestAnAttachmentSlice:
+    @pytest.fixture(autouse=True)
+    async def in_force(self, cluster: Cluster) -> AsyncIterator[None]:
+        # This policy, too, takes a moment to reach the API server's own copy of it.
+        for _ in range(200):
+            try:
+                await cluster.agent.create(resources.ATTACHMENT_SLICES, await self.slice(cluster, cluster.there))
+            except errors.Forbidden:
+                break
+            await cluster.admin.delete(resources.ATTACHMENT_SLICES, f"{cluster.there}-1")
+        yield
+        for item in (await cluster.admin.list(resources.ATTACHMENT_SLICES))["items"]:
+            if item["nodeName"] in (cluster.here, cluster.there):
+                await cluster.admin.delete(resources.ATTACHMENT_SLICES, item["metadata"]["name"])
+
+    async def slice(self, cluster: Cluster, node: str) -> dict[str, Any]:
+        found = await cluster.admin.get(resources.NODES, node)
+        return attachmentslices.desired(found, number=1, attachments=[])
+
+    async def test_of_its_own_node_is_made_changed_and_deleted(self, cluster: Cluster) -> None:
+        body = await self.slice(cluster, cluster.here)
+        made = await cluster.agent.create(resources.ATTACHMENT_SLICES, body)
+        name = made["metadata"]["name"]
+        entry = {"pod": {"namespace": "default", "name": "web"}, "network": "a/n", "interface": "net1"}
+        changed = await cluster.agent.patch(resources.ATTACHMENT_SLICES, name, {"attachments": [entry]})
+        assert changed["attachments"] == [entry]
+        selector = f"nodeName={cluster.here}"
+        assert len((await cluster.agent.list(resources.ATTACHMENT_SLICES, field_selector=selector))["items"]) == 1
+        await cluster.agent.delete(resources.ATTACHMENT_SLICES, name)
+
+    async def test_of_another_node_is_out_of_reach(self, cluster: Cluster) -> None:
+        theirs = await self.slice(cluster, cluster.there)
+        with pytest.raises(errors.Forbidden, match=f'this one is of "{cluster.there}"'):
+            await cluster.agent.create(resources.ATTACHMENT_SLICES, theirs)
+        await cluster.admin.create(resources.ATTACHMENT_SLICES, theirs)
+        name = theirs["metadata"]["name"]
+        with pytest.raises(errors.Forbidden, match=f'this one is of "{cluster.there}"'):
+            await cluster.agent.patch(resources.ATTACHMENT_SLICES, name, {"attachments": []})
+        with pytest.raises(errors.Invalid, match="a slice stays with its node"):
+            await cluster.agent.patch(resources.ATTACHMENT_SLICES, name, {"nodeName": cluster.here})
+        with pytest.raises(errors.Forbidden, match=f'this one is of "{cluster.there}"'):
+            await cluster.agent.delete(resources.ATTACHMENT_SLICES, name)
+
+    @pytest.mark.parametrize(
+        ("metadata", "told"),
+        [
+            ({"name": "{there}-1"}, "is named after it"),
+            ({"name": "{here}-1-1"}, "is named after it"),
+            ({"name": "{here}-x"}, "is named after it"),
+            ({"labels": {"mooring.dev/node": "{there}"}}, "carries the label"),
+            ({"labels": None}, "carries the label"),
+            ({"ownerReferences": []}, "is owned by that Node"),
+            (
+                {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "{there}", "uid": "u"}]},
+                "is owned by that Node",
+            ),
+        ],
+    )
+    async def test_carries_name_label_and_owner_of_its_own_node(
+        self, cluster: Cluster, metadata: dict[str, Any], told: str
+    ) -> None:
+        filled = json.loads(json.dumps(metadata).replace("{here}", cluster.here).replace("{there}", cluster.there))
+        body = await self.slice(cluster, cluster.here)
+        with pytest.raises(errors.Forbidden, match=told):
+            await cluster.agent.create(
+                resources.ATTACHMENT_SLICES, {**body, "metadata": {**body["metadata"], **filled}}
+            )
 
 
 class TestATokenOfTheMetaPlugin:
