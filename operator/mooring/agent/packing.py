@@ -10,10 +10,10 @@ import collections
 import dataclasses
 from typing import TYPE_CHECKING
 
+from mooring.installing.attachmentslices import MOST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-MOST = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

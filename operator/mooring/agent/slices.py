@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import logging
@@ -20,7 +21,7 @@ from mooring.installing import attachmentslices
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
@@ -96,17 +97,24 @@ class Slices(loops.Reconciler):
         if self._known is None or _now() - self._listed_at >= self.period * 0.8:
             self._known = await self._list()
         known = self._known
-        for name in [name for name in known if not attachmentslices.is_name(self._node, name)]:
-            await self._delete(name, known)
-        plan = packing.plan({name: each.entries for name, each in known.items()}, self._wanted())
-        for name in plan.deletes:
-            await self._delete(name, known)
-        for name, entries in plan.updates.items():
-            await self._update(name, entries, known)
-        for name in [name for name, each in known.items() if not each.sound]:
-            await self._update(name, known[name].entries, known)
-        for entries in plan.creates:
-            await self._create(entries, known)
+        strays = [name for name in known if not attachmentslices.is_name(self._node, name)]
+        ours = {name: each for name, each in known.items() if name not in strays}
+        plan = packing.plan({name: each.entries for name, each in ours.items()}, self._wanted())
+        unsound = {name: each.entries for name, each in ours.items() if not each.sound and name not in plan.deletes}
+        # What ends comes first: where it can be, an address is not seen with its last holder and its next one.
+        writes: list[Callable[[], Awaitable[None]]] = [
+            *(functools.partial(self._delete, name, known) for name in (*strays, *plan.deletes)),
+            *(functools.partial(self._update, *each, known) for each in ({**unsound, **plan.updates}).items()),
+            *(functools.partial(self._create, entries, known) for entries in plan.creates),
+        ]
+        refused: errors.Invalid | None = None
+        for write in writes:
+            try:
+                await write()
+            except errors.Invalid as error:
+                refused = error  # what one slice cannot hold keeps no other from being written
+        if refused is not None:
+            raise refused
 
     def _wanted(self) -> Iterable[str]:
         return (entry for sandbox in self._sandboxes for entry in sandbox.held)

@@ -374,6 +374,20 @@ async def test_an_api_server_that_asks_to_wait_is_left_alone_for_that_long(world
         assert world.api.pods() == {"n1-1": ["web", "web"]}
 
 
+async def test_a_slice_that_the_api_server_refuses_keeps_no_other_from_being_written(world: World) -> None:
+    pods = [f"p{number:03}" for number in range(60)]
+    world.attach(*pods)
+    async with world.running():
+        world.detach(pods[0], pods[59])  # one in each of two slices
+        world.api.failures = [errors.Invalid(status=422, message="spec of nothing")]
+        await asyncio.sleep(1.2)
+        assert [name for _, name, _ in world.api.writes] == ["n1-1", "n1-2", "n1-2"]
+        assert "spec of nothing" in world.slices.health.warning
+        await asyncio.sleep(30)
+        assert sum(len(held) for held in world.api.pods().values()) == 116
+        assert world.slices.health.warning == ""
+
+
 FAILURES = st.lists(
     st.sampled_from(
         [
