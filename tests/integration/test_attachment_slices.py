@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mooring.installing import attachmentslices
 from mooring.networks import fingerprints
 from tests.integration import test_agent_on_a_node as on_a_node
-from tests.integration.agents import PRIMARY, eventually
+from tests.integration.agents import NETWORK_STATUS, PRIMARY, eventually
 
 if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
@@ -145,7 +145,7 @@ def test_right_after_a_restart_the_slices_are_as_the_journals_and_an_edit_by_han
     ready.attach("plain", "u-3")
     pod = ready.pod("witness")
     ready.attach("witness", pod)
-    eventually(lambda: on_a_node.NETWORK_STATUS in ready.annotations("witness"), what="an agent that reads journals")
+    eventually(lambda: NETWORK_STATUS in ready.annotations("witness"), what="an agent that reads journals")
     assert versions(ready) == settled, "nothing changed, nothing is written"
 
 
