@@ -14,7 +14,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import attaching, building, bursts, calls, contenders, facts, networks, node, report, variants, versions
+from bench import (
+    attaching,
+    building,
+    bursts,
+    calls,
+    contenders,
+    facts,
+    memory,
+    networks,
+    node,
+    report,
+    variants,
+    versions,
+)
 from testbed import controlplane, failures, machine
 
 if TYPE_CHECKING:
@@ -24,7 +37,7 @@ if TYPE_CHECKING:
     from bench.node import Node
     from bench.report import Row
 
-PARTS = ("version", "own", "variants", "attach", "burst", "calls")
+PARTS = ("version", "own", "variants", "attach", "burst", "calls", "memory")
 BURST_NETWORKS = 1
 VERSION_FACTOR = 5  # a start is short: more rounds cost little
 REAL_FACTOR = 3  # removing links takes as long as the kernel's clock says: more rounds are needed
@@ -141,6 +154,11 @@ class Bench:
                 metas = self._metas(self._place, cluster)
             counted = calls.measured(cluster, self._place, metas, counts=options.networks)
             results["calls"] = report.call_rows(counted)
+        if "memory" in chosen:
+            state = self._place.state("memory")
+            idle = dataclasses.replace(self._place, programs=building.nothing(state))
+            largest = memory.measured(idle, self._plugin.path, state, networks.default(self._place.addresses))
+            results["memory"] = report.memory_rows(largest)
         return results
 
     def _command(self) -> str:

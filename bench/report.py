@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.building import Plugin
     from bench.bursts import Burst
     from bench.calls import Counted
+    from bench.memory import Taken
     from bench.processes import Took
 
 Row = dict[str, Any]
@@ -121,6 +122,11 @@ def call_rows(counted: Sequence[Counted]) -> list[Row]:
     return rows
 
 
+def memory_rows(taken: Sequence[Taken]) -> list[Row]:
+    """Return a row for each annotation and verb; memory in KiB."""
+    return [dataclasses.asdict(each) | {"verdict": budgets.MEMORY.verdict(each.kib / 1024)} for each in taken]
+
+
 def binary_row(plugin: Plugin) -> Row:
     """Return the size of the program."""
     return {"bytes": plugin.size, "verdict": budgets.BINARY.verdict(plugin.size / 1e6)}
@@ -144,6 +150,8 @@ def text(results: Row) -> str:
         parts.append(_burst(results["burst"]))
     if "calls" in results:
         parts.append(_calls(results["calls"]))
+    if "memory" in results:
+        parts.append(_memory(results["memory"]))
     return "\n\n".join(parts)
 
 
@@ -253,3 +261,17 @@ def _calls(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return tables.text(["API calls", "ADD", "DEL", ""], shown)
+
+
+def _memory(rows: Sequence[Row]) -> str:
+    outcome = {("ADD", True): "attached", ("ADD", False): "refused", ("DEL", False): "undone"}
+    shown = [
+        [
+            f"{row['verb']}, {row['annotation']}",
+            tables.mebibytes(row["kib"]),
+            outcome[row["verb"], row["attached"]],
+            row["verdict"],
+        ]
+        for row in rows
+    ]
+    return tables.text(["largest annotations", "MiB", "", ""], shown)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.node import Node
     from bench.processes import Took
 
-COUNTS = (0, 4)
+COUNTS = (0, 1, 4)
 BLOCKS = 5
 ROUNDS = 200
 PLUGIN = "mooring"
@@ -42,7 +42,7 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("one poll loop", "internal/delegate/process.go", "poll.go"),
+    Variant("os/exec", "internal/delegate/spawn.go", "osexec.go"),
     Variant("encoding/json", "internal/object/valid.go", "encodingjson.go"),
     Variant("gjson", "internal/object/valid.go", "gjson.go", "github.com/tidwall/gjson@v1.19.1"),
 )

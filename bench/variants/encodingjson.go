@@ -2,6 +2,7 @@
 package object
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 )
@@ -9,6 +10,23 @@ import (
 func Members(value json.RawMessage) (Object, bool) {
 	var members map[string]json.RawMessage
 	return members, json.Unmarshal(value, &members) == nil && members != nil
+}
+
+func Each(value json.RawMessage, visit func(key string, value json.RawMessage)) bool {
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
+		return false
+	}
+	for decoder.More() {
+		key, err := decoder.Token()
+		name, is := key.(string)
+		var member json.RawMessage
+		if err != nil || !is || decoder.Decode(&member) != nil {
+			return false
+		}
+		visit(name, member)
+	}
+	return true
 }
 
 func Items(value json.RawMessage) ([]json.RawMessage, bool) {

@@ -10,16 +10,23 @@ import (
 )
 
 func Members(value json.RawMessage) (Object, bool) {
-	parsed := gjson.ParseBytes(value)
-	if !parsed.IsObject() {
+	members := Object{}
+	if !Each(value, func(key string, member json.RawMessage) { members[key] = member }) {
 		return nil, false
 	}
-	members := Object{}
+	return members, true
+}
+
+func Each(value json.RawMessage, visit func(key string, value json.RawMessage)) bool {
+	parsed := gjson.ParseBytes(value)
+	if !parsed.IsObject() {
+		return false
+	}
 	parsed.ForEach(func(key, member gjson.Result) bool {
-		members[key.String()] = json.RawMessage(member.Raw)
+		visit(key.String(), json.RawMessage(member.Raw))
 		return true
 	})
-	return members, true
+	return true
 }
 
 func Items(value json.RawMessage) ([]json.RawMessage, bool) {

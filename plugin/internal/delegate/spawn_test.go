@@ -18,6 +18,17 @@ func shell(t *testing.T, script string, limit time.Duration, most int) (string, 
 	return out.String(), err.String(), status, failed
 }
 
+// everyKernel runs a test with and without descriptors of processes.
+func everyKernel(t *testing.T, test func(*testing.T)) {
+	for name, without := range map[string]bool{"pidfd": false, "before 5.2": true} {
+		t.Run(name, func(t *testing.T) {
+			withoutPidfd = without
+			defer func() { withoutPidfd = false }()
+			test(t)
+		})
+	}
+}
+
 // runs says whether a process has not ended; nobody may have asked yet how it did.
 func runs(process int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(process) + "/stat")
@@ -25,32 +36,36 @@ func runs(process int) bool {
 }
 
 func TestAChildGetsItsStdinAndItsOutputComesBack(t *testing.T) {
-	long := strings.Repeat("x", 300_000) + "\n"
-	out, said, status, err := shell(t, "cat <<'E'\n"+long+"E\necho careful >&2; exit 3\n", time.Minute, 1<<20)
-	if err != nil || out != long || said != "careful\n" || status.ExitStatus() != 3 {
-		t.Errorf("%d bytes, %q, status %d, %v", len(out), said, status.ExitStatus(), err)
-	}
+	everyKernel(t, func(t *testing.T) {
+		long := strings.Repeat("x", 300_000) + "\n"
+		out, said, status, err := shell(t, "cat <<'E'\n"+long+"E\necho careful >&2; exit 3\n", time.Minute, 1<<20)
+		if err != nil || out != long || said != "careful\n" || status.ExitStatus() != 3 {
+			t.Errorf("%d bytes, %q, status %d, %v", len(out), said, status.ExitStatus(), err)
+		}
+	})
 }
 
 func TestAChildThatHangsIsKilledWithItsChildren(t *testing.T) {
-	told := t.TempDir() + "/grandchild"
-	_, _, _, err := shell(t, "(trap '' TERM; exec sleep 600) & echo $! >"+told+"; exec sleep 600\n", 2*time.Second, 100)
-	if !errors.Is(err, errTime) {
-		t.Errorf("got %v", err)
-	}
-	text, err := os.ReadFile(told)
-	if err != nil {
-		t.Fatal(err)
-	}
-	grandchild, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for patience := time.Now().Add(10 * time.Second); runs(grandchild); time.Sleep(time.Millisecond) {
-		if time.Now().After(patience) {
-			t.Fatal("a grandchild went on")
+	everyKernel(t, func(t *testing.T) {
+		told := t.TempDir() + "/grandchild"
+		_, _, _, err := shell(t, "(trap '' TERM; exec sleep 600) & echo $! >"+told+"; exec sleep 600\n", 2*time.Second, 100)
+		if !errors.Is(err, errTime) {
+			t.Errorf("got %v", err)
 		}
-	}
+		text, err := os.ReadFile(told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		grandchild, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for patience := time.Now().Add(10 * time.Second); runs(grandchild); time.Sleep(time.Millisecond) {
+			if time.Now().After(patience) {
+				t.Fatal("a grandchild went on")
+			}
+		}
+	})
 }
 
 func TestAFloodIsStopped(t *testing.T) {
@@ -68,20 +83,22 @@ func TestAFloodOnStderrIsCutAndDoesNoHarm(t *testing.T) {
 }
 
 func TestADescendantThatHoldsThePipesDoesNotHoldTheCall(t *testing.T) {
-	for _, outlives := range []bool{false, true} {
-		out := &bounded{limit: 100}
-		status, err := spawn("/bin/sh", []byte("sleep 600 & echo $!\n"), []string{"PATH=/usr/bin:/bin"}, outlives, time.Now().Add(time.Minute), out, &bounded{limit: 100}, nil)
-		if err != nil || status.ExitStatus() != 0 {
-			t.Errorf("outlives %v: %q, status %d, %v", outlives, out, status.ExitStatus(), err)
+	everyKernel(t, func(t *testing.T) {
+		for _, outlives := range []bool{false, true} {
+			out := &bounded{limit: 100}
+			status, err := spawn("/bin/sh", []byte("sleep 600 & echo $!\n"), []string{"PATH=/usr/bin:/bin"}, outlives, time.Now().Add(time.Minute), out, &bounded{limit: 100}, nil)
+			if err != nil || status.ExitStatus() != 0 {
+				t.Errorf("outlives %v: %q, status %d, %v", outlives, out, status.ExitStatus(), err)
+			}
+			descendant, err := strconv.Atoi(strings.TrimSpace(out.String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(descendant, syscall.SIGKILL); err != nil {
+				t.Errorf("outlives %v: it did not go on: %v", outlives, err)
+			}
 		}
-		descendant, err := strconv.Atoi(strings.TrimSpace(out.String()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(descendant, syscall.SIGKILL); err != nil {
-			t.Errorf("outlives %v: it did not go on: %v", outlives, err)
-		}
-	}
+	})
 }
 
 func TestAChildThatNeverReadsItsStdinIsNoFailure(t *testing.T) {

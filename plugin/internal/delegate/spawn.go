@@ -1,4 +1,3 @@
-// In the place of plugin/internal/delegate/process.go: one thread that polls all pipes of a child.
 package delegate
 
 import (

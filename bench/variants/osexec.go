@@ -1,3 +1,4 @@
+// In the place of plugin/internal/delegate/spawn.go: the same by os/exec.
 package delegate
 
 import (
