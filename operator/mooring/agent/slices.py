@@ -21,7 +21,7 @@ from mooring.installing import attachmentslices
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 FIELD_MANAGER = "mooring-agent"
 # A burst of pods is one write.
 _DEBOUNCE_SECONDS = 1.0
+# More is no node's work but journals that nobody cleans up, and would fill the cluster's store.
+_MOST_SLICES = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Slices(loops.Reconciler):
         self._due = 0.0
         """When to compare next."""
         self._failures = 0
+        self._left_out = 0
+        """How many attachments are too many to be told."""
 
     def changed(self) -> None:
         """Note that a journal says something else; it is written a little later."""
@@ -90,8 +94,16 @@ class Slices(loops.Reconciler):
                 self.tell(settled=True, warning=f"Who holds which address here cannot be written down: {error}")
         else:
             self._failures = 0
-            self.tell(settled=True)
+            self.tell(settled=True, warning=self._overflow())
         return max(self._due - _now(), 0.0)
+
+    def _overflow(self) -> str:
+        if not self._left_out:
+            return ""
+        return (
+            f"The AttachmentSlices of this node are full: they leave out {self._left_out} older attachments; "
+            "journals of sandboxes that are gone may be waiting to be cleaned up"
+        )
 
     async def _reconcile(self) -> None:
         if self._known is None or _now() - self._listed_at >= self.period * 0.8:
@@ -116,8 +128,14 @@ class Slices(loops.Reconciler):
         if refused is not None:
             raise refused
 
-    def _wanted(self) -> Iterable[str]:
-        return (entry for sandbox in self._sandboxes for entry in sandbox.held)
+    def _wanted(self) -> list[str]:
+        """Return all entries; of too many those of the newest sandboxes."""
+        most = _MOST_SLICES * attachmentslices.MOST
+        sandboxes = [sandbox for sandbox in self._sandboxes if sandbox.held]
+        self._left_out = max(sum(len(sandbox.held) for sandbox in sandboxes) - most, 0)
+        if self._left_out:
+            sandboxes.sort(key=lambda sandbox: (sandbox.time, sandbox.name), reverse=True)
+        return list(itertools.islice((entry for sandbox in sandboxes for entry in sandbox.held), most))
 
     async def _list(self) -> dict[str, _Slice]:
         # By the field and not by the label, which a hand may have taken off.

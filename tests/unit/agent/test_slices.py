@@ -388,6 +388,24 @@ async def test_a_slice_that_the_api_server_refuses_keeps_no_other_from_being_wri
         assert world.slices.health.warning == ""
 
 
+async def test_of_more_than_a_node_can_have_the_newest_are_told_and_that_the_others_are_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "_MOST_SLICES", 1)
+    for number in range(60):
+        path = world.folder / f"p{number:02}@eth0.jsonl"
+        stamp = f"2026-03-01T12:00:{number:02}.000001Z"
+        path.write_bytes(journal(pod=f"default/p{number:02}", time=stamp))
+    async with world.running():
+        assert set(world.api.pods()["n1-1"]) == {f"p{number:02}" for number in range(10, 60)}
+        assert list(world.api.slices) == ["n1-1"]
+        assert "leave out 20 older attachments" in world.slices.health.warning
+        world.detach(*(f"p{number:02}" for number in range(50, 60)))
+        await asyncio.sleep(2)
+        assert set(world.api.pods()["n1-1"]) == {f"p{number:02}" for number in range(50)}
+        assert world.slices.health.warning == ""
+
+
 FAILURES = st.lists(
     st.sampled_from(
         [
