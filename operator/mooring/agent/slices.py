@@ -13,6 +13,7 @@ import functools
 import itertools
 import json
 import logging
+import operator
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,7 @@ class Slices(loops.Reconciler):
         sandboxes = [sandbox for sandbox in self._sandboxes if sandbox.held]
         self._left_out = max(sum(len(sandbox.held) for sandbox in sandboxes) - most, 0)
         if self._left_out:
-            sandboxes.sort(key=lambda sandbox: (sandbox.time, sandbox.name), reverse=True)
+            sandboxes.sort(key=operator.attrgetter("time"), reverse=True)
         return list(itertools.islice((entry for sandbox in sandboxes for entry in sandbox.held), most))
 
     async def _list(self) -> dict[str, _Slice]:
