@@ -14,7 +14,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import attaching, building, bursts, calls, contenders, facts, networks, node, report, versions
+from bench import (
+    attaching,
+    building,
+    bursts,
+    calls,
+    contenders,
+    facts,
+    memory,
+    networks,
+    node,
+    report,
+    variants,
+    versions,
+)
 from testbed import controlplane, failures, machine
 
 if TYPE_CHECKING:
@@ -24,7 +37,7 @@ if TYPE_CHECKING:
     from bench.node import Node
     from bench.report import Row
 
-PARTS = ("version", "own", "attach", "burst", "calls")
+PARTS = ("version", "own", "variants", "attach", "burst", "calls", "memory")
 BURST_NETWORKS = 1
 VERSION_FACTOR = 5  # a start is short: more rounds cost little
 REAL_FACTOR = 3  # removing links takes as long as the kernel's clock says: more rounds are needed
@@ -38,6 +51,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the meta-plugin costs.")
     parser.add_argument("--rounds", type=int, default=20, help="rounds that count (20)")
     parser.add_argument("--warm-up", type=int, default=3, help="rounds before that do not (3)")
+    parser.add_argument(
+        "--variant-rounds", type=int, default=variants.ROUNDS, help="rounds of variants that count (200)"
+    )
     parser.add_argument("--networks", type=numbers, default=[0, 1, 2, 4, 8], help="extra networks (0,1,2,4,8)")
     parser.add_argument("--burst", type=int, default=50, help="pods at once (50)")
     parser.add_argument("--burst-rounds", type=int, default=5, help="bursts that count (5)")
@@ -51,7 +67,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(words)
     if len(options.other) != len(options.other_conf):
         parser.error("every --other needs its --other-conf")
-    if min(options.rounds, options.burst, options.burst_rounds, options.warm_up) < 1:
+    if min(options.rounds, options.burst, options.burst_rounds, options.warm_up, options.variant_rounds) < 1:
         parser.error("rounds and pods must be at least 1")
     return options
 
@@ -98,8 +114,8 @@ class Bench:
             rounds = options.rounds * VERSION_FACTOR
             taken = versions.measured(programs, rounds=rounds, warm_up=options.warm_up)
             results["versions"] = report.version_rows(taken)
+        idle = dataclasses.replace(self._place, programs=building.nothing(self._place.folder))
         if "own" in chosen:
-            idle = dataclasses.replace(self._place, programs=building.nothing(self._place.folder))
             owns = attaching.measured(
                 idle,
                 [contenders.Direct(idle), *self._metas(idle, cluster)],
@@ -110,6 +126,14 @@ class Bench:
                 real=False,
             )
             results["own"] = report.attachment_rows(owns)
+        if "variants" in chosen:
+            programs = {variants.PLUGIN: self._plugin.path}
+            for number, each in enumerate(variants.VARIANTS):
+                programs[each.label] = variants.built(each, self._place.folder / f"variant-{number}")
+            compared = variants.measured(
+                idle, programs, self._variant, rounds=options.variant_rounds, warm_up=options.warm_up
+            )
+            results["variants"] = report.variant_rows(compared)
         if "attach" in chosen:
             walls = attaching.measured(
                 self._place,
@@ -130,6 +154,11 @@ class Bench:
                 metas = self._metas(self._place, cluster)
             counted = calls.measured(cluster, self._place, metas, counts=options.networks)
             results["calls"] = report.call_rows(counted)
+        if "memory" in chosen:
+            state = self._place.state("memory")
+            idle = dataclasses.replace(self._place, programs=building.nothing(state))
+            largest = memory.measured(idle, self._plugin.path, state, networks.default(self._place.addresses))
+            results["memory"] = report.memory_rows(largest)
         return results
 
     def _command(self) -> str:
@@ -137,12 +166,21 @@ class Bench:
         options = self._options
         words = [f"--rounds={options.rounds}", f"--warm-up={options.warm_up}", f"--burst={options.burst}"]
         words += [f"--burst-rounds={options.burst_rounds}", f"--networks={','.join(map(str, options.networks))}"]
+        words += [f"--variant-rounds={options.variant_rounds}"]
         words += [f"--other={path.name}" for path in options.other]
         return shlex.join(words)
 
     def _cluster(self, stack: contextlib.ExitStack) -> calls.Cluster:
         plane = stack.enter_context(controlplane.running())
         return calls.Cluster(plane, self._place, counts=self._options.networks, burst=self._options.burst)
+
+    def _variant(self, place: Node, label: str, program: Path) -> contenders.Meta:
+        state = place.state(label)
+        place.cache(state, max(variants.COUNTS))
+        delegate = networks.default(place.addresses)
+        kubeconfig = _kubeconfig(place.folder / "kubeconfig")
+        conf = networks.mooring(delegate=delegate, programs=place.programs, state=state, kubeconfig=kubeconfig)
+        return contenders.Meta(place, label, program, conf, cached=state)
 
     def _metas(self, place: Node, cluster: calls.Cluster | None) -> list[contenders.Meta]:
         state = place.state(report.PLUGIN)

@@ -27,6 +27,7 @@ VERSION = Budget(1.15, "x bridge")
 BINARY = Budget(9.0, "MB")
 CALLS = Budget(0, "API calls")
 FETCHES = Budget(1, "GET")
+MEMORY = Budget(64, "MiB")
 
 _ADD = {1: Budget(3.0, "ms"), 4: Budget(4.0, "ms")}
 _DEL = {1: Budget(3.0, "ms"), 4: Budget(3.5, "ms")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from bench import attaching, budgets, samples, tables, versions
+from bench import attaching, budgets, samples, tables, variants, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.building import Plugin
     from bench.bursts import Burst
     from bench.calls import Counted
+    from bench.memory import Taken
     from bench.processes import Took
 
 Row = dict[str, Any]
@@ -72,6 +73,28 @@ def _above(values: Sequence[float], base: Sequence[float]) -> Row:
     return dataclasses.asdict(samples.Summary.of(samples.above(values, base)))
 
 
+def variant_rows(taken: Mapping[attaching.Key, Sequence[Took]]) -> list[Row]:
+    """Return a row for each verb, number of networks and variant, with what it takes more than the plugin (seconds)."""
+    rows = []
+    for verb in attaching.VERBS:
+        for (count, label, of), each in taken.items():
+            if of != verb or label == variants.PLUGIN:
+                continue
+            base = taken[count, variants.PLUGIN, verb]
+            rows.append(
+                {
+                    "verb": verb,
+                    "delegates": count + 1,
+                    "variant": label,
+                    **_row(each),
+                    "more": _above([took.wall for took in each], [took.wall for took in base]),
+                    "leastMore": samples.least_above([took.wall for took in each], [took.wall for took in base]),
+                    "cpuMore": _above([took.cpu for took in each], [took.cpu for took in base]),
+                }
+            )
+    return rows
+
+
 def burst_rows(bursts: Mapping[str, Burst]) -> list[Row]:
     """Return a row for each verb and contender; memory in KiB."""
     return [
@@ -99,6 +122,11 @@ def call_rows(counted: Sequence[Counted]) -> list[Row]:
     return rows
 
 
+def memory_rows(taken: Sequence[Taken]) -> list[Row]:
+    """Return a row for each annotation and verb; memory in KiB."""
+    return [dataclasses.asdict(each) | {"verdict": budgets.MEMORY.verdict(each.kib / 1024)} for each in taken]
+
+
 def binary_row(plugin: Plugin) -> Row:
     """Return the size of the program."""
     return {"bytes": plugin.size, "verdict": budgets.BINARY.verdict(plugin.size / 1e6)}
@@ -113,6 +141,8 @@ def text(results: Row) -> str:
     parts = [_heading(results)]
     if "versions" in results:
         parts.append(_versions(results["versions"]))
+    if "variants" in results:
+        parts.append(_variants(results["variants"]))
     for part, delegates in (("own", "idle delegates"), ("attachments", "real delegates")):
         if part in results:
             parts += [_attachments(results[part], verb, delegates) for verb in attaching.VERBS]
@@ -120,6 +150,8 @@ def text(results: Row) -> str:
         parts.append(_burst(results["burst"]))
     if "calls" in results:
         parts.append(_calls(results["calls"]))
+    if "memory" in results:
+        parts.append(_memory(results["memory"]))
     return "\n\n".join(parts)
 
 
@@ -184,6 +216,24 @@ def _attachments(rows: Sequence[Row], verb: str, delegates: str) -> str:
     return tables.text(header, shown)
 
 
+def _variants(rows: Sequence[Row]) -> str:
+    shown = [
+        [
+            f"{row['verb']}, {row['delegates']} delegates, {row['variant']}",
+            tables.signed(row["more"]["median"]),
+            tables.between(row["more"]["lower"], row["more"]["upper"]),
+            tables.signed(row["leastMore"]),
+            tables.signed(row["cpuMore"]["median"]),
+            tables.signed(row["more"]["median"] / row["delegates"]),
+            tables.signed(row["cpuMore"]["median"] / row["delegates"]),
+            "",
+        ]
+        for row in rows
+    ]
+    header = ["more than the plugin (ms)", "median", "middle half", "least", "cpu", "each delegate", "cpu", ""]
+    return tables.text(header, shown)
+
+
 def _burst(burst: Row) -> str:
     shown = [
         [
@@ -211,3 +261,17 @@ def _calls(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return tables.text(["API calls", "ADD", "DEL", ""], shown)
+
+
+def _memory(rows: Sequence[Row]) -> str:
+    outcome = {("ADD", True): "attached", ("ADD", False): "refused", ("DEL", False): "undone"}
+    shown = [
+        [
+            f"{row['verb']}, {row['annotation']}",
+            tables.mebibytes(row["kib"]),
+            outcome[row["verb"], row["attached"]],
+            row["verdict"],
+        ]
+        for row in rows
+    ]
+    return tables.text(["largest annotations", "MiB", "", ""], shown)

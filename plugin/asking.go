@@ -9,10 +9,10 @@ import (
 // connect gives a session whom to ask. Nothing is opened before the first question.
 func connect(s *attach.Session) {
 	s.Devices = kubelet.Devices
-	if s.Conf.Kubeconfig == "" {
+	if s.Config.Kubeconfig == "" {
 		return
 	}
-	client := &apiserver.Client{Kubeconfig: s.Conf.Kubeconfig}
+	client := &apiserver.Client{Kubeconfig: s.Config.Kubeconfig}
 	if s.Call.Verb == "STATUS" {
 		client.Patience = attach.StatusPatience
 	}

@@ -19,7 +19,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/attach"
 	"mooring.dev/mooring/plugin/internal/call"
 	"mooring.dev/mooring/plugin/internal/cnierror"
-	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/config"
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/failures"
 	"mooring.dev/mooring/plugin/internal/journal"
@@ -82,9 +82,9 @@ func serve(c *call.Call) error {
 		return cniversion.All.Encode(c.Stdout)
 	}
 	started := time.Now()
-	configuration, err := conf.Parse(c.Conf)
+	configuration, err := config.Parse(c.Config)
 	session := newSession(c, configuration)
-	session.ConfError = err
+	session.ConfigError = err
 	switch {
 	case err != nil && c.Verb == "DEL":
 		session.Log.Errorf("undoing what is on record in spite of this: %v", err)
@@ -109,10 +109,10 @@ func serve(c *call.Call) error {
 
 type session struct{ *attach.Session }
 
-func newSession(c *call.Call, configuration *conf.Conf) session {
+func newSession(c *call.Call, configuration *config.Config) session {
 	log := logging.New(configuration.Log, c.Stderr, time.Now)
 	made := &attach.Session{
-		Call: c, Conf: configuration, Log: log, Now: time.Now,
+		Call: c, Config: configuration, Log: log, Now: time.Now,
 		Runner: &delegate.Runner{Path: configuration.Path(c.Path), Timeout: configuration.DelegateTimeout, Stderr: c.Stderr},
 		Finder: &networks.Finder{CNIDir: configuration.CNIDir, ConfDir: configuration.ConfDir, Warn: log.Warnf},
 	}
@@ -139,7 +139,7 @@ func (s session) end(err error, started time.Time) error {
 }
 
 func (s session) note(known *types.Error, now, started time.Time) {
-	err := failures.Note(s.Conf.CNIDir, failures.Failure{
+	err := failures.Note(s.Config.CNIDir, failures.Failure{
 		Time: now.UTC().Format(journal.TimeFormat), Verb: s.Call.Verb, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName,
 		Pod: s.Pod(), Network: s.FailedNetwork(), Code: known.Code, Msg: known.Msg, Details: known.Details,
 		Milliseconds: now.Sub(started).Milliseconds(),

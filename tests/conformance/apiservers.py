@@ -78,16 +78,19 @@ class Server:
         annotations: Mapping[str, str] | None = None,
         *,
         claims: Sequence[str] = (),
+        templates: Mapping[str, str] | None = None,
         resources: Mapping[str, str] | None = None,
     ) -> str:
-        """Create a pod, with devices of these resource claims and with these resources; return its UID."""
+        """Create a pod with these resource claims, claims of these templates and resources; return its UID."""
         metadata = {"name": name, "namespace": self.namespace, "annotations": dict(annotations or {})}
         container: Json = {"name": "c", "image": "registry.example/none"}
         if resources:
             container["resources"] = {"requests": dict(resources), "limits": dict(resources)}
         spec: Json = {"containers": [container], "nodeName": "somewhere"}
-        if claims:
-            spec["resourceClaims"] = [{"name": claim, "resourceClaimName": claim} for claim in claims]
+        named = [{"name": claim, "resourceClaimName": claim} for claim in claims]
+        named += [{"name": name, "resourceClaimTemplateName": template} for name, template in (templates or {}).items()]
+        if named:
+            spec["resourceClaims"] = named
         made = self.make({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         uid: str = made["metadata"]["uid"]
         return uid

@@ -296,6 +296,10 @@ class Node:
             records.append(json.loads(body))
         return records
 
+    def header(self, pod: Pod) -> Json:
+        """The header of a sandbox's journal: of several the last counts."""
+        return [record for record in self.journal(pod) if record["type"] == "header"][-1]
+
     def write_journal(self, pod: Pod, records: list[Json]) -> None:
         """Write a journal as an earlier call would have."""
         path = self.journal_path(pod)

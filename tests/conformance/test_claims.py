@@ -127,3 +127,22 @@ def test_DEV_4_a_device_without_our_attributes_is_not_enough(node: Node, server:
     error = _attach(node, server, kubelet, "a", claims=["other"]).error
     assert RESOURCE in error["msg"]
     assert node.calls() == []
+
+
+@pytest.mark.parametrize("known_as", ["the claim's name", "the template's name"])
+def test_DEV_10_a_resource_that_is_a_claim_without_our_attributes_gives_its_network_no_device(
+    node: Node, server: Server, kubelet: Kubelet, known_as: str
+) -> None:
+    # Multus' own end-to-end test: the definition names the template of the pod's claim.
+    _slice(server)
+    _claim(server, "generated", "gpu0")
+    resource = "generated" if known_as == "the claim's name" else "single-gpu"
+    node.network("dra-net", stub("dra-net", kind="other"), namespace=server.namespace, resource=resource)
+    templates = {"gpu": "single-gpu"} if resource == "single-gpu" else {}
+    uid = server.pod(claims=() if templates else ("generated",), templates=templates)
+    statuses = [{"name": "gpu" if templates else "generated", "resourceClaimName": "generated"}]
+    server.patch_status("pod", "web", {"resourceClaimStatuses": statuses})
+    kubelet.listen(Pod("", "", namespace=server.namespace), {})
+    pod = node.pod(namespace=server.namespace, uid=uid)
+    node.add(node.conf(stub(), kubeconfig=server.kubeconfig), pod, "dra-net").ok()
+    assert "deviceID" not in node.calls("ADD")[1]["conf"]

@@ -128,6 +128,18 @@ def test_GW_7_a_gateway_out_of_reach_fails_the_add_which_is_rolled_back(node: No
     assert node.left() == []
 
 
+@pytest.mark.parametrize("asking", ["a", "b"])
+def test_GW_10_the_error_of_a_route_names_the_network_that_asked_for_it(node: Node, asking: str) -> None:
+    conf, pod = _networks(node), node.pod()
+    request = [{"name": name} | ({"default-route": ["192.0.2.1"]} if name == asking else {}) for name in ("a", "b")]
+    error = node.add(conf, pod, request).error
+    other, interface = {"a": ("b", "net1"), "b": ("a", "net2")}[asking]
+    assert f"network default/{asking} ({interface}): default-route" in error["msg"]
+    assert f"default/{other}" not in error["msg"]
+    assert "192.0.2.1" in error["msg"]
+    assert node.failures()[-1]["network"] == f"default/{asking}"
+
+
 def _routes(result: Json) -> set[tuple[str, str]]:
     return {(route["dst"], route.get("gw", "")) for route in result.get("routes", [])}
 

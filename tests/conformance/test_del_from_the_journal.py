@@ -122,12 +122,8 @@ def test_DEL_15_a_del_that_comes_while_add_waits_makes_it_give_up_before_the_fir
     adding = node.start("ADD", conf, pod)
     while not node.journal_path(pod).exists() or not node.journal_path(pod).stat().st_size:
         assert adding.process.poll() is None
-    before = node.journal_path(pod).stat().st_size
     deleting = node.start("DEL", conf, pod)
-    while node.journal_path(pod).stat().st_size == before:
-        assert deleting.process.poll() is None, "success while ADD still holds the sandbox"
-    (node.root / "ready").touch()
-    error = adding.end().error
+    error = adding.end().error  # although what it waits for never comes
     assert error["code"] == 11
     assert "DEL" in error["msg"]
     deleting.end().ok()

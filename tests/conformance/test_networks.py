@@ -106,6 +106,17 @@ def test_NAD_4_a_broken_neighbour_in_the_folder_is_logged(node: Node) -> None:
     assert "10.conf" in done.stderr
 
 
+def test_NAD_4_an_unreadable_file_is_named_where_it_may_be_the_one_that_is_missing(node: Node) -> None:
+    _write(node.confs, {"10-torn.conf": '{"name": "a", ', "20.conf": stub("b")})
+    (node.confs / "15.conflist").symlink_to(node.root / "nowhere")
+    node.network("a", "")
+    error = node.add(node.conf(stub()), node.pod(), "a").error
+    assert error["code"] == 7
+    for word in ("default/a", str(node.confs / "10-torn.conf"), str(node.confs / "15.conflist"), "line 1"):
+        assert word in error["msg"]
+    assert "20.conf" not in error["msg"]
+
+
 def test_NAD_5_files_of_a_folder_count_in_the_order_of_their_names(node: Node) -> None:
     folder = node.root / "folder"
     folder.mkdir()

@@ -115,7 +115,7 @@ def test_ADD_8_a_sandbox_without_uid_gets_the_one_of_the_server(node: Node, serv
     uid = server.pod()
     pod = node.pod(namespace=server.namespace, uid="")
     node.call("ADD", node.conf(stub(), kubeconfig=server.kubeconfig), pod).ok()
-    assert node.journal(pod)[0]["pod"] == {"namespace": server.namespace, "name": "web", "uid": uid}
+    assert node.header(pod)["pod"] == {"namespace": server.namespace, "name": "web", "uid": uid}
 
 
 def test_ADD_9_without_annotations_from_the_runtime_the_server_is_asked(node: Node, server: Server) -> None:

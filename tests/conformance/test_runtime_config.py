@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.conformance.node import ANNOTATIONS, NETWORKS, Json, Node, chain, stub
+from tests.conformance.node import ANNOTATIONS, DEFAULT_NETWORK, NETWORKS, Json, Node, chain, in_netns, stub
 
 PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]
 
@@ -82,22 +83,36 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "request_", "capability"), REQUESTS, ids=[key for key, _, _ in REQUESTS])
-def test_RTC_4_a_request_that_no_plugin_offers_fails_before_anything_runs(
-    node: Node, key: str, request_: Json, capability: str
-) -> None:
+def _cases(*keys: str) -> pytest.MarkDecorator:
+    chosen = [case for case in REQUESTS if case[0] in keys]
+    return pytest.mark.parametrize(("request_", "capability"), [case[1:] for case in chosen], ids=keys)
+
+
+def _refused(node: Node, conf: Json, request_: Json, capability: str) -> None:
     node.network("a", stub("a", capabilities={capability: False}))
-    error = node.add(node.conf(stub()), node.pod(), [{"name": "a"} | request_]).error
+    error = node.add(conf, node.pod(), [{"name": "a"} | request_]).error
     assert error["code"] == 7
     assert capability in error["msg"]
     assert "default/a" in error["msg"]
     assert node.calls() == []
 
 
-@pytest.mark.parametrize(("key", "request_", "capability"), REQUESTS, ids=[key for key, _, _ in REQUESTS])
-def test_RTC_4_a_key_of_the_conf_relaxes_that_to_a_warning(
-    node: Node, key: str, request_: Json, capability: str
+@_cases("portMappings", "bandwidth", "infiniband-guid")
+def test_RTC_4_a_request_that_no_plugin_offers_fails_before_anything_runs(
+    node: Node, request_: Json, capability: str
 ) -> None:
+    _refused(node, node.conf(stub()), request_, capability)
+
+
+@_cases("ips", "mac", "portMappings", "bandwidth", "infiniband-guid")
+def test_RTC_4_a_key_of_the_conf_makes_that_strict_for_addresses_too(
+    node: Node, request_: Json, capability: str
+) -> None:
+    _refused(node, node.conf(stub(), requireCapabilities=True), request_, capability)
+
+
+@_cases("ips", "mac", "portMappings", "bandwidth", "infiniband-guid")
+def test_RTC_4_a_key_of_the_conf_relaxes_that_to_a_warning(node: Node, request_: Json, capability: str) -> None:
     node.network("a", stub("a"))
     done = node.add(node.conf(stub(), requireCapabilities=False), node.pod(), [{"name": "a"} | request_])
     done.ok()
@@ -124,16 +139,124 @@ def _pairs(call: Json) -> list[str]:
     return arguments.split(";")
 
 
-def test_RTC_6_addresses_are_in_the_arguments_where_a_plugin_knows_only_the_old_form(node: Node) -> None:
+def _result(*addresses: str, mac: str = "02:00:00:00:00:01", name: str = "net1", **keys: Any) -> Json:
+    interface = {"name": name, "mac": mac, "sandbox": "/run/netns/x"}
+    return {
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "br0", "mac": "02:00:00:00:00:ff"}, interface],
+        "ips": [{"address": address, "interface": 1} for address in addresses],
+    } | keys
+
+
+@pytest.mark.parametrize("keys", [{}, {"requireCapabilities": False}], ids=["as it is", "relaxed"])
+@pytest.mark.parametrize("name", ["mooring", "multus"])
+def test_RTC_6_addresses_are_in_the_arguments_where_a_plugin_knows_only_the_old_form(
+    node: Node, name: str, keys: Json
+) -> None:
+    (node.root / name).symlink_to(node.plugin)
     node.network("a", stub("a"))
+    node.answer(stub__ADD__net1={"result": _result("10.1.1.1/24", "fd00::1/64", mac="02:00:00:00:00:07")})
     request = {"name": "a", "ips": ["10.1.1.1/24", "fd00::1/64"], "mac": "02:00:00:00:00:07"}
-    conf, pod = node.conf(stub(), requireCapabilities=False), node.pod()
-    node.add(conf, pod, [request]).ok()
-    node.delete(conf, pod).ok()
+    conf, pod = node.conf(stub(), **keys), node.pod()
+    node.add(conf, pod, [request], program=node.root / name).ok()
+    node.delete(conf, pod, program=node.root / name).ok()
     first, second = node.calls("ADD")
     assert not [pair for pair in _pairs(first) if pair.startswith(("IP=", "MAC="))]
     assert {"IP=10.1.1.1/24,fd00::1/64", "MAC=02:00:00:00:00:07"} <= set(_pairs(second))
     assert _pairs(node.calls("DEL")[0]) == _pairs(second)
+
+
+def test_RTC_6_only_what_has_no_capability_goes_into_the_arguments(node: Node) -> None:
+    node.network("a", stub("a", capabilities={"mac": True}))
+    request = {"name": "a", "ips": ["10.9.0.2"], "mac": "02:00:00:00:00:07"}
+    node.add(node.conf(stub()), node.pod(), [request]).ok()
+    call = node.calls("ADD")[1]
+    assert _given(call) == {"mac": "02:00:00:00:00:07"}
+    assert [pair for pair in _pairs(call) if pair.startswith(("IP=", "MAC="))] == ["IP=10.9.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "result", "asked", "came"),
+    [
+        ({"ips": ["10.1.1.1/24"]}, _result("10.9.0.2/24"), "10.1.1.1/24", "10.9.0.2"),
+        ({"ips": ["10.9.0.2", "fd00::5"]}, _result("10.9.0.2/24", "fd00::6/64"), "fd00::5", "fd00::6"),
+        ({"mac": "02:00:00:00:00:07"}, _result("10.9.0.2/24"), "02:00:00:00:00:07", "02:00:00:00:00:01"),
+        ({"mac": "02:00:00:00:00:ff"}, _result("10.9.0.2/24"), "02:00:00:00:00:ff", "02:00:00:00:00:01"),
+    ],
+    ids=["address", "second address", "MAC", "MAC of the node's side"],
+)
+def test_RTC_9_a_network_that_ignores_the_arguments_is_undone_and_the_error_says_what_came(
+    node: Node, request_: Json, result: Json, asked: str, came: str
+) -> None:
+    node.network("a", stub("a"))
+    node.answer(stub__ADD__net1={"result": result})
+    error = node.add(node.conf(stub()), node.pod(), [{"name": "a"} | request_]).error
+    assert error["code"] == 7
+    for word in ("default/a", "net1", asked, came, "CNI_ARGS", "capability"):
+        assert word in error["msg"]
+    assert node.ran() == ["ADD eth0", "ADD net1", "DEL net1", "DEL eth0"]
+    assert node.left() == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "result"),
+    [
+        ({"ips": ["10.1.1.1"]}, _result("10.1.1.1/24")),
+        ({"ips": ["10.1.1.1/32"]}, _result("10.1.1.1/24")),
+        ({"ips": ["FD00:0::1/64"]}, _result("fd00::1/64")),
+        ({"ips": ["::ffff:10.1.1.1"]}, _result("10.1.1.1/24")),
+        ({"mac": "02-00-00-00-00-0A"}, _result(mac="02:00:00:00:00:0a")),
+        ({"mac": "0200.0000.000a"}, _result(mac="02:00:00:00:00:0A")),
+        ({"ips": ["10.1.1.1"]}, {"cniVersion": "0.2.0", "ip4": {"ip": "10.1.1.1/24"}}),
+    ],
+)
+def test_RTC_9_addresses_are_compared_by_value_and_not_by_their_spelling(
+    node: Node, request_: Json, result: Json
+) -> None:
+    node.network("a", stub("a", version=result["cniVersion"]))
+    node.answer(stub__ADD__net1={"result": result})
+    node.add(node.conf(stub()), node.pod(), [{"name": "a"} | request_]).ok()
+
+
+def test_RTC_9_the_default_network_that_an_annotation_names_is_verified_too(node: Node) -> None:
+    node.network("a", stub("a"), namespace="kube-system")
+    request = json.dumps([{"name": "a", "mac": "02:00:00:00:00:07"}])
+    pod = node.pod()
+    error = node.add(node.conf(stub()), pod, annotations={DEFAULT_NETWORK: request}).error
+    assert "02:00:00:00:00:07" in error["msg"]
+    assert "eth0" in error["msg"]
+    node.answer(stub__ADD__eth0={"result": _result(mac="02:00:00:00:00:07", name="eth0")})
+    node.add(node.conf(stub()), pod, annotations={DEFAULT_NETWORK: request}).ok()
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "0.3.1", "1.0.0"])
+def test_RTC_9_a_real_network_gives_what_the_arguments_ask_for(node: Node, version: str) -> None:
+    node.network("a", node.bridge("a", "10.77.2.0/24") | {"cniVersion": version})
+    pod = node.pod()
+    request = {"name": "a", "ips": ["10.77.2.9/24"], "mac": "02:00:00:00:00:07"}
+    node.add(node.conf(stub()), pod, [request]).ok()
+    (link,) = json.loads(in_netns(pod, "ip", "-json", "address", "show", "net1"))
+    assert link["address"] == "02:00:00:00:00:07"
+    assert "10.77.2.9" in [address["local"] for address in link["addr_info"]]
+
+
+def test_RTC_9_where_a_result_tells_of_no_addresses_the_interface_itself_is_looked_at(node: Node) -> None:
+    node.network("a", node.bridge("a", "10.77.2.0/24") | {"cniVersion": "0.2.0"})
+    error = node.add(node.conf(stub()), node.pod(), [{"name": "a", "mac": "03:00:00:00:00:07"}]).error
+    assert "03:00:00:00:00:07" in error["msg"]
+    node.network("b", stub("b"))
+    node.answer(stub__ADD__net1={"result": {"cniVersion": "1.0.0"}})
+    error = node.add(node.conf(stub()), node.pod(), [{"name": "b", "mac": "02:00:00:00:00:07"}]).error
+    assert '"net1"' in error["msg"]
+    assert node.left() == []
+
+
+def test_RTC_9_more_addresses_than_a_variable_holds_are_refused_before_anything_runs(node: Node) -> None:
+    node.network("a", stub("a"))
+    error = node.add(node.conf(stub()), node.pod(), [{"name": "a", "ips": ["10.0.0.1"] * 10_000}]).error
+    assert error["code"] == 7
+    assert "CNI_ARGS" in error["msg"]
+    assert node.calls() == []
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_ADD_9_each_runtimes_way_of_calling_attaches_what_the_pod_asks_for(
     conf = node.conf(CAPABLE, kubeconfig=server.kubeconfig)
     _run(node, "ADD", call, pod, conf, "a").ok()
     assert node.ran("ADD") == _expected(call)
-    assert node.journal(pod)[0]["pod"] == {"namespace": server.namespace, "name": "web", "uid": uid}
+    assert node.header(pod)["pod"] == {"namespace": server.namespace, "name": "web", "uid": uid}
     assert len(server.requests()) == (1 if call.annotations == "absent" else 0)
     _run(node, "DEL", call, pod, conf, "a").ok()
     assert node.ran("DEL") == _expected(call)[::-1]

@@ -76,7 +76,8 @@ func answersFor(namespace, name, gotNamespace, gotName string) error {
 	return fmt.Errorf("asked for %s/%s, the answer is about %q/%q: not an answer of an API server", namespace, name, gotNamespace, gotName)
 }
 
-// Definition reads a NetworkAttachmentDefinition; networks.ErrAbsent where there is none.
+// Definition reads a NetworkAttachmentDefinition; networks.ErrAbsent where there is none,
+// networks.ErrRefused where the server gives another answer.
 func (c *Client) Definition(ctx context.Context, namespace, name string) (*networks.Definition, error) {
 	var found struct {
 		Metadata struct {
@@ -93,6 +94,9 @@ func (c *Client) Definition(ctx context.Context, namespace, name string) (*netwo
 	})
 	if isStatus(err, http.StatusNotFound) {
 		return nil, networks.ErrAbsent
+	}
+	if refused(err) {
+		return nil, fmt.Errorf("%w: %w", networks.ErrRefused, err)
 	}
 	if err == nil {
 		err = answersFor(namespace, name, found.Metadata.Namespace, found.Metadata.Name)
@@ -154,11 +158,11 @@ func (c *Client) patiently(ctx context.Context, try func(context.Context) error,
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
-		var status *statusError
 		if err == nil {
 			return nil
 		}
-		if errors.As(err, &status) && status.code < 500 && status.code != http.StatusTooManyRequests && !contains(again, status.code) {
+		var status *statusError
+		if refused(err) && errors.As(err, &status) && !contains(again, status.code) {
 			return err
 		}
 		select {
@@ -238,6 +242,13 @@ func (c *Client) connect() error {
 func isStatus(err error, code int) bool {
 	var status *statusError
 	return errors.As(err, &status) && status.code == code
+}
+
+// refused says whether the server answered and will not tell. One that cannot (5xx) or that is
+// too busy (429) has not answered, nor has a proxy that says what no API server does.
+func refused(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.code < 500 && status.code != http.StatusTooManyRequests
 }
 
 func contains(codes []int, code int) bool {

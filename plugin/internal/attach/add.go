@@ -59,16 +59,23 @@ type work struct {
 	states   []journal.State
 	inside   *sandbox.Sandbox
 	later    func() // what waits until a delegate works, nil for nothing
+
+	attaching *planned // what is worked for, so that an error names it
+}
+
+// setAttaching notes for which attachment something is done, should it fail.
+func (w *work) setAttaching(plan *planned) {
+	w.attaching, w.failed = plan, plan.network
 }
 
 // begin makes the journal. Where it cannot be written that is an error only for a pod that cannot
 // do without.
 func (s *Session) begin() (*work, error) {
 	header := journal.Header{
-		Network: s.Conf.Name, BootID: boot.ID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
+		Network: s.Config.Name, BootID: boot.ID(), ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: s.Call.Netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
 	}
-	file, err := journal.Create(s.Conf.CNIDir, header, s.Now)
+	file, err := journal.Create(s.Config.CNIDir, header, s.Now)
 	switch {
 	case errors.Is(err, journal.ErrExists):
 		return nil, cnierror.New(types.ErrInvalidEnvironmentVariables, "CNI_CONTAINERID %s, CNI_IFNAME %s: %v; DEL must come before another ADD", s.Call.ContainerID, s.Call.IfName, err)
@@ -84,7 +91,7 @@ func (w *work) add(ctx context.Context, identity *podinfo.Identity) (json.RawMes
 	if err := w.ready(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.canTellStatus(); err != nil {
+	if err := w.canWriteStatus(); err != nil {
 		return nil, err
 	}
 	plans, err := w.plan(ctx, identity)
@@ -102,7 +109,7 @@ func (w *work) add(ctx context.Context, identity *podinfo.Identity) (json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	return result, w.tellStatus(ctx)
+	return result, w.writeStatus(ctx)
 }
 
 // needsJournal says whether DEL could not undo the pod from the configuration alone.
@@ -118,7 +125,7 @@ func (w *work) intend(plans []planned) error {
 	}
 	if w.unwanted != nil {
 		if needsJournal(plans) {
-			return cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it these networks could not be undone: %v", journal.Dir(w.Conf.CNIDir), w.unwanted)
+			return cnierror.New(types.ErrIOFailure, "the journal in %s cannot be written, and without it these networks could not be undone: %v", journal.Dir(w.Config.CNIDir), w.unwanted)
 		}
 		w.Log.Errorf("the journal cannot be written: %v", w.unwanted)
 		return nil
@@ -150,7 +157,7 @@ func (w *work) intend(plans []planned) error {
 func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage, error) {
 	for i := range plans {
 		if err := w.attach(ctx, i, plans); err != nil {
-			return nil, cnierror.Prefix(err, "network %s (%s)", plans[i].network, plans[i].ifName)
+			return nil, cnierror.Prefix(err, "network %s (%s)", w.attaching.network, w.attaching.ifName)
 		}
 	}
 	w.catchUp()
@@ -163,7 +170,7 @@ func (w *work) attachAll(ctx context.Context, plans []planned) (json.RawMessage,
 
 func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	plan := &plans[index]
-	w.failed = plan.network
+	w.setAttaching(plan)
 	if index > 0 {
 		if err := w.inside.Free(plan.ifName); err != nil {
 			return err
@@ -195,6 +202,11 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	result, err := w.Runner.Add(ctx, plan.conf, call)
 	if err == nil {
 		state.Result = result
+		err = w.verify(plan, result)
+	} else {
+		err = explainFailure(err, plan)
+	}
+	if err == nil {
 		state.DeviceInfo, err = devices.ReadInfo(infoPath(state.CapabilityArgs))
 	}
 	if err == nil && unsynced != nil {
@@ -243,8 +255,8 @@ func (w *work) catchUp() {
 // cache writes what is known of an attachment to libcni's result cache: the second witness.
 func (w *work) cache(index int, name string) error {
 	state := &w.states[index]
-	return resultcache.Write(w.Conf.CNIDir, &resultcache.Entry{
-		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Conf.Name, Attachment: state.Attachment, Result: state.Result,
+	return resultcache.Write(w.Config.CNIDir, &resultcache.Entry{
+		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Config.Name, Attachment: state.Attachment, Result: state.Result,
 	})
 }
 

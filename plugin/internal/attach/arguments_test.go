@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unicode"
 
-	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/config"
 	"mooring.dev/mooring/plugin/internal/logging"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/podinfo"
@@ -33,7 +33,7 @@ func FuzzNoAnnotationChangesAnArgumentThatIsNotItsOwn(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	session := &Session{Conf: &conf.Conf{}, Log: &logging.Logger{}}
+	session := &Session{Config: &config.Config{}, Log: &logging.Logger{}}
 	f.Fuzz(func(t *testing.T, annotation, runtimeArgs string, isDefault bool) {
 		identity, err := podinfo.Parse(runtimeArgs, "c1")
 		if err != nil {
@@ -47,7 +47,7 @@ func FuzzNoAnnotationChangesAnArgumentThatIsNotItsOwn(f *testing.F) {
 		}
 		for _, element := range elements {
 			plan := planned{conf: bare, request: element}
-			if session.equip(&plan, isDefault, &identity) != nil {
+			if session.buildArguments(&plan, isDefault, &identity) != nil {
 				continue
 			}
 			if !slices.Equal(identity.Args, before) {

@@ -21,7 +21,7 @@ func (s *Session) Check(ctx context.Context) error {
 	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
-	file, contents, err := journal.Open(limited, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+	file, contents, err := journal.Open(limited, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return cnierror.New(types.ErrTryAgainLater, "%v", err)
 	}
@@ -41,30 +41,30 @@ func (s *Session) Check(ctx context.Context) error {
 
 // checkAll checks every attachment of the sandbox, and then what we made of its routes.
 func (s *Session) checkAll(ctx context.Context, states []journal.State) error {
-	look := looking{netns: s.Call.Netns}
-	defer look.close()
+	inside := inspection{netns: s.Call.Netns}
+	defer inside.close()
 	moved := slices.ContainsFunc(states, func(state journal.State) bool { return state.DefaultRoute != nil })
 	for i := range states {
-		if err := s.checkOne(ctx, &look, &states[i], moved); err != nil {
-			return s.notAsMade(&states[i], err)
+		if err := s.checkOne(ctx, &inside, &states[i], moved); err != nil {
+			return s.failedCheck(&states[i], err)
 		}
 	}
 	if !moved {
 		return nil
 	}
-	if at, err := look.atRoutes(states, s.Conf.KeepClusterRoutes); err != nil {
-		return s.notAsMade(&states[at], err)
+	if at, err := inside.checkRoutes(states, s.Config.KeepClusterRoutes); err != nil {
+		return s.failedCheck(&states[at], err)
 	}
 	return nil
 }
 
-func (s *Session) notAsMade(state *journal.State, err error) error {
+func (s *Session) failedCheck(state *journal.State, err error) error {
 	s.failed = state.Network
 	return cnierror.Prefix(err, "pod %s: network %s (%s)", s.pod, state.Network, state.IfName)
 }
 
 // checkOne asks those plugins of one attachment that can pass, and looks itself where one cannot.
-func (s *Session) checkOne(ctx context.Context, look *looking, state *journal.State, moved bool) error {
+func (s *Session) checkOne(ctx context.Context, inside *inspection, state *journal.State, moved bool) error {
 	if !state.Attached {
 		return cnierror.New(types.ErrInternal, "it is not attached")
 	}
@@ -100,7 +100,7 @@ func (s *Session) checkOne(ctx context.Context, look *looking, state *journal.St
 	if !unasked {
 		return nil
 	}
-	return look.at(state, result, movesRoutes(conf.Plugins) != "")
+	return inside.checkInterfaces(state, result, movesRoutes(conf.Plugins) != "")
 }
 
 // checked says whether a network is to be checked at all.
@@ -120,7 +120,7 @@ func (s *Session) Status(ctx context.Context) error {
 	s.logAbout()
 	limited, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	if file := s.Conf.ReadinessIndicatorFile; file != "" {
+	if file := s.Config.ReadinessIndicatorFile; file != "" {
 		if _, err := os.Stat(file); err != nil {
 			return cnierror.New(cnierror.NotAvailable, "the default network is not ready: readinessindicatorfile %s is absent", file)
 		}

@@ -17,38 +17,38 @@ import (
 	"mooring.dev/mooring/plugin/internal/sandbox"
 )
 
-// looking is CHECK by our own eyes: the pod's network namespace, opened when it is first needed.
+// inspection is our own CHECK: the pod's network namespace, opened when it is first needed.
 // It compares with what ADD returned and changes nothing.
-type looking struct {
+type inspection struct {
 	netns  string
 	inside *sandbox.Sandbox
 }
 
-func (l *looking) close() {
-	if l.inside != nil {
-		l.inside.Close()
+func (i *inspection) close() {
+	if i.inside != nil {
+		i.inside.Close()
 	}
 }
 
-func (l *looking) links() (*netlink.Handle, error) {
-	if l.inside == nil {
-		inside, err := sandbox.Open(l.netns)
+func (i *inspection) links() (*netlink.Handle, error) {
+	if i.inside == nil {
+		inside, err := sandbox.Open(i.netns)
 		if err != nil {
 			return nil, err
 		}
-		l.inside = inside
+		i.inside = inside
 	}
-	links, err := l.inside.Links()
+	links, err := i.inside.Links()
 	if err != nil {
 		return nil, cnierror.New(types.ErrInternal, "looking into the pod: %v", err)
 	}
 	return links, nil
 }
 
-// at looks for the interfaces and addresses of one attachment. Of a device that a program in user
+// checkInterfaces looks for the interfaces and addresses of one attachment. Of a device that a program in user
 // space drives there may be no interface, unless the network wants one.
-func (l *looking) at(state *journal.State, result *current.Result, interfaceWanted bool) error {
-	links, err := l.links()
+func (i *inspection) checkInterfaces(state *journal.State, result *current.Result, interfaceWanted bool) error {
+	links, err := i.links()
 	if err != nil {
 		return err
 	}
@@ -125,24 +125,24 @@ func isDevice(state *journal.State, result *current.Result) bool {
 	return result != nil && slices.ContainsFunc(result.Interfaces, func(link *current.Interface) bool { return link.PciID != "" || link.SocketPath != "" })
 }
 
-// atRoutes looks whether the default route is where we moved it to, and returns the position of the
+// checkRoutes looks whether the default route is where we moved it to, and returns the position of the
 // attachment that it is about where it is not.
-func (l *looking) atRoutes(states []journal.State, keep []netip.Prefix) (int, error) {
+func (i *inspection) checkRoutes(states []journal.State, keep []netip.Prefix) (int, error) {
 	requests := make([]routes.Request, len(states))
-	for i := range states {
-		requests[i].Interfaces = interfacesIn(states[i].Result, states[i].IfName)
-		if asked := states[i].DefaultRoute; asked != nil {
-			requests[i].Asked = true
+	for at := range states {
+		requests[at].Interfaces = interfacesIn(states[at].Result, states[at].IfName)
+		if asked := states[at].DefaultRoute; asked != nil {
+			requests[at].Asked = true
 			for _, text := range *asked {
 				gateway, err := netip.ParseAddr(text)
 				if err != nil {
-					return i, cnierror.New(types.ErrInternal, "default-route: the journal has %q, which is no address", text)
+					return at, cnierror.New(types.ErrInternal, "default-route: the journal has %q, which is no address", text)
 				}
-				requests[i].Gateways = append(requests[i].Gateways, gateway.Unmap())
+				requests[at].Gateways = append(requests[at].Gateways, gateway.Unmap())
 			}
 		}
 	}
-	links, err := l.links()
+	links, err := i.links()
 	if err != nil {
 		return 0, err
 	}

@@ -28,33 +28,48 @@ func (s *Session) assignDevices(ctx context.Context, plans []planned, pod journa
 		return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
 	}
 	if lacking(allocated, wanted) != "" && s.API != nil {
-		claimed, err := devices.FromClaims(ctx, s.API, pod.Namespace, pod.Name)
+		claimed, claims, err := devices.FromClaims(ctx, s.API, pod.Namespace, pod.Name)
 		if err != nil {
 			return cnierror.New(types.ErrTryAgainLater, "devices: %v", err)
 		}
 		for resource, ids := range claimed {
-			for _, id := range ids {
-				if !slices.Contains(allocated[resource], id) {
-					allocated[resource] = append(allocated[resource], id)
-				}
+			allocated.Add(resource, ids...)
+		}
+		for resource := range wanted {
+			// As with Multus, whose own example names a claim's template: what is claimed has no
+			// device that a network could be told of, and the network needs none.
+			if len(allocated[resource]) == 0 && slices.Contains(claims, resource) {
+				s.Log.Warnf("resource %s is a claim of the pod whose devices name no resource: its networks are attached without a device", resource)
+				delete(wanted, resource)
 			}
 		}
 	}
 	if resource := lacking(allocated, wanted); resource != "" {
-		return cnierror.New(types.ErrInvalidNetworkConfig, "resource %s: %d networks of the pod need a device of it, but its containers were given %d; request as many in the containers' resources", resource, wanted[resource], len(allocated[resource]))
+		return cnierror.New(types.ErrInvalidNetworkConfig, "resource %s: %d networks of the pod (%s) need a device of it, but its containers were given %d; request as many in the containers' resources", resource, wanted[resource], users(plans, resource), len(allocated[resource]))
 	}
 	for _, ids := range allocated {
 		slices.Sort(ids)
 	}
 	next := map[string]int{}
 	for i := range plans {
-		if resource := plans[i].resource; resource != "" {
+		if resource := plans[i].resource; wanted[resource] > 0 {
 			plans[i].device = allocated[resource][next[resource]]
 			plans[i].conf = plans[i].conf.WithDevice(plans[i].device)
 			next[resource]++
 		}
 	}
 	return nil
+}
+
+// users names the networks that need a device of a resource.
+func users(plans []planned, resource string) string {
+	var networks []string
+	for _, plan := range plans {
+		if plan.resource == resource {
+			networks = append(networks, plan.network)
+		}
+	}
+	return cnierror.FirstOf(networks)
 }
 
 // lacking names a resource of which there are fewer devices than networks want.

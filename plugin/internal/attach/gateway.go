@@ -2,6 +2,7 @@ package attach
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -28,9 +29,13 @@ func (w *work) moveDefaultRoute(plans []planned) error {
 	if err != nil {
 		return cnierror.New(types.ErrInternal, "default-route: %v", err)
 	}
-	changes, err := routes.Move(links, requests, w.Conf.KeepClusterRoutes)
+	changes, err := routes.Move(links, requests, w.Config.KeepClusterRoutes)
 	if err != nil {
-		return cnierror.New(types.ErrInternal, "default-route: %v", err)
+		var failure *routes.Failure
+		if errors.As(err, &failure) {
+			w.setAttaching(&plans[failure.Attachment])
+		}
+		return explainFailure(cnierror.New(types.ErrInternal, "default-route: %v", err), w.attaching)
 	}
 	for i := range changes {
 		if err := w.applyRoutes(i, &plans[i], changes[i]); err != nil {

@@ -33,12 +33,12 @@ type sandboxKey struct{ containerID, ifName string }
 // nothing, and nothing is removed. Sandboxes of other networks that share the folder are let be.
 func (s *Session) GC(ctx context.Context) error {
 	s.logAbout()
-	if s.Conf.ValidAttachments == nil {
+	if s.Config.ValidAttachments == nil {
 		s.Log.Warnf("cni.dev/valid-attachments is absent: nothing is removed")
 		return nil
 	}
-	g := &garbage{Session: s, known: map[string]bool{}, valid: slices.Clone(s.Conf.ValidAttachments), networks: map[string]*netconf.Conf{}}
-	for _, attachment := range s.Conf.ValidAttachments {
+	g := &garbage{Session: s, known: map[string]bool{}, valid: slices.Clone(s.Config.ValidAttachments), networks: map[string]*netconf.Conf{}}
+	for _, attachment := range s.Config.ValidAttachments {
 		g.known[attachment.ContainerID] = true
 	}
 	if conf, err := s.defaultConf(ctx); err == nil {
@@ -61,7 +61,7 @@ func (s *Session) GC(ctx context.Context) error {
 func (g *garbage) sandboxes() []sandboxKey {
 	var keys []sandboxKey
 	seen := map[string]bool{} // containers with a record that names their interface
-	for _, name := range g.filesIn(journal.Dir(g.Conf.CNIDir)) {
+	for _, name := range g.filesIn(journal.Dir(g.Config.CNIDir)) {
 		stem, isJournal := strings.CutSuffix(name, ".jsonl")
 		containerID, ifName, split := strings.Cut(stem, "@")
 		if isJournal && split && containerID != "" && !strings.HasPrefix(name, ".") {
@@ -87,7 +87,7 @@ func (g *garbage) sandboxes() []sandboxKey {
 			g.Log.Warnf("libcni's result cache: %v", err)
 		}
 		for _, entry := range entries {
-			if entry.Caller == "" || entry.Caller == g.Conf.Name {
+			if entry.Caller == "" || entry.Caller == g.Config.Name {
 				note(entry.ContainerID, entry.Attachment.IfName, entry.Attachment.Default)
 			}
 		}
@@ -132,7 +132,7 @@ func (g *garbage) of(key sandboxKey) *Session {
 func (g *garbage) visit(ctx context.Context, key sandboxKey) {
 	session := g.of(key)
 	contents := session.readJournal()
-	foreign := contents != nil && contents.Header != nil && contents.Header.Network != "" && contents.Header.Network != g.Conf.Name
+	foreign := contents != nil && contents.Header != nil && contents.Header.Network != "" && contents.Header.Network != g.Config.Name
 	if g.known[key.containerID] || foreign {
 		g.keep(session, contents, foreign)
 		return

@@ -34,10 +34,10 @@ type scratchEntry struct {
 
 // roots are the folders in which results may be cached: ours, and that of a Multus before us.
 func (s *Session) roots() []string {
-	if s.Conf.CNIDir == multusCNIDir {
+	if s.Config.CNIDir == multusCNIDir {
 		return []string{multusCNIDir}
 	}
-	return []string{s.Conf.CNIDir, multusCNIDir}
+	return []string{s.Config.CNIDir, multusCNIDir}
 }
 
 // readScratch returns what the scratch file of a Multus that attached the sandbox tells; nil where
@@ -92,7 +92,7 @@ func (s *Session) parseScratch(data []byte, root string) ([]journal.State, error
 	for i, entry := range entries {
 		entry.position, entry.root, entry.containerID, entry.defaultName = i, root, s.Call.ContainerID, s.Call.IfName
 		if i == 0 {
-			entry.runtimeGranted = s.Conf.RuntimeConfig
+			entry.runtimeGranted = s.Config.RuntimeConfig
 		}
 		state, err := entry.state(identity.Args, s.Call.CNIVersion)
 		if err != nil {

@@ -24,12 +24,13 @@ import (
 type planned struct {
 	network  string // ns/name of the NAD, or the conf's name
 	nad      bool
-	conf     *netconf.Conf
+	conf     *netconf.Conf // shared with other attachments of the same network
 	resource string
 	request  selection.Element
 	ifName   string
 	args     [][2]string
 	given    object.Object
+	byArgs   addressRequest  // what of the request is in args and must be verified
 	device   string          // of the resource, empty where the network names none
 	previous json.RawMessage // what the first plugin is told came before it
 }
@@ -44,15 +45,14 @@ func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]plann
 	if err != nil {
 		return nil, err
 	}
-	plans, err := s.defaultNetworks(ctx, identity.Pod, annotations)
+	asked, err := s.requests(identity.Pod, annotations)
 	if err != nil {
 		return nil, err
 	}
-	requested, err := s.requested(ctx, identity.Pod, annotations[selection.Networks])
+	plans, err := s.resolveAll(ctx, identity.Pod, asked)
 	if err != nil {
 		return nil, err
 	}
-	plans = append(plans, requested...)
 	if chain := s.auxiliary(); chain != nil {
 		plans = append(plans, *chain)
 	}
@@ -65,26 +65,58 @@ func (s *Session) plan(ctx context.Context, identity *podinfo.Identity) ([]plann
 	return plans, nil
 }
 
-// requested resolves the networks annotation.
-func (s *Session) requested(ctx context.Context, pod journal.Pod, text string) ([]planned, error) {
-	elements, err := selection.Parse(text, pod.Namespace)
-	if err != nil {
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: %s", selection.Networks, networks.OneLine(err))
+// requests is what a pod's annotations ask for.
+type requests struct {
+	defaultNetwork *selection.Element // nil: that of the configuration
+	networks       []selection.Element
+}
+
+// requests reads and judges the annotations before anything is looked up.
+func (s *Session) requests(pod journal.Pod, annotations map[string]string) (requests, error) {
+	var asked requests
+	var err error
+	if asked.defaultNetwork, err = s.requestedDefault(pod, annotations[selection.DefaultNetwork]); err != nil {
+		return requests{}, err
 	}
-	for _, element := range elements {
+	text := annotations[selection.Networks]
+	if err := checkNetworkCount(selection.Networks, text, s.Config.MaxNetworks); err != nil {
+		return requests{}, err
+	}
+	if asked.networks, err = selection.Parse(text, pod.Namespace); err != nil {
+		return requests{}, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: %s", selection.Networks, networks.OneLine(err))
+	}
+	for _, element := range asked.networks {
 		if err := s.permit(pod, element); err != nil {
-			return nil, err
+			return requests{}, err
 		}
 	}
-	plans := make([]planned, 0, len(elements))
-	for _, element := range elements {
-		plan, err := s.resolve(ctx, element)
-		if err != nil {
-			return nil, err
-		}
-		plans = append(plans, plan)
+	return asked, nil
+}
+
+// requestedDefault reads the annotation that replaces the default network; nil where there is
+// none. It obeys namespaceIsolation, the implicit namespace too: whoever may ask for a network
+// may not gain another one by the annotation that he asks with. As multus we keep the manners
+// of Multus, which lets it pass.
+func (s *Session) requestedDefault(pod journal.Pod, text string) (*selection.Element, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
 	}
-	return plans, nil
+	if count, several := selection.Exceeds(text, 1); several {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: expected one network, found %d; there is one default network", selection.DefaultNetwork, count)
+	}
+	elements, err := selection.Parse(text, s.Config.MultusNamespace)
+	if err != nil {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: %s", selection.DefaultNetwork, networks.OneLine(err))
+	}
+	if len(elements) == 0 {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: expected one network, found none", selection.DefaultNetwork)
+	}
+	if !s.Config.CalledMultus {
+		if err := s.permit(pod, elements[0]); err != nil {
+			return nil, cnierror.Prefix(err, "annotation %s", selection.DefaultNetwork)
+		}
+	}
+	return &elements[0], nil
 }
 
 // permit enforces namespaceIsolation.
@@ -92,33 +124,16 @@ func (s *Session) permit(pod journal.Pod, element selection.Element) error {
 	if len(element.Unknown) > 0 {
 		s.Log.Warnf("request for network %s: unknown keys %v are ignored", element, element.Unknown)
 	}
-	if !s.Conf.NamespaceIsolation || element.Namespace == pod.Namespace || slices.Contains(s.Conf.GlobalNamespaces, element.Namespace) {
+	if !s.Config.NamespaceIsolation || element.Namespace == pod.Namespace || slices.Contains(s.Config.GlobalNamespaces, element.Namespace) {
 		return nil
 	}
-	return cnierror.New(types.ErrInvalidNetworkConfig, "namespace isolation: a pod in namespace %q may not use network %q of namespace %q (global namespaces: %v)", pod.Namespace, element.Name, element.Namespace, s.Conf.GlobalNamespaces)
-}
-
-// resolve finds the network that an element asks for.
-func (s *Session) resolve(ctx context.Context, element selection.Element) (planned, error) {
-	definition, err := s.Finder.Definition(ctx, element.Namespace, element.Name)
-	if err != nil {
-		return planned{}, s.unresolved(ctx, element, err)
-	}
-	conf, err := s.Finder.Conf(definition)
-	if err != nil {
-		return planned{}, err
-	}
-	conf, err = conf.WithDefaults(element.Name, s.Call.CNIVersion).WithArgs(element.CNIArgs, "spec.config")
-	if err != nil {
-		return planned{}, cnierror.New(types.ErrInvalidNetworkConfig, "network %s: cni-args cannot be merged: %v", element, err)
-	}
-	return planned{network: element.String(), nad: true, conf: conf, resource: definition.ResourceName, request: element}, nil
+	return cnierror.New(types.ErrInvalidNetworkConfig, "namespace isolation: a pod in namespace %q may not use network %q of namespace %q (global namespaces: %v); ask for one of its own, or let the administrator add %q to globalNamespaces", pod.Namespace, element.Name, element.Namespace, s.Config.GlobalNamespaces, element.Namespace)
 }
 
 // complete names interfaces, checks every network against the plugins that are there, and
 // builds what each is given.
 func (s *Session) complete(plans []planned, identity *podinfo.Identity) error {
-	if err := name(plans, s.Call.IfName); err != nil {
+	if err := assignInterfaces(plans, s.Call.IfName); err != nil {
 		return err
 	}
 	if err := oneGatewayPerFamily(plans); err != nil {
@@ -127,9 +142,12 @@ func (s *Session) complete(plans []planned, identity *podinfo.Identity) error {
 	for i := range plans {
 		plan := &plans[i]
 		if err := s.Runner.Check(plan.conf); err != nil {
+			if remedyFor(err.Error()) != "" {
+				err = explainFailure(err, plan)
+			}
 			return cnierror.Prefix(err, "network %s", plan.network)
 		}
-		if err := s.equip(plan, i == 0, identity); err != nil {
+		if err := s.buildArguments(plan, i == 0, identity); err != nil {
 			return cnierror.Prefix(err, "network %s", plan.network)
 		}
 		s.Log.Debug("planned", "network", plan.network, "interface", plan.ifName, "plugins", plan.conf.Types(), "device", plan.device)
@@ -137,9 +155,9 @@ func (s *Session) complete(plans []planned, identity *podinfo.Identity) error {
 	return nil
 }
 
-// name gives every attachment its interface: the requested one, else net<index> where index
+// assignInterfaces gives every attachment its interface: the requested one, else net<index> where index
 // counts all attachments, passing over names that somebody asked for.
-func name(plans []planned, defaultName string) error {
+func assignInterfaces(plans []planned, defaultName string) error {
 	taken := map[string]string{}
 	for i := range plans {
 		asked := plans[i].request.Interface
@@ -150,7 +168,7 @@ func name(plans []planned, defaultName string) error {
 			continue
 		}
 		if other, twice := taken[asked]; twice {
-			return cnierror.New(types.ErrInvalidNetworkConfig, "interface %q is asked for twice, by networks %s and %s", asked, other, plans[i].network)
+			return cnierror.New(types.ErrInvalidNetworkConfig, "interface %q is asked for twice, by networks %s and %s; give each an interface of its own", asked, other, plans[i].network)
 		}
 		taken[asked], plans[i].ifName = plans[i].network, asked
 	}
@@ -182,17 +200,21 @@ func oneGatewayPerFamily(plans []planned) error {
 	return nil
 }
 
-// equip builds the capability arguments and CNI_ARGS of one attachment. What the runtime gave
+// buildArguments builds the capability arguments and CNI_ARGS of one attachment. What the runtime gave
 // is for the default network alone.
-func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identity) error {
+func (s *Session) buildArguments(plan *planned, isDefault bool, identity *podinfo.Identity) error {
 	plan.given = object.Object{}
 	plan.args = slices.Clone(identity.Args)
 	if isDefault {
-		for key, value := range s.Conf.RuntimeConfig {
+		for key, value := range s.Config.RuntimeConfig {
 			plan.given[key] = value
 		}
 	}
 	request := plan.request
+	strict, relaxed := false, false
+	if said := s.Config.RequireCapabilities; said != nil {
+		strict, relaxed = *said, !*said
+	}
 	var legacy [][2]string
 	for _, wish := range []struct {
 		capability, legacy, argument string
@@ -209,14 +231,24 @@ func (s *Session) equip(plan *planned, isDefault bool, identity *podinfo.Identit
 		case !wish.wanted:
 		case plan.conf.Offers(wish.capability):
 			plan.given[wish.capability] = object.Encode(wish.value)
-		case s.Conf.RequireCapabilities:
-			return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s, but no plugin of the network declares the capability %q; add it to the network, or set requireCapabilities to false", wish.capability, wish.capability)
-		default:
-			s.Log.Warnf("network %s: the pod asks for %s, but no plugin declares that capability", plan.network, wish.capability)
+		case wish.legacy != "" && !strict && len(wish.argument) > maxArgumentBytes:
+			return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s of %d bytes; without the capability %q they go into CNI_ARGS, which holds at most %d", wish.capability, len(wish.argument), wish.capability, maxArgumentBytes)
+		case relaxed, wish.legacy != "" && !strict:
 			if wish.legacy != "" {
 				legacy = append(legacy, [2]string{wish.legacy, wish.argument})
 			}
+			if relaxed {
+				s.Log.Warnf("network %s: the pod asks for %s, but no plugin declares that capability", plan.network, wish.capability)
+			}
+		default:
+			return cnierror.New(types.ErrInvalidNetworkConfig, "the pod asks for %s, but no plugin of the network declares the capability %q; add it to a plugin that has it, or do not ask", wish.capability, wish.capability)
 		}
+	}
+	if !relaxed && !plan.conf.Offers("ips") {
+		plan.byArgs.ips = request.IPs
+	}
+	if !relaxed && !plan.conf.Offers("mac") {
+		plan.byArgs.mac = request.MAC
 	}
 	for _, pair := range legacy {
 		var err error

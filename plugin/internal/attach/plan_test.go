@@ -26,7 +26,7 @@ func TestInterfacesAreNumberedByPositionAndPassOverNamesThatWereAskedFor(t *test
 		{[]string{"x", ""}, []string{"eth0", "x", "net2"}},
 	} {
 		plans := asking(test.asked...)
-		if err := name(plans, "eth0"); err != nil {
+		if err := assignInterfaces(plans, "eth0"); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -41,7 +41,7 @@ func TestInterfacesAreNumberedByPositionAndPassOverNamesThatWereAskedFor(t *test
 
 func TestANameAskedForTwiceIsRefused(t *testing.T) {
 	for _, names := range [][]string{{"a", "a"}, {"eth0"}} {
-		if err := name(asking(names...), "eth0"); err == nil || !strings.Contains(err.Error(), "twice") {
+		if err := assignInterfaces(asking(names...), "eth0"); err == nil || !strings.Contains(err.Error(), "twice") {
 			t.Errorf("%v: %v", names, err)
 		}
 	}

@@ -24,7 +24,7 @@ import (
 // annotations returns the pod's: from the runtime where it gives any, else from the API
 // server. Only a conf that names no kubeconfig goes without.
 func (s *Session) annotations(ctx context.Context, identity *podinfo.Identity) (map[string]string, error) {
-	annotations, given, err := podinfo.Annotations(s.Conf.RuntimeConfig)
+	annotations, given, err := podinfo.Annotations(s.Config.RuntimeConfig)
 	if err != nil {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%v", err)
 	}
@@ -58,14 +58,78 @@ func sameUID(uid string, pod *podinfo.Pod) error {
 	return cnierror.New(types.ErrTryAgainLater, "the sandbox is for the pod with UID %s, but the API server's has UID %s", uid, pod.UID)
 }
 
+// resolveAll finds the default network, further inline delegates, the networks that every pod
+// outside the system namespaces gets, and those that this pod asks for.
+func (s *Session) resolveAll(ctx context.Context, pod journal.Pod, asked requests) ([]planned, error) {
+	left := &sizeBudget{bytes: maxConfBytes, plugins: maxPlugins}
+	first, err := s.defaultNetwork(ctx, asked.defaultNetwork, left)
+	if err != nil {
+		return nil, err
+	}
+	plans := []planned{first}
+	for i := 1; i < len(s.Config.Delegates); i++ {
+		plans = append(plans, s.inline(s.Config.Delegates[i]))
+	}
+	if !slices.Contains(s.Config.SystemNamespaces, pod.Namespace) {
+		for _, reference := range s.Config.DefaultNetworks {
+			plan, err := s.referenced(ctx, reference)
+			if err != nil {
+				return nil, cnierror.Prefix(err, "defaultNetworks %q", reference)
+			}
+			plans = append(plans, plan)
+		}
+	}
+	for _, element := range asked.networks {
+		plan, err := s.resolve(ctx, element, left)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, plan)
+	}
+	return plans, nil
+}
+
+// defaultNetwork finds the network that the pod names in the place of the configuration's, or
+// the configuration's.
+func (s *Session) defaultNetwork(ctx context.Context, asked *selection.Element, left *sizeBudget) (planned, error) {
+	if asked != nil {
+		return s.resolve(ctx, *asked, left)
+	}
+	if s.Config.ClusterNetwork == "" {
+		return s.inline(s.Config.Delegates[0]), nil
+	}
+	plan, err := s.referenced(ctx, s.Config.ClusterNetwork)
+	if err != nil {
+		return planned{}, cnierror.Prefix(err, "clusterNetwork %q", s.Config.ClusterNetwork)
+	}
+	return plan, nil
+}
+
+// resolve finds the network that an element asks for.
+func (s *Session) resolve(ctx context.Context, element selection.Element, left *sizeBudget) (planned, error) {
+	found, err := s.Finder.Network(ctx, element.Namespace, element.Name)
+	if err != nil {
+		return planned{}, s.unresolved(ctx, element, err)
+	}
+	if err := left.spend(element, found.Conf, element.CNIArgs); err != nil {
+		return planned{}, err
+	}
+	conf, err := found.Conf.WithDefaults(element.Name, s.Call.CNIVersion).WithArgs(element.CNIArgs, "spec.config")
+	if err != nil {
+		return planned{}, cnierror.New(types.ErrInvalidNetworkConfig, "network %s: cni-args cannot be merged: %v", element, err)
+	}
+	return planned{network: element.String(), nad: true, conf: conf, resource: found.ResourceName, request: element}, nil
+}
+
 // unresolved makes the error of a network that could not be looked up, and tells the pod's
 // owner where that can be done.
 func (s *Session) unresolved(ctx context.Context, element selection.Element, err error) error {
-	if !errors.Is(err, networks.ErrAbsent) {
+	absent := errors.Is(err, networks.ErrAbsent)
+	if !absent && !errors.Is(err, networks.ErrUncached) {
 		return err
 	}
-	text := fmt.Sprintf("network %s: %v", element, err)
-	if s.API != nil && s.pod.Name != "" {
+	text := fmt.Sprintf("network %s: %v; %s", element, err, s.alternatives(element))
+	if absent && s.API != nil && s.pod.Name != "" {
 		if err := s.API.Warn(ctx, s.pod, "NoNetworkFound", text, s.Now()); err != nil {
 			s.Log.Warnf("the event NoNetworkFound: %v", err)
 		}
@@ -73,93 +137,42 @@ func (s *Session) unresolved(ctx context.Context, element selection.Element, err
 	return cnierror.New(types.ErrInvalidNetworkConfig, "%s", text)
 }
 
-// defaultNetworks returns the default network, further inline delegates, and the networks
-// that every pod outside the system namespaces gets.
-func (s *Session) defaultNetworks(ctx context.Context, pod journal.Pod, annotations map[string]string) ([]planned, error) {
-	var plans []planned
-	asked, err := s.askedDefault(ctx, pod, annotations[selection.DefaultNetwork])
-	switch {
-	case err != nil:
-		return nil, err
-	case asked != nil:
-		plans = append(plans, *asked)
-	case s.Conf.ClusterNetwork != "":
-		plan, err := s.named(ctx, s.Conf.ClusterNetwork)
-		if err != nil {
-			return nil, cnierror.Prefix(err, "clusterNetwork %q", s.Conf.ClusterNetwork)
+// alternatives says what may have been meant by a network that is missing, as far as the node's
+// cache knows. Under isolation nothing is said of other namespaces.
+func (s *Session) alternatives(element selection.Element) string {
+	if !s.Config.NamespaceIsolation {
+		if others := s.Finder.Namespaces(element.Name); len(others) > 0 {
+			return fmt.Sprintf("one of that name is in namespace %s: ask for %s/%s, or create %s", cnierror.FirstOf(others), others[0], element.Name, element)
 		}
-		plans = append(plans, plan)
-	default:
-		plans = append(plans, s.inline(s.Conf.Delegates[0]))
 	}
-	for i := 1; i < len(s.Conf.Delegates); i++ {
-		plans = append(plans, s.inline(s.Conf.Delegates[i]))
+	if names := s.Finder.Names(element.Namespace); len(names) > 0 {
+		return fmt.Sprintf("namespace %s has %s: correct the pod's annotation, or create %s", element.Namespace, cnierror.FirstOf(names), element)
 	}
-	if slices.Contains(s.Conf.SystemNamespaces, pod.Namespace) {
-		return plans, nil
-	}
-	for _, name := range s.Conf.DefaultNetworks {
-		plan, err := s.named(ctx, name)
-		if err != nil {
-			return nil, cnierror.Prefix(err, "defaultNetworks %q", name)
-		}
-		plans = append(plans, plan)
-	}
-	return plans, nil
+	return fmt.Sprintf("correct the pod's annotation, or create %s", element)
 }
 
 func (s *Session) inline(conf *netconf.Conf) planned {
 	return planned{network: conf.Name, conf: conf.WithDefaults("", s.Call.CNIVersion)}
 }
 
-// askedDefault resolves the annotation that replaces the default network; nil where there is
-// none. It obeys namespaceIsolation; the admin's namespace is open to it.
-func (s *Session) askedDefault(ctx context.Context, pod journal.Pod, text string) (*planned, error) {
-	elements, err := selection.Parse(text, s.Conf.MultusNamespace)
-	if err != nil {
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: %s", selection.DefaultNetwork, networks.OneLine(err))
-	}
-	if len(elements) == 0 {
-		if strings.TrimSpace(text) != "" {
-			return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: expected one network, found none", selection.DefaultNetwork)
-		}
-		return nil, nil
-	}
-	if len(elements) > 1 {
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "annotation %s: expected one network, found %d; there is one default network", selection.DefaultNetwork, len(elements))
-	}
-	if elements[0].Namespace != s.Conf.MultusNamespace {
-		if err := s.permit(pod, elements[0]); err != nil {
-			return nil, err
-		}
-	}
-	plan, err := s.resolve(ctx, elements[0])
-	if err != nil {
-		return nil, err
-	}
-	return &plan, nil
-}
-
-// named resolves clusterNetwork or an entry of defaultNetworks: a NAD of multusNamespace, the
-// name of a network in confDir, a folder, or a file.
-func (s *Session) named(ctx context.Context, reference string) (planned, error) {
+// referenced resolves clusterNetwork or an entry of defaultNetworks: a NAD of multusNamespace,
+// the name of a network in confDir, a folder, or a file. A file replaces a NAD only where there
+// is none: as long as nobody says so, a pod must not get another network than the cluster's.
+func (s *Session) referenced(ctx context.Context, reference string) (planned, error) {
 	if strings.Contains(reference, "/") {
 		return s.onDisk(reference)
 	}
-	definition, err := s.Finder.Definition(ctx, s.Conf.MultusNamespace, reference)
-	if err == nil {
-		conf, err := s.Finder.Conf(definition)
-		if err != nil {
-			return planned{}, err
-		}
-		return planned{
-			network: s.Conf.MultusNamespace + "/" + reference, nad: true, resource: definition.ResourceName,
-			conf: conf.WithDefaults(reference, s.Call.CNIVersion),
-		}, nil
+	network := s.Config.MultusNamespace + "/" + reference
+	found, err := s.Finder.Network(ctx, s.Config.MultusNamespace, reference)
+	switch {
+	case err == nil:
+		return planned{network: network, nad: true, resource: found.ResourceName, conf: found.Conf.WithDefaults(reference, s.Call.CNIVersion)}, nil
+	case !errors.Is(err, networks.ErrAbsent) && !errors.Is(err, networks.ErrUncached):
+		return planned{}, err
 	}
 	conf, fileErr := s.Finder.FileNamed(reference)
 	if fileErr != nil {
-		return planned{}, cnierror.Prefix(err, "%v; and as a definition", fileErr)
+		return planned{}, cnierror.Prefix(fileErr, "network %s: %v; and as a file", network, err)
 	}
 	return s.inline(conf), nil
 }
@@ -180,7 +193,7 @@ func (s *Session) onDisk(path string) (planned, error) {
 // none. The agent puts it into the conf; elsewhere it is read from beside the cluster network's
 // file. Multus lets it begin with a plugin that prints an empty result: here it is given one.
 func (s *Session) auxiliary() *planned {
-	conf := s.Conf.AuxiliaryChain
+	conf := s.Config.AuxiliaryChain
 	if conf == nil {
 		conf = s.auxiliaryOnDisk()
 	}
@@ -195,12 +208,12 @@ func (s *Session) auxiliary() *planned {
 // auxiliaryOnDisk reads the chain. What is wrong with it is logged: it is nobody's request. It is
 // not checked, as in Multus: `tuning` looks for the interface of its call, and the chain has none.
 func (s *Session) auxiliaryOnDisk() *netconf.Conf {
-	name := s.Conf.AuxiliaryCNIChainName
+	name := s.Config.AuxiliaryCNIChainName
 	if name == "" {
 		return nil
 	}
 	raw := object.Object{}.With("name", name).With("cniVersion", s.Call.CNIVersion).With("disableCheck", true).With("plugins", []string{})
-	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Conf.ClusterNetwork), name), raw)
+	conf, err := s.Finder.Chain(filepath.Join(filepath.Dir(s.Config.ClusterNetwork), name), raw)
 	if err != nil {
 		s.Log.Errorf("auxiliaryCNIChainName %q: %v", name, err)
 		return nil
@@ -208,21 +221,24 @@ func (s *Session) auxiliaryOnDisk() *netconf.Conf {
 	return conf
 }
 
-// ready waits for the file that says that the default network is up.
-func (s *Session) ready(ctx context.Context) error {
-	if s.Conf.ReadinessIndicatorFile == "" {
+// ready waits for the file that says that the default network is up, as long as the pod is wanted.
+func (w *work) ready(ctx context.Context) error {
+	if w.Config.ReadinessIndicatorFile == "" {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, s.Conf.ReadinessTimeout)
+	limited, cancel := context.WithTimeout(ctx, w.Config.ReadinessTimeout)
 	defer cancel()
 	for {
-		_, err := os.Stat(s.Conf.ReadinessIndicatorFile)
+		_, err := os.Stat(w.Config.ReadinessIndicatorFile)
 		if err == nil {
 			return nil
 		}
+		if err := w.stillWanted(); err != nil {
+			return err
+		}
 		select {
 		case <-limited.Done():
-			return cnierror.New(types.ErrTryAgainLater, "the default network is not ready: readinessindicatorfile %s did not appear within %s", s.Conf.ReadinessIndicatorFile, s.Conf.ReadinessTimeout)
+			return cnierror.New(types.ErrTryAgainLater, "the default network is not ready: readinessindicatorfile %s did not appear within %s", w.Config.ReadinessIndicatorFile, w.Config.ReadinessTimeout)
 		case <-time.After(readinessPoll):
 		}
 	}
@@ -232,15 +248,15 @@ const readinessPoll = 100 * time.Millisecond
 
 // defaultConf is the default network for the verbs that look at no pod.
 func (s *Session) defaultConf(ctx context.Context) (*netconf.Conf, error) {
-	if s.Conf.ClusterNetwork != "" {
-		plan, err := s.named(ctx, s.Conf.ClusterNetwork)
+	if s.Config.ClusterNetwork != "" {
+		plan, err := s.referenced(ctx, s.Config.ClusterNetwork)
 		if err != nil {
 			return nil, err
 		}
 		return plan.conf, nil
 	}
-	if len(s.Conf.Delegates) == 0 {
+	if len(s.Config.Delegates) == 0 {
 		return nil, errors.New("the configuration names none")
 	}
-	return s.inline(s.Conf.Delegates[0]).conf, nil
+	return s.inline(s.Config.Delegates[0]).conf, nil
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"mooring.dev/mooring/plugin/internal/call"
-	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/config"
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/devices"
 	"mooring.dev/mooring/plugin/internal/journal"
@@ -20,7 +20,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/podinfo"
 )
 
-const multusCNIDir = conf.MultusCNIDir
+const multusCNIDir = config.MultusCNIDir
 
 // API is what may be asked of the API server. Nothing is asked between the first delegate's
 // start and the last one's end.
@@ -40,11 +40,11 @@ type API interface {
 
 // Session is one call with everything that it works with.
 type Session struct {
-	Call *call.Call
-	Conf *conf.Conf
+	Call   *call.Call
+	Config *config.Config
 
-	// ConfError is what is wrong with Conf. DEL goes on as far as its records reach.
-	ConfError error
+	// ConfigError is what is wrong with Config. DEL goes on as far as its records reach.
+	ConfigError error
 
 	Log    *logging.Logger
 	Runner *delegate.Runner

@@ -9,23 +9,23 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
-	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/config"
 	"mooring.dev/mooring/plugin/internal/podinfo"
 	"mooring.dev/mooring/plugin/internal/status"
 )
 
-// canTellStatus refuses a configuration that asks for a status which nobody could write.
-func (s *Session) canTellStatus() error {
-	if s.Conf.Status == conf.StatusRequired && s.API == nil {
+// canWriteStatus refuses a configuration that asks for a status which nobody could write.
+func (s *Session) canWriteStatus() error {
+	if s.Config.Status == config.StatusRequired && s.API == nil {
 		return cnierror.New(types.ErrInvalidNetworkConfig, "statusBeforeStart: the configuration names no kubeconfig to write the network-status with")
 	}
 	return nil
 }
 
-// tellStatus writes the pod's network-status where no agent does, or where it must be there
+// writeStatus writes the pod's network-status where no agent does, or where it must be there
 // before the pod starts. Only then is it an error that it cannot be written.
-func (w *work) tellStatus(ctx context.Context) error {
-	if w.Conf.Status == conf.StatusByAgent || w.API == nil || w.pod.Namespace == "" || w.pod.Name == "" {
+func (w *work) writeStatus(ctx context.Context) error {
+	if w.Config.Status == config.StatusByAgent || w.API == nil || w.pod.Namespace == "" || w.pod.Name == "" {
 		return nil
 	}
 	attached := make([]status.Attached, 0, len(w.states))
@@ -43,7 +43,7 @@ func (w *work) tellStatus(ctx context.Context) error {
 	case errors.Is(err, podinfo.ErrNoPod), errors.Is(err, podinfo.ErrOtherPod):
 		w.Log.Warnf("the network-status is not written: %v", err)
 		return nil
-	case err != nil && w.Conf.Status == conf.StatusRequired:
+	case err != nil && w.Config.Status == config.StatusRequired:
 		return cnierror.New(types.ErrTryAgainLater, "statusBeforeStart: the network-status cannot be written: %v", err)
 	case err != nil:
 		w.Log.Warnf("the network-status cannot be written: %v", err)

@@ -134,7 +134,7 @@ func (t *teardown) end() {
 		t.removeScratch()
 		err = t.journal.Remove()
 		if t.damaged != nil {
-			err = errors.Join(err, t.damaged.SetAside(t.Conf.CNIDir))
+			err = errors.Join(err, t.damaged.SetAside(t.Config.CNIDir))
 		}
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

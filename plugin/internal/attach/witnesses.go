@@ -27,11 +27,11 @@ const anyBoot = "00000000-0000-0000-0000-000000000000"
 type opener func(ctx context.Context, s *Session) (*journal.File, *journal.Contents, error)
 
 func openToDelete(ctx context.Context, s *Session) (*journal.File, *journal.Contents, error) {
-	return journal.OpenToDelete(ctx, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+	return journal.OpenToDelete(ctx, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
 }
 
 func openJournal(ctx context.Context, s *Session) (*journal.File, *journal.Contents, error) {
-	return journal.Open(ctx, s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+	return journal.Open(ctx, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
 }
 
 // teardown finds out what there is to undo of the call's sandbox. Nil without error: nothing is
@@ -67,7 +67,7 @@ func (s *Session) teardown(ctx context.Context, open opener) (*teardown, error) 
 // readJournal reads the sandbox's journal without its lock; nil where there is none that can be
 // read.
 func (s *Session) readJournal() *journal.Contents {
-	data, err := os.ReadFile(journal.Path(s.Conf.CNIDir, s.Call.ContainerID, s.Call.IfName))
+	data, err := os.ReadFile(journal.Path(s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName))
 	if err != nil {
 		return nil
 	}
@@ -133,11 +133,15 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 	if err != nil {
 		return nil, errors.Join(err, damaged.Close())
 	}
+	if s.pod == (journal.Pod{}) {
+		s.pod = podinfo.PodOf(states[len(states)-1].Args)
+		s.logAbout()
+	}
 	header := journal.Header{
-		Network: s.Conf.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
+		Network: s.Config.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
 	}
-	file, err := journal.Rebuild(s.Conf.CNIDir, damaged, header, states, s.Now)
+	file, err := journal.Rebuild(s.Config.CNIDir, damaged, header, states, s.Now)
 	switch {
 	case errors.Is(err, journal.ErrBusy):
 		return nil, cnierror.New(cnierror.TryAgain, "%v", err)
@@ -270,8 +274,8 @@ func (s *Session) join(states []journal.State, entry *resultcache.Entry) []journ
 // configuredDefault is the default network as the configuration has it, attached with the result
 // that the runtime or libcni cached under the network's own name: of a pod that is older than we.
 func (s *Session) configuredDefault(ctx context.Context) (*journal.State, error) {
-	if s.ConfError != nil {
-		return nil, cnierror.Prefix(s.ConfError, "no record tells of this sandbox, and its default network cannot be found out")
+	if s.ConfigError != nil {
+		return nil, cnierror.Prefix(s.ConfigError, "no record tells of this sandbox, and its default network cannot be found out")
 	}
 	conf, err := s.defaultConf(ctx)
 	if err != nil {
@@ -286,7 +290,7 @@ func (s *Session) configuredDefault(ctx context.Context) (*journal.State, error)
 		s.logAbout()
 	}
 	state := &journal.State{Begun: true, Attached: true, Attachment: journal.Attachment{
-		Network: conf.Name, Default: true, IfName: s.Call.IfName, Conf: conf.Bytes(), CapabilityArgs: s.Conf.RuntimeConfig, Args: identity.Args,
+		Network: conf.Name, Default: true, IfName: s.Call.IfName, Conf: conf.Bytes(), CapabilityArgs: s.Config.RuntimeConfig, Args: identity.Args,
 	}}
 	for _, root := range append(s.roots(), resultcache.Runtime) {
 		if state.Result = resultcache.Result(root, conf.Name, s.Call.ContainerID, s.Call.IfName); state.Result != nil {

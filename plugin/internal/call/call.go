@@ -17,7 +17,7 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 
 	"mooring.dev/mooring/plugin/internal/cnierror"
-	"mooring.dev/mooring/plugin/internal/conf"
+	"mooring.dev/mooring/plugin/internal/config"
 	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/names"
 	"mooring.dev/mooring/plugin/internal/object"
@@ -32,7 +32,7 @@ type Call struct {
 	Args        string
 	Path        string
 	Stdin       []byte
-	Conf        object.Object // what is on stdin
+	Config      object.Object // what is on stdin
 	CNIVersion  string
 	Stdout      io.Writer
 	Stderr      io.Writer
@@ -59,12 +59,12 @@ func Read(getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer)
 	if err := c.environment(getenv); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(stdin, conf.MaxBytes+1))
+	data, err := io.ReadAll(io.LimitReader(stdin, config.MaxBytes+1))
 	if err != nil {
 		return nil, cnierror.New(types.ErrIOFailure, "reading the configuration from stdin: %v", err)
 	}
-	if len(data) > conf.MaxBytes {
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "configuration: more than %d MiB on stdin", conf.MaxBytes>>20)
+	if len(data) > config.MaxBytes {
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "configuration: more than %d MiB on stdin", config.MaxBytes>>20)
 	}
 	c.Stdin = data
 	return c, c.checkVersion(first)
@@ -109,7 +109,7 @@ func (c *Call) checkVersion(first string) error {
 	if err != nil {
 		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $: %v", err)
 	}
-	c.Conf = raw
+	c.Config = raw
 	stated, err := object.String(raw.Find("cniVersion"))
 	if err != nil {
 		return cnierror.New(types.ErrInvalidNetworkConfig, "configuration: $.cniVersion: %v", err)

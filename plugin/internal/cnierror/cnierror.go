@@ -128,3 +128,12 @@ func startsWith(text string, words []string) int {
 	}
 	return len(text) - len(rest)
 }
+
+// FirstOf names the first of many, for a text that people read.
+func FirstOf(texts []string) string {
+	const most = 5
+	if more := len(texts) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(texts[:most], ", "), more)
+	}
+	return strings.Join(texts, ", ")
+}

@@ -34,7 +34,9 @@ type claimedPod struct {
 	Spec struct {
 		NodeName       string `json:"nodeName"`
 		ResourceClaims []struct {
-			ResourceClaimName string `json:"resourceClaimName"`
+			Name                      string `json:"name"`
+			ResourceClaimName         string `json:"resourceClaimName"`
+			ResourceClaimTemplateName string `json:"resourceClaimTemplateName"`
 		} `json:"resourceClaims"`
 	} `json:"spec"`
 	Status struct {
@@ -93,29 +95,33 @@ type claims struct {
 	found     Allocated
 }
 
-// FromClaims reads the pod's claims and the slices of this node.
-func FromClaims(ctx context.Context, api Getter, namespace, name string) (Allocated, error) {
+// FromClaims reads the pod's claims and the slices of this node. It returns the devices that name
+// a resource, and by what names the pod knows its claims: the claim's own, the pod's word for it,
+// and the template's. A claim of which nothing is allocated is an error.
+func FromClaims(ctx context.Context, api Getter, namespace, name string) (Allocated, []string, error) {
 	c := &claims{api: api, namespace: namespace, slices: map[string]*sliceList{}, found: Allocated{}}
 	if err := api.Get(ctx, "/api/v1/namespaces/"+namespace+"/pods/"+name, nil, &c.pod); err != nil {
-		return nil, fmt.Errorf("the pod's claims: %w", err)
+		return nil, nil, fmt.Errorf("the pod's claims: %w", err)
 	}
 	names := map[string]bool{}
+	var known []string
 	for _, status := range c.pod.Status.ResourceClaimStatuses {
 		names[status.ResourceClaimName] = true
 	}
 	for _, reference := range c.pod.Spec.ResourceClaims {
 		names[reference.ResourceClaimName] = true
+		known = append(known, reference.Name, reference.ResourceClaimName, reference.ResourceClaimTemplateName)
 	}
 	delete(names, "") // a claim that was not needed, or one that a template makes
 	for claimName := range names {
 		if err := c.ordinary(ctx, claimName); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if err := c.extended(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c.found, nil
+	return c.found, known, nil
 }
 
 func (c *claims) results(ctx context.Context, name string) ([]allocatedDevice, error) {

@@ -42,7 +42,7 @@ func TestDevicesOfClaimsAndExtendedResourcesAreFound(t *testing.T) {
 	api := node()
 	api["/api/v1/namespaces/default/pods/web"] = `{"spec":{"nodeName":"n1"},"status":{"resourceClaimStatuses":[{"name":"x","resourceClaimName":"c1"},{"name":"y"}],
 		"extendedResourceClaimStatus":{"resourceClaimName":"x1","requestMappings":[{"containerName":"c","requestName":"q","resourceName":"r"}]}}}`
-	got, err := FromClaims(context.Background(), api, "default", "web")
+	got, _, err := FromClaims(context.Background(), api, "default", "web")
 	if want := (Allocated{"r": {"0000:01", "0000:02"}}); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -57,7 +57,7 @@ func TestAClaimThatIsMissingUnallocatedOrContradictoryIsAnError(t *testing.T) {
 		api := node()
 		api["/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/empty"] = `{"status":{}}`
 		api["/api/v1/namespaces/default/pods/web"] = test.pod
-		if _, err := FromClaims(context.Background(), api, "default", "web"); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, _, err := FromClaims(context.Background(), api, "default", "web"); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", about, err)
 		}
 	}

@@ -3,9 +3,13 @@ package netconf
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"mooring.dev/mooring/plugin/internal/object"
 )
+
+// A change copies the keys of the objects that it touches, never their values: one definition may
+// serve many attachments of a pod.
 
 // WithDefaults fills in a missing or empty name and version.
 func (c *Conf) WithDefaults(name, cniVersion string) *Conf {
@@ -20,7 +24,10 @@ func (c *Conf) WithDefaults(name, cniVersion string) *Conf {
 	if stated, err := c.raw.String("cniVersion"); err != nil || stated != changed.CNIVersion {
 		changed.raw = changed.raw.With("cniVersion", changed.CNIVersion)
 	}
-	return changed.reread()
+	if !c.list {
+		changed.Plugins = []Plugin{c.Plugins[0].with(changed.raw)}
+	}
+	return &changed
 }
 
 // WithArgs merges args into args.cni of the conf or of every plugin; args win key by key.
@@ -41,10 +48,9 @@ func (c *Conf) WithArgs(args object.Object, path string) (*Conf, error) {
 		if err != nil {
 			return nil, Problem{at + ".args.cni", err.Error()}
 		}
-		for key, value := range args {
-			inner = inner.With(key, value)
-		}
-		return raw.With("args", outer.With("cni", inner)), nil
+		maps.Copy(inner, args)
+		outer["cni"] = inner.Bytes()
+		return raw.With("args", outer), nil
 	})
 }
 
@@ -59,26 +65,45 @@ func (c *Conf) WithDevice(id string) *Conf {
 	return changed
 }
 
+// mapPlugins changes every plugin; change returns a new object and leaves alone what makes a
+// Plugin what it is, its type and its capabilities.
 func (c *Conf) mapPlugins(change func(int, object.Object) (object.Object, error)) (*Conf, error) {
 	changed := *c
-	if !c.list {
-		raw, err := change(0, c.raw)
-		if err != nil {
-			return nil, err
-		}
-		changed.raw = raw
-		return changed.reread(), nil
-	}
-	entries := make([]json.RawMessage, 0, len(c.Plugins))
+	changed.Plugins = make([]Plugin, 0, len(c.Plugins))
 	for i, plugin := range c.Plugins {
 		raw, err := change(i, plugin.raw)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, raw.Bytes())
+		changed.Plugins = append(changed.Plugins, plugin.with(raw))
 	}
-	changed.raw = c.raw.With("plugins", entries)
-	return changed.reread(), nil
+	if c.list {
+		changed.raw = c.raw.With("plugins", entries(changed.Plugins))
+	} else {
+		changed.raw = changed.Plugins[0].raw
+	}
+	return &changed, nil
+}
+
+func (p Plugin) with(raw object.Object) Plugin {
+	p.raw = raw
+	return p
+}
+
+// entries is plugins as the array that they stand in.
+func entries(plugins []Plugin) json.RawMessage {
+	size := 2
+	for _, plugin := range plugins {
+		size += bytesOf(plugin.raw) + 1
+	}
+	out := append(make([]byte, 0, size), '[')
+	for i, plugin := range plugins {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, plugin.raw.Bytes()...)
+	}
+	return append(out, ']')
 }
 
 // WithMore reads a list with further plugins behind its own.
@@ -100,15 +125,7 @@ func WithMore(raw object.Object, more [][]byte, path string) (*Conf, error) {
 	return FromObject(raw.With("plugins", entries), path)
 }
 
-// reread keeps Plugins in step with the object that they come from.
-func (c *Conf) reread() *Conf {
-	reread, err := FromObject(c.raw, "$")
-	if err != nil {
-		panic("a configuration became unreadable by a change of ours: " + err.Error())
-	}
-	return reread
-}
-
+// child is an object within another, as a copy; one that is absent or null is empty.
 func child(parent object.Object, key string) (object.Object, error) {
 	value, present := parent[key]
 	if !present || object.Kind(value) == "null" {
@@ -132,7 +149,8 @@ type Invocation struct {
 // runtimeConfig of the capabilities that it declares, and the result before it.
 func (c *Conf) Stdin(i int, call Invocation) []byte {
 	plugin := c.Plugins[i]
-	entry := plugin.raw.With("name", c.Name).With("cniVersion", c.CNIVersion)
+	entry := maps.Clone(plugin.raw)
+	entry["name"], entry["cniVersion"] = object.Encode(c.Name), object.Encode(c.CNIVersion)
 	granted := object.Object{}
 	for capability, declared := range plugin.Capabilities {
 		if value, given := call.CapabilityArgs[capability]; declared && given {
@@ -140,13 +158,11 @@ func (c *Conf) Stdin(i int, call Invocation) []byte {
 		}
 	}
 	if len(granted) > 0 {
-		entry = entry.With("runtimeConfig", granted)
+		entry["runtimeConfig"] = granted.Bytes()
 	}
 	if len(call.PrevResult) > 0 {
-		entry = entry.With("prevResult", call.PrevResult)
+		entry["prevResult"] = call.PrevResult
 	}
-	for key, value := range call.Extra {
-		entry = entry.With(key, value)
-	}
+	maps.Copy(entry, call.Extra)
 	return entry.Bytes()
 }

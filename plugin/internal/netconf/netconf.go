@@ -35,6 +35,12 @@ type Plugin struct {
 	raw          object.Object
 }
 
+// MaxPlugins is how many plugins a network may have: each is a program that is run.
+const MaxPlugins = 1024
+
+// Entry is the plugin's own object, which must not be changed.
+func (p Plugin) Entry() object.Object { return p.raw }
+
 // Problem is something wrong at a place in a configuration.
 type Problem struct {
 	Path string
@@ -101,6 +107,10 @@ func (c *Conf) parseList(entries json.RawMessage, path string, report func(strin
 	}
 	if len(elements) == 0 {
 		report(".plugins", errors.New("the list is empty: there is no plugin to run"))
+	}
+	if len(elements) > MaxPlugins {
+		report(".plugins", fmt.Errorf("%d plugins; a network has at most %d", len(elements), MaxPlugins))
+		return
 	}
 	for i, element := range elements {
 		at := fmt.Sprintf(".plugins[%d]", i)
@@ -194,6 +204,17 @@ func (p Plugin) Member(key string) json.RawMessage { return p.raw.Find(key) }
 
 // Bytes is the configuration as it is executed and journalled.
 func (c *Conf) Bytes() json.RawMessage { return c.raw.Bytes() }
+
+// Size is about how many bytes the configuration has.
+func (c *Conf) Size() int { return bytesOf(c.raw) }
+
+func bytesOf(raw object.Object) int {
+	size := 2
+	for key, value := range raw {
+		size += len(key) + len(value) + len(`"":,`)
+	}
+	return size
+}
 
 // IsList says whether this is a conflist.
 func (c *Conf) IsList() bool { return c.list }

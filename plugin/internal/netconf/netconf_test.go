@@ -81,6 +81,47 @@ func TestADeviceIsNamedToEveryPluginUnderBothKeys(t *testing.T) {
 	}
 }
 
+func TestAChangeIsSeenByNobodyElseWhoUsesTheNetwork(t *testing.T) {
+	for _, text := range []string{`{"type":"x","args":{"cni":{"a":1}}}`, `{"plugins":[{"type":"x","args":{"cni":{"a":1}}},{"type":"y"}]}`} {
+		shared := parse(t, text)
+		before := string(shared.Bytes())
+		first, err := shared.WithDefaults("n", "1.0.0").WithArgs(object.Object{"a": json.RawMessage("2")}, "$")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := shared.WithDefaults("n", "1.0.0").WithDevice("d").WithArgs(object.Object{"b": json.RawMessage("3")}, "$")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(shared.Bytes()) != before {
+			t.Errorf("%s became %s", before, shared.Bytes())
+		}
+		for _, changed := range []*Conf{first, second} {
+			reread, err := Parse(changed.Bytes(), "$")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range changed.Plugins {
+				if got, want := string(changed.Stdin(i, Invocation{})), string(reread.Stdin(i, Invocation{})); got != want {
+					t.Errorf("plugin %d gets %s, and from the journal %s", i, got, want)
+				}
+			}
+		}
+		if got := string(second.Stdin(0, Invocation{})); !strings.Contains(got, `"args":{"cni":{"a":1,"b":3}}`) || !strings.Contains(got, `"deviceID":"d"`) {
+			t.Errorf("got %s", got)
+		}
+	}
+}
+
+func TestANetworkOfTooManyPluginsIsRefused(t *testing.T) {
+	for count, right := range map[int]bool{MaxPlugins: true, MaxPlugins + 1: false} {
+		_, err := Parse([]byte(`{"plugins":[`+strings.Repeat(`{"type":"x"},`, count-1)+`{"type":"x"}]}`), "$")
+		if (err == nil) != right {
+			t.Errorf("%d: %v", count, err)
+		}
+	}
+}
+
 func TestFilesOfAChainComeBehindTheListsOwnPlugins(t *testing.T) {
 	raw, err := object.Parse([]byte(`{"name":"net","plugins":[{"type":"x"}]}`))
 	if err != nil {

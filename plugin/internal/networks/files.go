@@ -15,22 +15,20 @@ import (
 )
 
 // FileNamed finds the network of this name in the files of confDir: lists come before single
-// confs, then the order of file names counts. A neighbour that cannot be read is logged.
+// confs, then the order of file names counts. A neighbour that cannot be read is logged; where
+// the network is not found it may be the one that was meant, and the error names it.
 func (f *Finder) FileNamed(name string) (*netconf.Conf, error) {
 	files, err := confFiles(f.ConfDir)
 	if err != nil {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "no network %q in %s: %v", name, f.ConfDir, err)
 	}
 	var single *netconf.Conf
+	var unreadable []string
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		raw, err := readObject(file)
 		if err != nil {
-			f.Warn("%s: %v", file, err)
-			continue
-		}
-		raw, err := object.Parse(data)
-		if err != nil {
-			f.Warn("%s: %v", file, err)
+			f.Warn("%v", err)
+			unreadable = append(unreadable, err.Error())
 			continue
 		}
 		if stated, err := raw.String("name"); err != nil || stated != name {
@@ -47,10 +45,26 @@ func (f *Finder) FileNamed(name string) (*netconf.Conf, error) {
 			single = conf
 		}
 	}
-	if single == nil {
+	switch {
+	case single != nil:
+		return single, nil
+	case len(unreadable) == 0:
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "no network %q in the files of %s", name, f.ConfDir)
 	}
-	return single, nil
+	return nil, cnierror.New(types.ErrInvalidNetworkConfig, "no network %q in the files of %s that can be read; repair or remove: %s", name, f.ConfDir, cnierror.FirstOf(unreadable))
+}
+
+// readObject reads a file with a JSON object; the error names the file.
+func readObject(path string) (object.Object, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := object.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return raw, nil
 }
 
 // confFiles lists .conf, .json and .conflist in the order of their names.
@@ -84,13 +98,9 @@ func (f *Finder) FirstIn(folder string) (*netconf.Conf, error) {
 // File reads a network from a file. A list takes on the plugins of the folder that is named
 // after it, unless it forbids that.
 func (f *Finder) File(path string) (*netconf.Conf, error) {
-	data, err := os.ReadFile(path)
+	raw, err := readObject(path)
 	if err != nil {
 		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%v", err)
-	}
-	raw, err := object.Parse(data)
-	if err != nil {
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s: %v", path, err)
 	}
 	alone, err := netconf.Flag(raw, "loadOnlyInlinedPlugins")
 	if err != nil {

@@ -2,7 +2,8 @@
 // server, or in a file of the node.
 //
 // A fresh cache is enough and costs no request. The API server is asked for what a fresh
-// cache lacks, and instead of a stale one; when it does not answer, the stale copy serves.
+// cache lacks, and instead of a stale one; while it is silent, the stale copy serves. An answer
+// that is no definition is an answer: what it refuses is not looked for elsewhere.
 package networks
 
 import (
@@ -29,10 +30,20 @@ type Definition struct {
 	Config       string // spec.config, empty where absent
 }
 
-// ErrAbsent says that the API server has no such NetworkAttachmentDefinition.
-var ErrAbsent = errors.New("there is no such NetworkAttachmentDefinition")
+// What a definition may be missing for; other errors say nothing about whether there is one.
+var (
+	// ErrAbsent says that the API server has no such NetworkAttachmentDefinition.
+	ErrAbsent = errors.New("there is no such NetworkAttachmentDefinition")
 
-// Remote asks the API server for one definition.
+	// ErrUncached says that the node's cache has none, and that there is no API server to ask.
+	ErrUncached = errors.New("not in the node's cache, and the configuration names no kubeconfig to ask the API server with")
+
+	// ErrRefused says that the API server answered, and not with the definition.
+	ErrRefused = errors.New("the API server refuses to tell")
+)
+
+// Remote asks the API server for one definition. Errors other than ErrAbsent and ErrRefused mean
+// that there was no answer.
 type Remote interface {
 	Definition(ctx context.Context, namespace, name string) (*Definition, error)
 }
@@ -44,6 +55,34 @@ type Finder struct {
 	Remote  Remote
 	Warn    func(format string, args ...any)
 	fresh   *bool
+	found   map[string]*Network // by namespace/name
+}
+
+// Network is a definition that was found, and its configuration.
+type Network struct {
+	ResourceName string
+	Conf         *netconf.Conf
+}
+
+// Network looks a definition up and reads its configuration, once for all that ask for it.
+func (f *Finder) Network(ctx context.Context, namespace, name string) (*Network, error) {
+	key := namespace + "/" + name
+	if known := f.found[key]; known != nil {
+		return known, nil
+	}
+	definition, err := f.Definition(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := f.Conf(definition)
+	if err != nil {
+		return nil, err
+	}
+	if f.found == nil {
+		f.found = map[string]*Network{}
+	}
+	f.found[key] = &Network{definition.ResourceName, conf}
+	return f.found[key], nil
 }
 
 // Definition returns the definition of namespace/name.
@@ -53,11 +92,14 @@ func (f *Finder) Definition(ctx context.Context, namespace, name string) (*Defin
 		return copied, nil
 	}
 	if f.Remote == nil {
-		if copied != nil {
+		switch {
+		case copied != nil:
 			f.Warn("network %s/%s: the node's cache is stale and no kubeconfig is set; using the copy", namespace, name)
 			return copied, nil
+		case errors.Is(cacheErr, os.ErrNotExist):
+			return nil, ErrUncached
 		}
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "network %s/%s: not in the node's cache%s, and the conf names no kubeconfig to ask the API server with", namespace, name, because(cacheErr))
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "network %s/%s: its copy in the node's cache is unreadable (%v), and the configuration names no kubeconfig to ask the API server with", namespace, name, cacheErr)
 	}
 	found, err := f.Remote.Definition(ctx, namespace, name)
 	switch {
@@ -65,11 +107,43 @@ func (f *Finder) Definition(ctx context.Context, namespace, name string) (*Defin
 		return found, nil
 	case errors.Is(err, ErrAbsent):
 		return nil, err
+	case errors.Is(err, ErrRefused):
+		return nil, cnierror.New(types.ErrTryAgainLater, "network %s/%s: %v; the service account of the node's kubeconfig must be allowed to get network-attachment-definitions", namespace, name, err)
 	case copied != nil:
 		f.Warn("network %s/%s: the node's cache is stale and the API server does not answer (%v); using the copy", namespace, name, err)
 		return copied, nil
 	}
 	return nil, cnierror.New(types.ErrTryAgainLater, "network %s/%s: not in the node's cache%s, and the API server does not answer: %v", namespace, name, because(cacheErr), err)
+}
+
+// Namespaces are those in which the node's cache has a definition of this name.
+func (f *Finder) Namespaces(name string) []string {
+	var found []string
+	folders, err := os.ReadDir(filepath.Join(f.CNIDir, "networks"))
+	if err != nil {
+		return nil // it only adds to an error
+	}
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(f.CNIDir, "networks", folder.Name(), name+".json")); err == nil {
+			found = append(found, folder.Name())
+		}
+	}
+	return found
+}
+
+// Names are those of the definitions that the node's cache has in a namespace.
+func (f *Finder) Names(namespace string) []string {
+	var found []string
+	files, err := os.ReadDir(filepath.Join(f.CNIDir, "networks", namespace))
+	if err != nil {
+		return nil // it only adds to an error
+	}
+	for _, file := range files {
+		if name, is := strings.CutSuffix(file.Name(), ".json"); is && !strings.HasPrefix(name, ".") {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 func because(err error) string {
@@ -168,7 +242,7 @@ func (f *Finder) Conf(definition *Definition) (*netconf.Conf, error) {
 	}
 	conf, err := netconf.Parse([]byte(definition.Config), "spec.config")
 	if err != nil {
-		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s: %s", where, OneLine(err))
+		return nil, cnierror.New(types.ErrInvalidNetworkConfig, "%s: %s; correct the NetworkAttachmentDefinition", where, OneLine(err))
 	}
 	return conf, nil
 }

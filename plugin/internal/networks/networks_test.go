@@ -91,6 +91,7 @@ func TestWhoIsAskedDependsOnTheCache(t *testing.T) {
 		{"stale", true, false, &Definition{Config: "new"}, nil, "new", 1},
 		{"stale and deleted", true, false, nil, ErrAbsent, "", 1},
 		{"stale and the server is away", true, false, nil, away, "cached", 1},
+		{"stale and the server refuses", true, false, nil, ErrRefused, "", 1},
 		{"not there and the server is away", false, false, nil, away, "", 1},
 	} {
 		folder := t.TempDir()
@@ -109,6 +110,20 @@ func TestWhoIsAskedDependsOnTheCache(t *testing.T) {
 		if (err == nil) != (test.want != "") || (got != nil && got.Config != test.want) || asked.asked != test.asked {
 			t.Errorf("%s: %+v, %v, asked %d times", test.about, got, err, asked.asked)
 		}
+	}
+}
+
+func TestANetworkIsLookedUpOnceHoweverManyAskForIt(t *testing.T) {
+	fresh := true
+	asked := &remote{definition: &Definition{Config: `{"type":"x"}`, ResourceName: "r"}}
+	finder := &Finder{CNIDir: t.TempDir(), Remote: asked, Warn: t.Logf, fresh: &fresh}
+	for range 3 {
+		if found, err := finder.Network(context.Background(), "default", "a"); err != nil || found.ResourceName != "r" {
+			t.Fatalf("got %+v, %v", found, err)
+		}
+	}
+	if asked.asked != 1 {
+		t.Errorf("asked %d times", asked.asked)
 	}
 }
 

@@ -54,7 +54,7 @@ func Parse(cniArgs, containerID string) (Identity, error) {
 		}
 		identity.Args = append(identity.Args, [2]string{key, value})
 	}
-	identity.Pod = journal.Pod{Namespace: identity.get("K8S_POD_NAMESPACE"), Name: identity.get("K8S_POD_NAME"), UID: identity.get("K8S_POD_UID")}
+	identity.Pod = PodOf(identity.Args)
 	// Plugins that decode CNI_ARGS strictly refuse keys that they do not know without this one.
 	for _, pair := range [][2]string{
 		{"IgnoreUnknown", "true"},
@@ -70,13 +70,17 @@ func Parse(cniArgs, containerID string) (Identity, error) {
 	return identity, nil
 }
 
-func (i *Identity) get(key string) string {
-	for _, pair := range i.Args {
-		if pair[0] == key {
-			return pair[1]
+// PodOf is the pod that the pairs of CNI_ARGS name.
+func PodOf(args [][2]string) journal.Pod {
+	value := func(key string) string {
+		for _, pair := range args {
+			if pair[0] == key {
+				return pair[1]
+			}
 		}
+		return ""
 	}
-	return ""
+	return journal.Pod{Namespace: value("K8S_POD_NAMESPACE"), Name: value("K8S_POD_NAME"), UID: value("K8S_POD_UID")}
 }
 
 // complete sets a key that is missing or empty.

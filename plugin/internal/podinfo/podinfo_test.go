@@ -72,7 +72,7 @@ func TestTheUIDThatSomebodyElseKnewFillsTheGap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := identity.WithUID("u"); err != nil || identity.Pod.UID != want || identity.get("K8S_POD_UID") != want {
+		if err := identity.WithUID("u"); err != nil || identity.Pod.UID != want || PodOf(identity.Args).UID != want {
 			t.Errorf("%q: %+v, %v", text, identity, err)
 		}
 	}

@@ -47,8 +47,8 @@ func checkDefault(links *netlink.Handle, existing []netlink.Route, requests []Re
 		if !isDefault(route) || route.Protocol == unix.RTPROT_RA {
 			continue
 		}
-		for _, hop := range hops(route) {
-			user, err := userOf(links, hop, requests)
+		for _, hop := range nextHops(route) {
+			user, err := attachmentOf(links, hop, requests)
 			if err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func isThere(existing []netlink.Route, wanted Route) bool {
 		if route.Dst == nil || route.Dst.String() != wanted.Destination.String() {
 			return false
 		}
-		return slices.ContainsFunc(hops(route), func(hop netlink.Route) bool {
+		return slices.ContainsFunc(nextHops(route), func(hop netlink.Route) bool {
 			by, _ := netip.AddrFromSlice(hop.Gw)
 			return by.Unmap() == wanted.Gateway
 		})

@@ -40,24 +40,45 @@ var anywhere = map[int]netip.Prefix{4: netip.MustParsePrefix("0.0.0.0/0"), 6: ne
 
 var families = map[int]int{4: netlink.FAMILY_V4, 6: netlink.FAMILY_V6}
 
+// Failure is a default route that could not be moved as one attachment asked.
+type Failure struct {
+	Attachment int // its position in the requests
+	Err        error
+}
+
+// Error is what went wrong; the caller knows the attachment's name.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap is what went wrong.
+func (f *Failure) Unwrap() error { return f.Err }
+
 // Move makes the table what the requests say and returns one Change for each. Networks in
-// keep stay on the first attachment when its default route goes elsewhere.
+// keep stay on the first attachment when its default route goes elsewhere. The error is a
+// Failure.
 func Move(links *netlink.Handle, requests []Request, keep []netip.Prefix) ([]Change, error) {
 	changes := make([]Change, len(requests))
 	for _, family := range []int{4, 6} {
 		owner, gateway := ownerOf(requests, family)
-		if err := clear(links, requests, family, owner, keep, changes); err != nil {
-			return nil, fmt.Errorf("IPv%d: %w", family, err)
+		if err := removeDefaultRoutes(links, requests, family, owner, keep, changes); err != nil {
+			return nil, &Failure{askedBy(requests, owner), fmt.Errorf("IPv%d: %w", family, err)}
 		}
 		if owner < 0 {
 			continue
 		}
-		if err := point(links, requests[owner].Interfaces, anywhere[family], gateway); err != nil {
-			return nil, fmt.Errorf("default route by %s: %w", gateway, err)
+		if err := addRoute(links, requests[owner].Interfaces, anywhere[family], gateway); err != nil {
+			return nil, &Failure{owner, fmt.Errorf("default route by %s: %w", gateway, err)}
 		}
 		changes[owner].Added = append(changes[owner].Added, Route{anywhere[family], gateway})
 	}
 	return changes, nil
+}
+
+// askedBy is the owner of the default route, or else who asked that there be none.
+func askedBy(requests []Request, owner int) int {
+	if owner >= 0 {
+		return owner
+	}
+	return max(0, slices.IndexFunc(requests, func(request Request) bool { return request.Asked }))
 }
 
 func ownerOf(requests []Request, family int) (int, netip.Addr) {
@@ -71,9 +92,9 @@ func ownerOf(requests []Request, family int) (int, netip.Addr) {
 	return -1, netip.Addr{}
 }
 
-// clear removes default routes of a family: all of them where one attachment owns the route,
-// else those of attachments that asked for none of their own.
-func clear(links *netlink.Handle, requests []Request, family, owner int, keep []netip.Prefix, changes []Change) error {
+// removeDefaultRoutes removes those of a family: all of them where one attachment owns the
+// route, else those of attachments that asked for none of their own.
+func removeDefaultRoutes(links *netlink.Handle, requests []Request, family, owner int, keep []netip.Prefix, changes []Change) error {
 	existing, err := links.RouteListFiltered(families[family], &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
@@ -84,26 +105,26 @@ func clear(links *netlink.Handle, requests []Request, family, owner int, keep []
 			continue
 		}
 		var gone, stay []netlink.Route
-		for _, hop := range hops(route) {
-			user, err := userOf(links, hop, requests)
+		for _, hop := range nextHops(route) {
+			attachment, err := attachmentOf(links, hop, requests)
 			if err != nil {
 				return err
 			}
-			if owner < 0 && (user < 0 || !requests[user].Asked || len(requests[user].Gateways) > 0) {
+			if owner < 0 && (attachment < 0 || !requests[attachment].Asked || len(requests[attachment].Gateways) > 0) {
 				stay = append(stay, hop)
 				continue
 			}
 			gone = append(gone, hop)
-			if user == 0 && owner > 0 {
+			if attachment == 0 && owner > 0 {
 				former = append(former, hop)
 			}
 		}
-		if err := remove(links, family, route, gone, stay); err != nil {
+		if err := removeHops(links, family, route, gone, stay); err != nil {
 			return fmt.Errorf("removing a default route: %w", err)
 		}
 	}
 	if len(former) > 0 {
-		if err := remain(links, former[0], family, keep, &changes[0]); err != nil {
+		if err := keepClusterRoutes(links, former[0], family, keep, &changes[0]); err != nil {
 			return err
 		}
 	}
@@ -116,14 +137,14 @@ func clear(links *netlink.Handle, requests []Request, family, owner int, keep []
 	return nil
 }
 
-// remain keeps the cluster's own networks on the way that the default route had.
-func remain(links *netlink.Handle, former netlink.Route, family int, keep []netip.Prefix, change *Change) error {
+// keepClusterRoutes routes the cluster's own networks as the default route did before it moved.
+func keepClusterRoutes(links *netlink.Handle, former netlink.Route, family int, keep []netip.Prefix, change *Change) error {
 	for _, network := range keep {
 		if network.Addr().Is4() != (family == 4) {
 			continue
 		}
-		stays := netlink.Route{LinkIndex: former.LinkIndex, Gw: former.Gw, Scope: former.Scope, Src: former.Src, MTU: former.MTU, Flags: former.Flags & int(netlink.FLAG_ONLINK), Dst: ipNet(network)}
-		if err := links.RouteReplace(&stays); err != nil {
+		kept := netlink.Route{LinkIndex: former.LinkIndex, Gw: former.Gw, Scope: former.Scope, Src: former.Src, MTU: former.MTU, Flags: former.Flags & int(netlink.FLAG_ONLINK), Dst: ipNet(network)}
+		if err := links.RouteReplace(&kept); err != nil {
 			return fmt.Errorf("keeping %s on the default network: %w", network, err)
 		}
 		gateway, _ := netip.AddrFromSlice(former.Gw)
@@ -132,7 +153,8 @@ func remain(links *netlink.Handle, former netlink.Route, family int, keep []neti
 	return nil
 }
 
-func point(links *netlink.Handle, interfaces []string, destination netip.Prefix, gateway netip.Addr) error {
+// addRoute adds a route by a gateway on the first of the interfaces that reaches it.
+func addRoute(links *netlink.Handle, interfaces []string, destination netip.Prefix, gateway netip.Addr) error {
 	var last error
 	for _, name := range interfaces {
 		link, err := links.LinkByName(name)
@@ -181,9 +203,9 @@ func isDefault(route netlink.Route) bool {
 	return ones == 0
 }
 
-// hops takes a route of several next hops apart: IPv6 joins default routes of one metric into
+// nextHops takes a route of several next hops apart: IPv6 joins default routes of one metric into
 // one route, whoever made them.
-func hops(route netlink.Route) []netlink.Route {
+func nextHops(route netlink.Route) []netlink.Route {
 	if len(route.MultiPath) == 0 {
 		return []netlink.Route{route}
 	}
@@ -196,8 +218,8 @@ func hops(route netlink.Route) []netlink.Route {
 	return single
 }
 
-// remove takes hops out of a route. IPv6 can remove one hop, IPv4 only the whole route.
-func remove(links *netlink.Handle, family int, route netlink.Route, gone, stay []netlink.Route) error {
+// removeHops takes next hops out of a route. IPv6 can remove one hop, IPv4 only the whole route.
+func removeHops(links *netlink.Handle, family int, route netlink.Route, gone, stay []netlink.Route) error {
 	if len(gone) == 0 {
 		return nil
 	}
@@ -220,8 +242,8 @@ func remove(links *netlink.Handle, family int, route netlink.Route, gone, stay [
 	return nil
 }
 
-// userOf finds the attachment that a route's interface belongs to, -1 for none.
-func userOf(links *netlink.Handle, route netlink.Route, requests []Request) (int, error) {
+// attachmentOf finds the attachment that a route's interface belongs to, -1 for none.
+func attachmentOf(links *netlink.Handle, route netlink.Route, requests []Request) (int, error) {
 	link, err := links.LinkByIndex(route.LinkIndex)
 	if err != nil {
 		return -1, fmt.Errorf("interface %d of a default route: %w", route.LinkIndex, err)

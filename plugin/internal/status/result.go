@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mooring.dev/mooring/plugin/internal/object"
 )
 
 // link is an interface that a plugin made or found; sandbox is empty for one on the node's side.
@@ -37,32 +39,32 @@ type result struct {
 // read takes a CNI result of any version. The library has accepted it before; whatever has an
 // unexpected shape is left out, for the status says as much as can be said.
 func read(data json.RawMessage) result {
-	fields := object(data)
 	var made result
-	var routes []map[string]json.RawMessage
-	_, v4 := fields["ip4"]
-	_, v6 := fields["ip6"]
-	version := text(fields["cniVersion"])
-	if v4 || v6 || version == "" || version == "0.1.0" || version == "0.2.0" {
+	if !json.Valid(data) {
+		return made
+	}
+	r := reader(data)
+	var routes []*object.Reader
+	version := r.Text("cniVersion")
+	if r.Members["ip4"] != nil || r.Members["ip6"] != nil || version == "" || version == "0.1.0" || version == "0.2.0" {
 		for _, family := range []string{"ip4", "ip6"} {
-			if part := object(fields[family]); part != nil {
-				made.add(part["ip"], nil, part["gateway"])
-				routes = append(routes, objects(part["routes"])...)
-			}
+			part := reader(r.Members[family])
+			made.add(part.Text("ip"), nil, part.Text("gateway"))
+			routes = append(routes, readers(part.Items("routes"))...)
 		}
 	} else {
 		// An element that is no object keeps its place: addresses point at interfaces by position.
-		for _, item := range list(fields["interfaces"]) {
-			made.links = append(made.links, linkOf(object(item)))
+		for _, item := range r.Items("interfaces") {
+			made.links = append(made.links, linkOf(reader(item)))
 		}
-		for _, item := range objects(fields["ips"]) {
-			made.add(item["address"], item["interface"], item["gateway"])
+		for _, item := range readers(r.Items("ips")) {
+			made.add(item.Text("address"), item.Members["interface"], item.Text("gateway"))
 		}
-		routes = objects(fields["routes"])
+		routes = readers(r.Items("routes"))
 	}
 	for _, route := range routes {
-		gateway := text(route["gw"])
-		_, destination, err := net.ParseCIDR(text(route["dst"]))
+		gateway := route.Text("gw")
+		_, destination, err := net.ParseCIDR(route.Text("dst"))
 		if err != nil || gateway == "" || slices.Contains(made.gateways, gateway) {
 			continue
 		}
@@ -70,14 +72,14 @@ func read(data json.RawMessage) result {
 			made.gateways = append(made.gateways, gateway)
 		}
 	}
-	made.dns = dnsOf(object(fields["dns"]))
+	made.dns = dnsOf(reader(r.Members["dns"]))
 	return made
 }
 
 // add takes an address, if it is one. Go prints an IPv4 address the same whether it came as 4
 // or as 16 bytes; other spellings stay as the plugin chose them.
-func (r *result) add(cidr, position, gateway json.RawMessage) {
-	ip, _, _ := strings.Cut(text(cidr), "/")
+func (r *result) add(cidr string, position json.RawMessage, gateway string) {
+	ip, _, _ := strings.Cut(cidr, "/")
 	parsed, err := netip.ParseAddr(ip)
 	if err != nil {
 		return
@@ -85,7 +87,7 @@ func (r *result) add(cidr, position, gateway json.RawMessage) {
 	if parsed.Is4In6() {
 		ip = parsed.Unmap().String()
 	}
-	made := address{ip: ip, link: -1, gateway: text(gateway)}
+	made := address{ip: ip, link: -1, gateway: gateway}
 	if digits := whole(position); digits != "" {
 		if made.link, err = strconv.Atoi(digits); err != nil {
 			made.link = math.MaxInt // beyond any list
@@ -94,71 +96,51 @@ func (r *result) add(cidr, position, gateway json.RawMessage) {
 	r.addresses = append(r.addresses, made)
 }
 
-func linkOf(item map[string]json.RawMessage) link {
-	made := link{name: text(item["name"]), mac: text(item["mac"]), mtu: whole(item["mtu"]), sandbox: text(item["sandbox"])}
+func linkOf(item *object.Reader) link {
+	made := link{name: item.Text("name"), mac: item.Text("mac"), mtu: whole(item.Members["mtu"]), sandbox: item.Text("sandbox")}
 	if made.mtu == "0" {
 		made.mtu = ""
 	}
 	return made
 }
 
-func dnsOf(item map[string]json.RawMessage) []field {
-	told := []field{}
+func dnsOf(item *object.Reader) []field {
+	fields := []field{}
 	for _, key := range []string{"nameservers", "domain", "search", "options"} {
 		if key == "domain" {
-			if domain := text(item[key]); domain != "" {
-				told = append(told, field{key, domain})
+			if domain := item.Text(key); domain != "" {
+				fields = append(fields, field{key, domain})
 			}
 			continue
 		}
 		var values []string
-		for _, value := range list(item[key]) {
-			if isText(value) {
-				values = append(values, text(value))
+		for _, value := range item.Items(key) {
+			if text, is := object.Text(value); is {
+				values = append(values, text)
 			}
 		}
 		if len(values) > 0 {
-			told = append(told, field{key, values})
+			fields = append(fields, field{key, values})
 		}
-	}
-	return told
-}
-
-// object is the value as an object, nil where it is none.
-func object(value json.RawMessage) map[string]json.RawMessage {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(value, &fields) != nil {
-		return nil
 	}
 	return fields
 }
 
-func list(value json.RawMessage) []json.RawMessage {
-	var items []json.RawMessage
-	if json.Unmarshal(value, &items) != nil {
-		return nil
-	}
-	return items
+// reader reads the members of a value; one that is no object has none.
+func reader(value json.RawMessage) *object.Reader {
+	members, _ := object.Members(value)
+	return &object.Reader{Members: members}
 }
 
-func objects(value json.RawMessage) []map[string]json.RawMessage {
-	var found []map[string]json.RawMessage
-	for _, item := range list(value) {
-		if fields := object(item); fields != nil {
-			found = append(found, fields)
+// readers reads those items that are objects.
+func readers(items []json.RawMessage) []*object.Reader {
+	var found []*object.Reader
+	for _, item := range items {
+		if members, is := object.Members(item); is {
+			found = append(found, &object.Reader{Members: members})
 		}
 	}
 	return found
-}
-
-func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
-
-func text(value json.RawMessage) string {
-	var said string
-	if json.Unmarshal(value, &said) != nil {
-		return ""
-	}
-	return said
 }
 
 // whole is a number without sign, fraction and exponent as its digits; empty for anything else.

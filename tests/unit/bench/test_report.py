@@ -42,6 +42,18 @@ def test_a_version_is_compared_with_the_reference() -> None:
     assert [row.get("verdict") for row in rows] == [None, "within budget (1.15 x bridge)", None]
 
 
+def test_a_variant_is_compared_with_the_plugin_of_the_same_round() -> None:
+    taken = {(4, "mooring", verb): took(20, 30, 21) for verb in ("ADD", "DEL")}
+    taken |= {(4, "gjson", "ADD"): took(22, 31, 26), (4, "gjson", "DEL"): took(19, 29, 20)}
+    rows = report.variant_rows(taken)
+    assert [(row["verb"], row["variant"], row["delegates"]) for row in rows] == [
+        ("ADD", "gjson", 5),
+        ("DEL", "gjson", 5),
+    ]
+    assert [round(row["more"]["median"] * 1000, 6) for row in rows] == [2, -1]
+    assert [round(row["leastMore"] * 1000, 6) for row in rows] == [2, -1]
+
+
 def test_calls_of_a_cached_and_of_an_unknown_definition_have_different_budgets() -> None:
     rows = report.call_rows(
         [
@@ -68,6 +80,9 @@ def test_everything_is_in_the_text() -> None:
             "binary": report.binary_row(building.Plugin(Path("/mooring"), "0.1.0", "abc", 8_000_000)),
             "versions": report.version_rows({"bridge": took(2), "mooring": took(2)}),
             "own": attachments(),
+            "variants": report.variant_rows(
+                {(0, "mooring", "ADD"): took(3), (0, "gjson", "ADD"): took(4)} | {(0, "mooring", "DEL"): took(3)}
+            ),
             "attachments": attachments(),
             "burst": {"pods": 50, "networks": 1, "rows": report.burst_rows({"mooring": burst})},
             "calls": report.call_rows([calls.Counted("mooring", "cached", 1, (), ())]),
@@ -75,6 +90,7 @@ def test_everything_is_in_the_text() -> None:
     )
     assert "binary 8.00 MB: within budget (9 MB)" in shown
     assert "ADD (ms), idle delegates" in shown
+    assert "ADD, 1 delegates, gjson" in shown
     assert "DEL (ms), real delegates" in shown
     assert "50 pods at once" in shown
     assert "1 extra, cached, mooring    0    0  within budget (0 API calls)" in shown

@@ -1,4 +1,4 @@
-package conf
+package config
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"mooring.dev/mooring/plugin/internal/object"
 )
 
-func parse(t *testing.T, text string) (*Conf, error) {
+func parse(t *testing.T, text string) (*Config, error) {
 	t.Helper()
 	raw, err := object.Parse([]byte(text))
 	if err != nil {
@@ -30,7 +30,7 @@ func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
 	if got.CNIDir != "/var/lib/mooring" || got.BinDir != "/opt/cni/bin" || got.ConfDir != "/etc/cni/multus/net.d" || got.MultusNamespace != "kube-system" {
 		t.Errorf("folders: %+v", got)
 	}
-	if got.NamespaceIsolation || !got.RequireCapabilities || len(got.GlobalNamespaces) != 1 || got.GlobalNamespaces[0] != "default" {
+	if got.NamespaceIsolation || got.RequireCapabilities != nil || got.MaxNetworks != 64 || len(got.GlobalNamespaces) != 1 || got.GlobalNamespaces[0] != "default" {
 		t.Errorf("policies: %+v", got)
 	}
 	if !got.Log.ToStderr || got.Log.Level != "panic" || got.Log.Rotation.MaxSize != 100 {

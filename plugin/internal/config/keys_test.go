@@ -1,4 +1,4 @@
-package conf
+package config
 
 import (
 	"encoding/json"
@@ -52,7 +52,7 @@ func reads(function ast.Expr) bool {
 }
 
 func TestTheContractListsEveryKeyThatIsRead(t *testing.T) {
-	read := append(keysOf(t, "conf.go"), keysOf(t, "../logging/logging.go")...)
+	read := append(keysOf(t, "config.go"), keysOf(t, "../logging/logging.go")...)
 	rotation := reflect.TypeFor[logging.Rotation]()
 	for i := range rotation.NumField() {
 		read = append(read, "logOptions."+rotation.Field(i).Tag.Get("json"))

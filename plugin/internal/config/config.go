@@ -1,8 +1,8 @@
-// Package conf reads the meta-plugin's own configuration: Multus' keys and ours.
+// Package config reads the meta-plugin's own configuration: Multus' keys and ours.
 //
 // Everything that is wrong is told at once, each with its JSON path. Keys are matched in any
 // case, as Go's decoder does for Multus; unknown keys are ignored. Nothing is looked up.
-package conf
+package config
 
 import (
 	"encoding/json"
@@ -26,7 +26,7 @@ import (
 // MaxBytes is how much is read: what is longer is an attack or an accident.
 const MaxBytes = 16 << 20
 
-// Folders that hold where the configuration says nothing.
+// What holds where the configuration says nothing.
 const (
 	defaultCNIDir       = "/var/lib/mooring"
 	MultusCNIDir        = "/var/lib/cni/multus"
@@ -35,10 +35,12 @@ const (
 	defaultNamespace    = "kube-system"
 	defaultTimeout      = 90 * time.Second
 	defaultReadinessFor = 45 * time.Second
+	defaultMaxNetworks  = 64
+	mostMaxNetworks     = 1024
 )
 
-// Conf is the meta-plugin's configuration with every default filled in.
-type Conf struct {
+// Config is the meta-plugin's configuration with every default filled in.
+type Config struct {
 	CNIVersion             string
 	Name                   string
 	ConfDir                string
@@ -55,7 +57,9 @@ type Conf struct {
 	ReadinessIndicatorFile string
 	ReadinessTimeout       time.Duration
 	AuxiliaryCNIChainName  string
-	RequireCapabilities    bool // a request that no plugin of the network can fulfil fails the ADD
+	MaxNetworks            int   // that a pod may ask for
+	RequireCapabilities    *bool // nil: addresses go into CNI_ARGS and are verified, the rest needs its capability; false: nothing is verified
+	CalledMultus           bool  // a drop-in: what it keeps of Multus' manners is said where it is asked
 	DelegateTimeout        time.Duration
 	KeepClusterRoutes      []netip.Prefix
 	Status                 StatusWriting
@@ -75,16 +79,17 @@ const (
 	StatusRequired
 )
 
-// Parse reads what is on stdin. The error is code 7 and names every problem; Conf is usable
+// Parse reads what is on stdin. The error is code 7 and names every problem; Config is usable
 // as far as it could be read even then, which is what DEL needs.
-func Parse(raw object.Object) (*Conf, error) {
-	c := &Conf{
+func Parse(raw object.Object) (*Config, error) {
+	c := &Config{
 		ConfDir: defaultConfDir, CNIDir: defaultCNIDir, BinDir: defaultBinDir,
 		SystemNamespaces: []string{"kube-system"}, MultusNamespace: defaultNamespace,
 		GlobalNamespaces: []string{"default"}, ReadinessTimeout: defaultReadinessFor,
-		RequireCapabilities: true, DelegateTimeout: defaultTimeout, Log: logging.Defaults(),
+		MaxNetworks: defaultMaxNetworks, DelegateTimeout: defaultTimeout, Log: logging.Defaults(),
 	}
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "multus") {
+		c.CalledMultus = true
 		c.CNIDir, c.Status = MultusCNIDir, StatusTried // nobody installs an agent by that name
 	}
 	r := &reader{raw: raw}
@@ -95,7 +100,7 @@ func Parse(raw object.Object) (*Conf, error) {
 	return c, nil
 }
 
-func (c *Conf) read(r *reader) {
+func (c *Config) read(r *reader) {
 	r.text("cniVersion", &c.CNIVersion)
 	r.text("name", &c.Name)
 	r.folder("confDir", &c.ConfDir)
@@ -111,6 +116,12 @@ func (c *Conf) read(r *reader) {
 	r.seconds("readinessTimeout", &c.ReadinessTimeout)
 	r.text("auxiliaryCNIChainName", &c.AuxiliaryCNIChainName)
 	r.value("requireCapabilities", "a boolean", &c.RequireCapabilities)
+	r.with("maxNetworks", func(value json.RawMessage) error {
+		if json.Unmarshal(value, &c.MaxNetworks) != nil || c.MaxNetworks < 1 || c.MaxNetworks > mostMaxNetworks {
+			return fmt.Errorf("expected a whole number from 1 to %d, found %.20s", mostMaxNetworks, value)
+		}
+		return nil
+	})
 	r.seconds("delegateTimeout", &c.DelegateTimeout)
 	r.with("statusBeforeStart", func(value json.RawMessage) error {
 		required := false
@@ -168,7 +179,7 @@ func (c *Conf) read(r *reader) {
 	}
 }
 
-func (c *Conf) readDelegates(r *reader) {
+func (c *Config) readDelegates(r *reader) {
 	if c.ClusterNetwork != "" {
 		return
 	}
@@ -204,7 +215,7 @@ func (c *Conf) readDelegates(r *reader) {
 	}
 }
 
-func (c *Conf) readAuxiliaryChain(r *reader) {
+func (c *Config) readAuxiliaryChain(r *reader) {
 	value := r.raw.Find("auxiliaryChain")
 	if value == nil {
 		return
@@ -229,7 +240,7 @@ func validResult(value json.RawMessage, cniVersion string) error {
 }
 
 // Path is the folders to look delegates up in: binDir, then those of CNI_PATH.
-func (c *Conf) Path(cniPath string) []string {
+func (c *Config) Path(cniPath string) []string {
 	folders := []string{c.BinDir}
 	for _, folder := range filepath.SplitList(cniPath) {
 		if folder != "" && folder != c.BinDir {
