@@ -98,7 +98,7 @@ class Informer:
                 failures += 1
             except errors.ApiError as error:
                 failures = 1 if self._now() - began > _PAUSE.longest else failures + 1
-                self._note(error, failures)
+                self._report(error, failures)
             if failures:
                 await asyncio.sleep(self._pause(failures))
 
@@ -175,7 +175,7 @@ class Informer:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _note(self, error: errors.ApiError, failures: int) -> None:
+    def _report(self, error: errors.ApiError, failures: int) -> None:
         # Once when it begins; what repeats is the same sentence.
         level = logging.WARNING if self.last_error is None else logging.DEBUG
         _LOG.log(level, "%s: %s; trying again (%d)", self._resource.plural, error, failures)
