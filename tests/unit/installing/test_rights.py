@@ -19,6 +19,7 @@ ROLES = [each for each in OBJECTS if each["kind"] in ("Role", "ClusterRole")]
 POLICIES = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPolicy"]
 BINDINGS = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPolicyBinding"]
 MARK = {"apiGroups": ["mooring.dev"], "resources": ["nodes"], "verbs": ["change-only-own"]}
+OPERATIONS = {"create": "CREATE", "patch": "UPDATE", "update": "UPDATE", "delete": "DELETE"}
 READING = {"get", "list", "watch"}
 
 
@@ -38,6 +39,22 @@ def test_the_mark_stands_beside_every_right_of_agent_and_plugin_to_change_someth
     changes = any(set(rule["verbs"]) - READING for rule in role["rules"] if rule != MARK)
     # The one Role gives the agent the right to ask for tokens; whoever is the agent has its ClusterRole as well.
     assert (MARK in role["rules"]) == (changes and not of_operator and role["kind"] == "ClusterRole")
+
+
+@pytest.mark.parametrize("role", [each for each in ROLES if each["metadata"]["name"] != "mooring-operator"])
+def test_whatever_agent_and_plugin_may_change_is_judged_by_a_policy(role: dict[str, Any]) -> None:
+    judged = {
+        (group, resource, operation)
+        for policy in POLICIES
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for operation in rule["operations"]
+    }
+    for rule in role["rules"]:
+        for verb in set(rule["verbs"]) - READING if rule != MARK else ():
+            for resource in rule["resources"]:
+                assert (rule["apiGroups"][0], resource, OPERATIONS[verb]) in judged
 
 
 def test_nobody_is_granted_what_tells_an_administrator_apart() -> None:
