@@ -313,6 +313,16 @@ class TestAnEvent:
             theirs = self.event(cluster, reporter, cluster.there)
             await cluster.agent.create(resources.EVENTS, theirs, namespace="default")
 
+    async def test_is_reported_by_the_plugin_of_the_node_in_its_name(self, cluster: Cluster, tmp_path: Path) -> None:
+        tokens = TestATokenOfTheMetaPlugin()
+        answer = await tokens.ask(cluster, boundObjectRef=await tokens.bound(cluster, cluster.here))
+        async with signed_in(cluster.plane, tmp_path, token=answer["status"]["token"]) as plugin:
+            for reporter, refused in (("mooring.dev/plugin", False), ("kubelet", True)):
+                # By its host's name, which need not be the node's.
+                event = self.event(cluster, reporter, "host.example")
+                with pytest.raises(errors.Forbidden, match="own name") if refused else contextlib.nullcontext():
+                    await plugin.create(resources.EVENTS, event, namespace="default")
+
     async def test_of_others_is_not_changed(self, cluster: Cluster) -> None:
         theirs = self.event(cluster, "kubelet", cluster.here)
         made = await cluster.admin.create(resources.EVENTS, theirs, namespace="default")
