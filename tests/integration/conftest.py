@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "mooring-system"
 IMAGE = "registry.example/mooring:tested"
+# What tests ask in the name of a service account to see that it has no right to it: account, verb, resource.
+ASKED_IN_VAIN = {("mooring-agent", "patch", "nodestates")}
 POD = "mooring-operator-under-test"
 
 
@@ -63,7 +65,7 @@ def kinds(plane: ControlPlane) -> None:
     def served() -> bool:
         # A new kind answers watches with 429 for a moment.
         try:
-            for kind in ("installations", "nodestates"):
+            for kind in ("installations", "nodestates", "attachmentslices"):
                 plane.kubectl("get", "--raw", f"/apis/mooring.dev/v1alpha1/{kind}?watch=true&timeoutSeconds=1")
         except failures.Failure:
             return False
@@ -147,8 +149,11 @@ class Installed:
 
 
 @pytest.fixture(scope="session")
-def installed(plane: ControlPlane, kinds: None) -> Installed:
-    """The manifests as the README says, but for the webhook: the API server reaches it by a URL on loopback."""
+def installed(plane: ControlPlane, kinds: None) -> Iterator[Installed]:
+    """The manifests as the README says, but for the webhook: the API server reaches it by a URL on loopback.
+
+    At the end the audit log must show that no right was missing to anything that operator, agent and plugin did.
+    """
     plane.kubectl("apply", "-k", "manifests/default")
     webhook_port = free_port()
     url = f"https://localhost:{webhook_port}/validate/networkattachmentdefinitions"
@@ -159,7 +164,21 @@ def installed(plane: ControlPlane, kinds: None) -> Installed:
     plane.kubectl("patch", "validatingwebhookconfiguration", "mooring", "--type=json", "-p", json.dumps(patch))
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(_certificate_for_loopback()))
     make_pod(plane, POD, IMAGE)
-    return Installed(plane, webhook_port)
+    yield Installed(plane, webhook_port)
+    assert denied(plane) == []
+
+
+def denied(plane: ControlPlane) -> list[str]:
+    """Return what RBAC denied to the service accounts of Mooring, each request once."""
+    prefix, found = f"system:serviceaccount:{SYSTEM}:", set()
+    for entry in map(json.loads, plane.audit_log.read_text().splitlines()):
+        name = entry["user"].get("username", "")
+        if name.startswith(prefix) and entry.get("annotations", {}).get("authorization.k8s.io/decision") != "allow":
+            about = entry.get("objectRef", {})
+            resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
+            if (name.removeprefix(prefix), entry["verb"], resource) not in ASKED_IN_VAIN:
+                found.add(f"{name.removeprefix(prefix)}: {entry['verb']} {entry['requestURI']}")
+    return sorted(found)
 
 
 def make_pod(plane: ControlPlane, name: str, image: str) -> None:

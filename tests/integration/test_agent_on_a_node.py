@@ -391,6 +391,7 @@ def test_the_agent_may_not_do_more_than_its_work(plane: ControlPlane, agent_kube
         "get secrets",
         "patch nodes",
         "create nodestates.mooring.dev",
+        "watch attachmentslices.mooring.dev",
     ]
     for what, expected in [(each, "yes") for each in may] + [(each, "no") for each in may_not]:
         said = subprocess.run(

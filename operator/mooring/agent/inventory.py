@@ -32,9 +32,12 @@ FIELD_MANAGER = "mooring-agent"
 _MOST_PODS = 20
 _MOST_ERRORS = 10
 _MOST_RIVALS = 20
+_MOST_NETWORKS = 20
 _MOST_MESSAGE = 512
 # A burst of pods is one write.
 _DEBOUNCE_SECONDS = 2.0
+# Failures grow old by themselves; those that do within a minute are one write.
+_AGEING_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,14 +111,16 @@ class Inventory(loops.Reconciler):
         listed = await asyncio.to_thread(failures.read, folders.failures) if folders else []
         before = state.get("status") or {}
         facts = self._facts()
-        status = describe(facts, self._sandboxes, listed)
+        now = self._now()
+        status = describe(facts, self._sandboxes, listed, now=now)
+        ageing = _ageing(listed, now=now)
         status["observedGeneration"] = state["metadata"].get("generation")
         status["conditions"] = conditions(
-            before.get("conditions") or [], facts, generation=status["observedGeneration"], now=self._now()
+            before.get("conditions") or [], facts, generation=status["observedGeneration"], now=now
         )
         # What a person (or another version) did to the status is put right as well.
         if status == self._written and _agrees(before, status) and clock() - self._written_at < self.period * 0.8:
-            return None
+            return ageing
         try:
             await self._client.patch(
                 resources.NODE_STATES,
@@ -128,13 +133,16 @@ class Inventory(loops.Reconciler):
             return None  # the node is leaving
         self._written, self._written_at = status, clock()
         self.tell(settled=True)
-        return None
+        return ageing
 
 
-def describe(facts: Facts, sandboxes: Sandboxes, listed: Iterable[failures.Failure]) -> dict[str, Any]:
+def describe(
+    facts: Facts, sandboxes: Sandboxes, listed: Iterable[failures.Failure], *, now: datetime.datetime
+) -> dict[str, Any]:
     """Return the status without conditions; keys that are None are removed by the merge patch."""
     conf = facts.conf
     failed = list(listed)
+    recent = failures.recent(failed, now=now)
     return {
         "revision": facts.applied or None,
         "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
@@ -144,9 +152,19 @@ def describe(facts: Facts, sandboxes: Sandboxes, listed: Iterable[failures.Failu
         "runtime": _runtime(facts.loaded.said),
         "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],
         "networks": attached(sandboxes),
-        "failedAdds": sum(failure.verb == "ADD" for failure in failed),
+        "failedAdds": sum(failure.verb == "ADD" for failure in recent),
+        "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
         "lastErrors": [_told(failure) for failure in failed[-_MOST_ERRORS:]],
     }
+
+
+def _ageing(listed: Iterable[failures.Failure], *, now: datetime.datetime) -> float | None:
+    """Return after how many seconds fewer failures are recent ones; None where none is."""
+    recent = failures.recent(listed, now=now)
+    if not recent:
+        return None
+    oldest = min(failure.moment for failure in recent)
+    return max((oldest + failures.RECENT - now).total_seconds(), _AGEING_SECONDS)
 
 
 def attached(sandboxes: Sandboxes) -> list[dict[str, Any]]:

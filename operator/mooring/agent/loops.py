@@ -15,27 +15,17 @@ import random
 from typing import TYPE_CHECKING, ClassVar
 
 from mooring.kube import errors
+from mooring.kube.pauses import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["EXPECTED", "Health", "Pause", "Reconciler"]
 
 _LOG = logging.getLogger(__name__)
 
 #: What the world does to us; anything else is a fault of ours and is logged with its trace.
 EXPECTED = (OSError, errors.ApiError)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pause:
-    """How long to wait after a number of failures in a row, in seconds."""
-
-    first: float = 0.5
-    longest: float = 30.0
-
-    def after(self, failures: int) -> float:
-        """Return a pause that doubles with each failure, spread over its upper half."""
-        whole: float = min(self.longest, self.first * 2 ** min(max(failures - 1, 0), 20))
-        return whole * random.uniform(0.5, 1)  # noqa: S311  no secret
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +81,8 @@ class Reconciler(abc.ABC):
             except Exception as error:  # the reconciler must outlive whatever its work meets
                 failures += 1
                 self._failed(error, failures)
-                wait = self.pause.after(failures)
+                asked = error.retry_after if isinstance(error, errors.ApiError) else None
+                wait = self.pause.after(failures, asked=asked)
                 # Not cut short by a wake: what wakes us may be what we fail at.
                 await asyncio.sleep(wait)
                 continue

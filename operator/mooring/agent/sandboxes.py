@@ -11,6 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+from mooring.agent import holdings
 from mooring.networks import additions, statuses
 from mooring.node import files, inotify, journals
 
@@ -41,6 +42,8 @@ class Sandbox:
     """The NADs that are attached, in order; one that is attached twice stands twice."""
     added: tuple[str, ...] = ()
     """What its pod's events tell, a sentence for each attachment; nothing while not everything is attached."""
+    held: tuple[str, ...] = ()
+    """Its entries in the AttachmentSlices."""
 
 
 class Sandboxes:
@@ -140,6 +143,7 @@ def _summary(name: str, journal: journals.Journal) -> Sandbox | None:
             attachment.network for attachment in journal.attachments if attachment.nad and attachment.attached
         ),
         added=tuple(filter(None, added)),
+        held=holdings.entries(journal),
     )
 
 

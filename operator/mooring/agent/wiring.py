@@ -21,6 +21,7 @@ from mooring.agent import (
     revisions,
     runtime,
     sandboxes,
+    slices,
     status,
     supervising,
     telling,
@@ -139,6 +140,7 @@ class Agent:
             now=lambda: datetime.datetime.now(datetime.UTC),
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
+        self.slices = slices.Slices(client, node=node, sandboxes=self.sandboxes, on_health=changed)
         self._supervisor = supervising.Supervisor(on_change=changed)
 
     @property
@@ -154,6 +156,7 @@ class Agent:
             self.heart,
             self.status,
             self.missing,
+            self.slices,
             self.inventory,
         )
 
@@ -283,6 +286,7 @@ class Agent:
 
     def _sandbox_changed(self, pod: str) -> None:
         self.status.sandbox_changed(pod)
+        self.slices.changed()
         if self.pods.store.get(pod, {}).get("marked"):
             self.missing.wake()
         self._changed()

@@ -44,7 +44,7 @@ class _Pass:
     problems: list[Problem] = dataclasses.field(default_factory=list)
     failures: list[errors.ApiError] = dataclasses.field(default_factory=list)
 
-    def note(self, error: errors.ApiError, reason: str, what: str) -> None:
+    def report(self, error: errors.ApiError, reason: str, what: str) -> None:
         self.failures.append(error)
         self.problems.append(Problem(reason, f"{what}: {error.message}."))
 
@@ -90,14 +90,14 @@ class Reconciler:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
             if writing:
-                await self._tell_invalid(installation, error)
+                await self._report_invalid(installation, error)
             return _EVERY
         self._adopt(spec)
         if not writing:
             return _EVERY
         done = _Pass()
         await self._apply(installation, spec, done)
-        await self._tell(installation, self._selected(spec), done)
+        await self._report(installation, self._selected(spec), done)
         if done.failures:
             raise done.failures[0]
         watching = done.soak is not None and not done.soak.over
@@ -116,12 +116,12 @@ class Reconciler:
         await self._all(self._remove_state(name) for name in ours)
 
     async def _apply(self, installation: dict[str, Any], spec: InstallationSpec, done: _Pass) -> None:
-        """Write what differs; what fails is noted and does not stop the rest."""
+        """Write what differs; what fails is reported and does not stop the rest."""
         try:
             image = await self._image.get()
         except errors.ApiError as error:
             done.revision = str((installation.get("status") or {}).get("revision") or "")
-            done.note(error, "ImageUnknown", "The operator cannot read its own pod")
+            done.report(error, "ImageUnknown", "The operator cannot read its own pod")
             return
         owner = _owner(installation)
         content = revisions.document(spec, image=image)
@@ -143,7 +143,7 @@ class Reconciler:
             try:
                 await work
             except errors.ApiError as error:
-                done.note(error, reason, what)
+                done.report(error, reason, what)
 
     def _soak(
         self, installation: dict[str, Any], spec: InstallationSpec, nodes: Iterable[str], revision: str
@@ -209,7 +209,7 @@ class Reconciler:
                 await self._client.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
             _LOG.info("Removed %s, which no node uses", name)
 
-    async def _tell(self, installation: dict[str, Any], nodes: Iterable[str], done: _Pass) -> None:
+    async def _report(self, installation: dict[str, Any], nodes: Iterable[str], done: _Pass) -> None:
         states = self._view.node_states.store
         names = list(nodes)
         picture = summaries.Picture(
@@ -222,7 +222,7 @@ class Reconciler:
         )
         await self._write_status(installation, picture)
 
-    async def _tell_invalid(self, installation: dict[str, Any], error: pydantic.ValidationError) -> None:
+    async def _report_invalid(self, installation: dict[str, Any], error: pydantic.ValidationError) -> None:
         wrong = "; ".join(
             f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
         )
@@ -230,7 +230,7 @@ class Reconciler:
         done = _Pass(revision=str((installation.get("status") or {}).get("revision") or ""))
         done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
         served = [name for name, state in self._view.node_states.store.items() if reading.is_ours(state)]
-        await self._tell(installation, served, done)
+        await self._report(installation, served, done)
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 
 from mooring.kube import errors
+from mooring.kube.pauses import Pause
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,9 +22,8 @@ Work = Callable[[str], Awaitable[float | None]]
 class Queue:
     """Keys and the moments at which they are due."""
 
-    def __init__(self, *, first_pause: float = 0.5, longest_pause: float = 60.0) -> None:
-        self._first_pause = first_pause
-        self._longest_pause = longest_pause
+    def __init__(self, *, pause: Pause | None = None) -> None:
+        self._pause = pause or Pause(first=0.5, longest=60.0)
         self._due: dict[str, float] = {}
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
@@ -59,11 +58,11 @@ class Queue:
             again = await work(key)
             self._failures.pop(key, None)
         except errors.ApiError as error:
-            again = self._pause(key, error.retry_after)
+            again = self._after_failure(key, asked=error.retry_after)
             _LOG.warning("%s: %s; trying again in %.1f s", key, error, again)
         except Exception:
             # A fault of ours in one piece of work must not end the others, nor the webhook.
-            again = self._pause(key, None)
+            again = self._after_failure(key)
             _LOG.exception("%s failed for a reason that Mooring does not know; trying again in %.1f s", key, again)
         finally:
             self._busy.discard(key)
@@ -71,7 +70,6 @@ class Queue:
         if again is not None:
             self.add(key, after=again)
 
-    def _pause(self, key: str, asked: float | None) -> float:
+    def _after_failure(self, key: str, *, asked: float | None = None) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        pause: float = min(self._longest_pause, self._first_pause * 2 ** min(failures - 1, 12))
-        return max(pause * random.uniform(0.5, 1), asked or 0.0)  # noqa: S311  no secret
+        return self._pause.after(failures, asked=asked)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mooring.installing.attachmentslices import AttachmentSlice
 from mooring.installing.installations import GROUP, VERSION, InstallationSpec, InstallationStatus
 from mooring.installing.nodestates import NodeStateSpec, NodeStateStatus
 
@@ -80,25 +81,23 @@ def definition(
     kind: str,
     plural: str,
     short_names: list[str],
-    spec: type[Model],
-    status: type[Model],
+    schema: dict[str, Any],
     columns: list[Column],
     validations: list[dict[str, str]],
+    selectable: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return the CustomResourceDefinition of one cluster-scoped kind."""
+    """Return the CustomResourceDefinition of one cluster-scoped kind; `selectable` are paths for field selectors."""
+    properties = schema["properties"]
     root: dict[str, Any] = {
         "type": "object",
+        **schema,
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": _METADATA,
-            "spec": {**schema_of(spec), "default": {}},
-            "status": schema_of(status),
+            **properties,
         },
     }
-    conditions = root["properties"]["status"]["properties"]["conditions"]
-    conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-    conditions.pop("default", None)
     if validations:
         root["x-kubernetes-validations"] = validations
     return {
@@ -121,10 +120,11 @@ def definition(
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    **({"subresources": {"status": {}}} if "status" in properties else {}),
                     "additionalPrinterColumns": [
                         {"name": name, "type": type_name, "jsonPath": path} for name, type_name, path in columns
                     ],
+                    **({"selectableFields": [{"jsonPath": path} for path in selectable]} if selectable else {}),
                     "schema": {"openAPIV3Schema": root},
                 }
             ],
@@ -132,16 +132,32 @@ def definition(
     }
 
 
+def _spec_and_status(spec: type[Model], status: type[Model]) -> dict[str, Any]:
+    told = schema_of(status)
+    conditions = told["properties"]["conditions"]
+    conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    conditions.pop("default", None)
+    return {"properties": {"spec": {**schema_of(spec), "default": {}}, "status": told}}
+
+
 def definitions() -> dict[str, dict[str, Any]]:
     """Return our CustomResourceDefinitions by the name of their file."""
     age: Column = ("Age", "date", ".metadata.creationTimestamp")
     return {
+        "attachmentslices.yaml": definition(
+            kind="AttachmentSlice",
+            plural="attachmentslices",
+            short_names=["aslice"],
+            schema=schema_of(AttachmentSlice),
+            columns=[("Node", "string", ".nodeName"), age],
+            validations=[{"rule": "self.nodeName == oldSelf.nodeName", "message": "a slice stays with its node"}],
+            selectable=(".nodeName",),
+        ),
         "installations.yaml": definition(
             kind="Installation",
             plural="installations",
             short_names=[],
-            spec=InstallationSpec,
-            status=InstallationStatus,
+            schema=_spec_and_status(InstallationSpec, InstallationStatus),
             columns=[
                 ("Available", "string", _condition("Available")),
                 ("Progressing", "string", _condition("Progressing")),
@@ -162,8 +178,7 @@ def definitions() -> dict[str, dict[str, Any]]:
             kind="NodeState",
             plural="nodestates",
             short_names=[],
-            spec=NodeStateSpec,
-            status=NodeStateStatus,
+            schema=_spec_and_status(NodeStateSpec, NodeStateStatus),
             columns=[
                 ("Ready", "string", _condition("Ready")),
                 ("Revision", "string", ".status.revision"),

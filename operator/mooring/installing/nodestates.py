@@ -67,6 +67,14 @@ class NodeError(Model):
     message: str
 
 
+class FailingNetwork(Model):
+    """A network with which calls of the container runtime failed in the last ten minutes."""
+
+    network: str = pydantic.Field(description="Its name; empty where a call failed before it came to a network.")
+    calls: int = pydantic.Field(ge=1, description="How many calls failed.")
+    pods: int = pydantic.Field(ge=0, description="Of how many different pods.")
+
+
 class NodeStateStatus(Model):
     """What the node is."""
 
@@ -83,7 +91,10 @@ class NodeStateStatus(Model):
     runtime: Runtime | None = None
     binaries: list[Binary] = pydantic.Field(default_factory=list)
     networks: list[AttachedNetwork] = pydantic.Field(default_factory=list)
-    failed_adds: int = pydantic.Field(0, ge=0, description="Failed ADDs that the node's failure log still holds.")
+    failed_adds: int = pydantic.Field(0, ge=0, description="ADDs that failed in the last ten minutes.")
+    failures: list[FailingNetwork] = pydantic.Field(
+        default_factory=list, max_length=20, description="What failed in the last ten minutes, the worst network first."
+    )
     last_errors: list[NodeError] = pydantic.Field(default_factory=list, max_length=10)
     conditions: list[Condition] = pydantic.Field(default_factory=list)
 

@@ -109,7 +109,7 @@ def _degraded(picture: Picture) -> _Part:
 def _waiting(picture: Picture) -> str:
     late = [node.name for node in picture.nodes if not node.settled(picture.revision)]
     if not late:
-        return " Some agents do not answer their probes (kubectl get pods -n mooring-system)."
+        return " Some agents do not answer their probes (kubectl get pods -A -l app.kubernetes.io/name=mooring)."
     named = ", ".join(sorted(late)[:_MOST_NAMED])
     return f" Waiting for {named}" + (f" and {len(late) - _MOST_NAMED} more." if len(late) > _MOST_NAMED else ".")
 

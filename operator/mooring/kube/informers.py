@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mooring.kube import errors, resources
+from mooring.kube.pauses import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
+_PAUSE = Pause(first=0.5, longest=30.0)
 # A kind that is not known yet (its CRD is being made): asking costs next to nothing.
-_LONGEST_PAUSE_UNKNOWN_KIND = 5.0
+_PAUSE_UNKNOWN_KIND = Pause(first=0.5, longest=5.0)
 _WATCH_SECONDS = 300
 
 
@@ -97,8 +97,8 @@ class Informer:
                 self._version = None
                 failures += 1
             except errors.ApiError as error:
-                failures = 1 if self._now() - began > _LONGEST_PAUSE else failures + 1
-                self._note(error, failures)
+                failures = 1 if self._now() - began > _PAUSE.longest else failures + 1
+                self._report(error, failures)
             if failures:
                 await asyncio.sleep(self._pause(failures))
 
@@ -175,14 +175,12 @@ class Informer:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _note(self, error: errors.ApiError, failures: int) -> None:
+    def _report(self, error: errors.ApiError, failures: int) -> None:
         # Once when it begins; what repeats is the same sentence.
         level = logging.WARNING if self.last_error is None else logging.DEBUG
         _LOG.log(level, "%s: %s; trying again (%d)", self._resource.plural, error, failures)
         self.last_error = error
 
     def _pause(self, failures: int) -> float:
-        longest = _LONGEST_PAUSE_UNKNOWN_KIND if isinstance(self.last_error, errors.NotFound) else _LONGEST_PAUSE
-        pause: float = min(longest, _FIRST_PAUSE * 2 ** min(failures - 1, 10))
-        asked = self.last_error.retry_after if self.last_error is not None else None
-        return max(pause * random.uniform(0.5, 1), asked or 0.0)  # noqa: S311  no secret
+        pause = _PAUSE_UNKNOWN_KIND if isinstance(self.last_error, errors.NotFound) else _PAUSE
+        return pause.after(failures, asked=self.last_error.retry_after if self.last_error is not None else None)

@@ -79,7 +79,7 @@ class Election:
                 )
                 # Until the promise runs out nobody else may lead, so there is no hurry to stop.
                 holds = self.leading and self._left() > _NO_TIME
-            self._tell(holds)
+            self._set(holds)
             self.tried.set()
             pause = self._retry * random.uniform(0.8, 1.2)  # noqa: S311  no secret
             await asyncio.sleep(min(pause, self._left()) if self.leading else pause)
@@ -88,7 +88,7 @@ class Election:
         """Give the Lease back, so that another replica need not wait; what goes wrong is not worth a delay."""
         if not self.leading:
             return
-        self._tell(False)
+        self._set(False)
         with contextlib.suppress(errors.ApiError):
             lease = await self._client.get(resources.LEASES, self._name, namespace=self._namespace)
             if lease["spec"].get("holderIdentity") == self._identity:
@@ -148,7 +148,7 @@ class Election:
             term |= {"acquireTime": stamp, "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
         return term
 
-    def _tell(self, leading: bool) -> None:
+    def _set(self, leading: bool) -> None:
         if leading == self.leading:
             return
         self.leading = leading

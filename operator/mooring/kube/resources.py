@@ -78,3 +78,4 @@ CLUSTER_ROLES = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "cluster
 NADS = Resource(nads.API_VERSION, nads.KIND, nads.PLURAL, namespaced=True)
 INSTALLATIONS = Resource("mooring.dev/v1alpha1", "Installation", "installations", namespaced=False)
 NODE_STATES = Resource("mooring.dev/v1alpha1", "NodeState", "nodestates", namespaced=False)
+ATTACHMENT_SLICES = Resource("mooring.dev/v1alpha1", "AttachmentSlice", "attachmentslices", namespaced=False)

@@ -49,6 +49,14 @@ class Result:
     dns: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """One interface of the pod and the addresses on it; `interface` is None where the result knows none there."""
+
+    interface: Interface | None
+    addresses: tuple[Address, ...]
+
+
 def read(result: dict[str, Any]) -> Result:
     """Return what a CNI result of any version says; what is not understood is left out."""
     if "ip4" in result or "ip6" in result or _text(result.get("cniVersion")) in OLD_VERSIONS:
@@ -69,6 +77,22 @@ def read(result: dict[str, Any]) -> Result:
         gateways=tuple(dict.fromkeys(gateway for gateway in gateways if gateway)),
         dns=_dns(result.get("dns")),
     )
+
+
+def parts(result: Result) -> list[Part]:
+    """Return what is the pod's of a result, by interface in the result's order; always one part at least."""
+    inside = [position for position, interface in enumerate(result.interfaces) if interface.sandbox]
+    if len(result.interfaces) <= 1 or not inside:
+        # With one interface every address is its own. With none in the pod, addresses are still worth telling.
+        return [Part(result.interfaces[inside[0]] if inside else None, result.addresses)]
+    held: dict[int, list[Address]] = {position: [] for position in inside}
+    for address in result.addresses:
+        position = address.interface
+        if position is None or position >= len(result.interfaces):
+            position = inside[-1]
+        if position in held:  # else an address of the node's side, such as the bridge's own
+            held[position].append(address)
+    return [Part(result.interfaces[position], tuple(held[position])) for position in inside]
 
 
 def _interface(item: object) -> Interface:

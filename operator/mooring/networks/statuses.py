@@ -104,26 +104,19 @@ def _render(entry: dict[str, Any]) -> str:
 
 def _entries(network: Attached, *, default: bool) -> list[dict[str, Any]]:
     result = results.read(network.result)
-    inside = [position for position, interface in enumerate(result.interfaces) if interface.sandbox]
-    if len(result.interfaces) <= 1 or not inside:
-        # With one interface every address is its own. With none in the pod, addresses are still worth telling.
-        interface = result.interfaces[inside[0]] if inside else None
-        return [_entry(network, result, interface, [address.ip for address in result.addresses], default=default)]
-    told: dict[int, list[str]] = {position: [] for position in inside}
-    gated = []
-    for address in result.addresses:
-        position = address.interface
-        if position is None or position >= len(result.interfaces):
-            position = inside[-1]
-        if position not in told:
-            continue  # an address of the node's side, such as the bridge's own
-        told[position].append(address.ip)
-        if address.gateway:
-            gated.append(position)
-    master = min(gated, default=inside[0])
+    parts = results.parts(result)
+    # The one that says how the pod gets out is the first that has an address with a gateway.
+    gated = [position for position, part in enumerate(parts) if any(address.gateway for address in part.addresses)]
+    master = gated[0] if gated else 0
     return [
-        _entry(network, result, result.interfaces[position], told[position], default=default and position == master)
-        for position in inside
+        _entry(
+            network,
+            result,
+            part.interface,
+            [address.ip for address in part.addresses],
+            default=default and position == master,
+        )
+        for position, part in enumerate(parts)
     ]
 
 

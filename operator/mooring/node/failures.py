@@ -1,16 +1,23 @@
-"""Owns the reading of `failures.jsonl`, the plugin's list of failed calls; refuses to write or cut it."""
+"""Owns the reading of `failures.jsonl`, the plugin's list of failed calls; refuses to write or cut it.
+
+The list is cut by its size, so it may hold what failed days ago: what still matters is asked of it by time.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 VERSION = 1
+#: How long a failed call counts as a recent one.
+RECENT = datetime.timedelta(minutes=10)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 _VERBS = frozenset({"ADD", "DEL", "CHECK", "GC", "STATUS"})
 
@@ -26,6 +33,21 @@ class Failure:
     network: str
     code: int
     message: str
+
+    @property
+    def moment(self) -> datetime.datetime:
+        """When the call failed."""
+        return datetime.datetime.fromisoformat(self.time)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failing:
+    """How much failed with one network: how many calls, and of how many pods."""
+
+    network: str
+    """"" where the call failed before it came to a network."""
+    calls: int
+    pods: int
 
 
 def parse(data: bytes) -> list[Failure]:
@@ -46,6 +68,23 @@ def read(path: Path) -> list[Failure]:
         return []
 
 
+def recent(listed: Iterable[Failure], *, now: datetime.datetime) -> list[Failure]:
+    """Return the calls that failed in the last ten minutes.
+
+    What lies as far in the future is of a clock that was put back since, and would stay for ever.
+    """
+    return [failure for failure in listed if abs(now - failure.moment) < RECENT]
+
+
+def by_network(listed: Iterable[Failure]) -> list[Failing]:
+    """Return for each network how many calls failed, the worst first: the one of most pods."""
+    calls: dict[str, list[str]] = {}
+    for failure in listed:
+        calls.setdefault(failure.network, []).append(failure.pod)
+    found = [Failing(network, len(pods), len(set(pods) - {""})) for network, pods in calls.items()]
+    return sorted(found, key=lambda each: (-each.pods, -each.calls, each.network))
+
+
 def _failure(line: bytes) -> Failure | None:
     try:
         document = json.loads(line)
@@ -58,7 +97,7 @@ def _failure(line: bytes) -> Failure | None:
     if not isinstance(code, int) or isinstance(code, bool) or not isinstance(pod, dict):
         return None
     # The API server takes no other form of a time, and with it none of the node's whole status.
-    if not _TIME.fullmatch(_text(document.get("time"))):
+    if not _is_time(_text(document.get("time"))):
         return None
     names = [_text(pod.get(part)) for part in ("namespace", "name")]
     return Failure(
@@ -69,6 +108,13 @@ def _failure(line: bytes) -> Failure | None:
         code=code,
         message=_text(document.get("msg")),
     )
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return bool(_TIME.fullmatch(text) and datetime.datetime.fromisoformat(text))
+    except ValueError:
+        return False  # the 31st of February
 
 
 def _text(value: object) -> str:

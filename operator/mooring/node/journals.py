@@ -36,8 +36,14 @@ class Attachment:
     interface: str
     default_route: tuple[str, ...] | None = None
     """The gateways that were asked for with `default-route`; None where it was not asked for."""
+    conf: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The configuration or list as it is executed."""
+    given: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The capability arguments."""
     result: dict[str, Any] | None = None
     """The CNI result of the last ADD that succeeded."""
+    time: str = ""
+    """When that was: RFC 3339 in UTC with microseconds."""
     device_info: dict[str, Any] | None = None
     last: tuple[str, str, bool] | None = None
     """The last record: its type, its verb, and whether it holds an error."""
@@ -52,6 +58,11 @@ class Attachment:
     def undone(self) -> bool:
         """The last record is a result of DEL without error."""
         return self.last == ("result", "DEL", False)
+
+    @property
+    def held(self) -> bool:
+        """An ADD succeeded and no DEL has since: what it gave is not free."""
+        return self.result is not None and not self.undone
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +190,8 @@ def _intended(record: dict[str, Any]) -> dict[int, Attachment]:
             default=item.get("default") is True,
             interface=_text(item.get("ifName")),
             default_route=tuple(map(_text, asked)) if isinstance(asked, list) else None,
+            conf=_object(item.get("conf")),
+            given=_object(item.get("capabilityArgs")),
         )
     return intended
 
@@ -197,7 +210,8 @@ def _follow(attachments: dict[int, Attachment], record: dict[str, Any]) -> None:
         result, device = record.get("result"), record.get("deviceInfo")
         after = dataclasses.replace(
             after,
-            result=result if isinstance(result, dict) else {},
+            result=_object(result),
+            time=_text(record.get("time")),
             device_info=device if isinstance(device, dict) else None,
         )
     attachments[index] = after
@@ -205,3 +219,7 @@ def _follow(attachments: dict[int, Attachment], record: dict[str, Any]) -> None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mooring.networks import paths
-    from mooring.rules.notes import Notes
+    from mooring.rules.reporting import Reporter
 
 _OLD = ("", "0.1.0", "0.2.0")
 
@@ -36,18 +36,18 @@ class Section:
     version: str
 
 
-def check(section: Section, noted: Notes) -> None:
+def check(section: Section, report: Reporter) -> None:
     """Note what cannot work about the addresses of one section."""
     networks: list[formats.Network] = []
     match section.kind:
         case "host-local":
-            found = ranges.check(section, noted)
+            found = ranges.check(section, report)
             networks = [] if section.elsewhere else [member.network for member in found]
         case "static":
-            networks = _static(section, noted)
+            networks = _static(section, report)
         case "whereabouts":
-            _whereabouts(section, noted)
-    _routes(section, networks, noted)
+            _whereabouts(section, report)
+    _routes(section, networks, report)
 
 
 def objects(value: object) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -65,12 +65,12 @@ def text(value: Mapping[str, object], name: str) -> str:
 
 
 def gateway(
-    value: Mapping[str, object], network: formats.Network, path: paths.Path, noted: Notes
+    value: Mapping[str, object], network: formats.Network, path: paths.Path, report: Reporter
 ) -> formats.Address | None:
     """Note a gateway outside its network; return it where it is an address."""
     found = formats.address(text(value, "gateway"))
     if found is not None and not found.is_unspecified and found not in network:
-        noted.config(
+        report.config(
             "MR303",
             (*path, "gateway"),
             f"The gateway {found} is not in {network}: pods cannot reach it.",
@@ -79,22 +79,22 @@ def gateway(
     return found
 
 
-def _static(section: Section, noted: Notes) -> list[formats.Network]:
+def _static(section: Section, report: Reporter) -> list[formats.Network]:
     networks = []
     for index, item in objects(section.value.get("addresses")):
         read = formats.network(text(item, "address"))
         if read is None:
             continue
         networks.append(read[1])
-        gateway(item, read[1], (*section.path, "addresses", index), noted)
-    _count(networks, section, (*section.path, "addresses"), noted)
+        gateway(item, read[1], (*section.path, "addresses", index), report)
+    _count(networks, section, (*section.path, "addresses"), report)
     return [] if section.elsewhere else networks
 
 
-def _count(networks: list[formats.Network], section: Section, path: paths.Path, noted: Notes) -> None:
+def _count(networks: list[formats.Network], section: Section, path: paths.Path, report: Reporter) -> None:
     if section.version not in _OLD or len({network.version for network in networks}) == len(networks):
         return
-    noted.config(
+    report.config(
         "MR312",
         path,
         f"CNI version {section.version or '0.1.0 (none is written)'} holds one address per family, "
@@ -104,25 +104,25 @@ def _count(networks: list[formats.Network], section: Section, path: paths.Path, 
     )
 
 
-def count(networks: list[formats.Network], section: Section, noted: Notes) -> None:
+def count(networks: list[formats.Network], section: Section, report: Reporter) -> None:
     """Note more addresses per family than the version of the configuration can hold."""
-    _count(networks, section, section.path, noted)
+    _count(networks, section, section.path, report)
 
 
-def _whereabouts(section: Section, noted: Notes) -> None:
-    _pool(section.value, section.path, noted)
+def _whereabouts(section: Section, report: Reporter) -> None:
+    _pool(section.value, section.path, report)
     for index, item in objects(section.value.get("ipRanges")):
-        _pool(item, (*section.path, "ipRanges", index), noted)
+        _pool(item, (*section.path, "ipRanges", index), report)
 
 
-def _pool(value: Mapping[str, object], path: paths.Path, noted: Notes) -> None:
+def _pool(value: Mapping[str, object], path: paths.Path, report: Reporter) -> None:
     written = text(value, "range")
     if not written:
         return
     front, dash, last = written.partition("-")
     network = formats.network(last if dash else written)
     if network is None or (dash and formats.address(front.strip()) is None):
-        noted.config(
+        report.config(
             "MR301",
             (*path, "range"),
             f"`range` is {wording.quote(written)}.",
@@ -133,7 +133,7 @@ def _pool(value: Mapping[str, object], path: paths.Path, noted: Notes) -> None:
     for name in ("range_start", "range_end"):
         found = formats.address(text(value, name))
         if found is not None and found not in network[1]:
-            noted.config(
+            report.config(
                 "MR302",
                 (*path, name),
                 f"`{name}` {found} is not in {network[1]}.",
@@ -142,15 +142,15 @@ def _pool(value: Mapping[str, object], path: paths.Path, noted: Notes) -> None:
             )
 
 
-def _routes(section: Section, networks: list[formats.Network], noted: Notes) -> None:
+def _routes(section: Section, networks: list[formats.Network], report: Reporter) -> None:
     for index, route in objects(section.value.get("routes")):
-        if noted.full:
+        if report.full:
             return
         path = (*section.path, "routes", index)
         read = formats.network(text(route, "dst"))
         via = formats.address(text(route, "gw"))
         if read is not None and read[0] != read[1].network_address:
-            noted.config(
+            report.config(
                 "MR313",
                 (*path, "dst"),
                 f"The route to {route['dst']} has host bits, which the kernel refuses.",
@@ -159,14 +159,14 @@ def _routes(section: Section, networks: list[formats.Network], noted: Notes) -> 
         if via is None or via.is_unspecified:
             continue
         if read is not None and via.version != read[1].version:
-            noted.config(
+            report.config(
                 "MR314",
                 (*path, "gw"),
                 f"The route to {read[1]} has the gateway {via}, which is of the other address family.",
                 f"Write an IPv{read[1].version} address.",
             )
         elif networks and not via.is_link_local and not any(via in network for network in networks):
-            noted.config(
+            report.config(
                 "MR303",
                 (*path, "gw"),
                 f"The gateway {via} is in none of the networks of this section: pods cannot reach it.",

@@ -11,7 +11,7 @@ from mooring.rules import library
 
 if TYPE_CHECKING:
     from mooring.rules import shape
-    from mooring.rules.notes import Notes
+    from mooring.rules.reporting import Reporter
 
 #: These fail without a plugin before them; `tuning` is often alone, and something else joins in later.
 _FOLLOWERS = frozenset({"bandwidth", "firewall", "portmap", "sbr", "vrf"})
@@ -20,14 +20,14 @@ _FOLLOWERS = frozenset({"bandwidth", "firewall", "portmap", "sbr", "vrf"})
 _MAKERS = frozenset({"bridge", "macvlan", "vlan", "ptp", "host-device", "dummy", "tap", "sriov", "ib-sriov", "ovs"})
 
 
-def check(conf: shape.Conf, noted: Notes) -> None:
+def check(conf: shape.Conf, report: Reporter) -> None:
     """Note a chained plugin that has nothing before it, and a second plugin that makes the interface."""
     maker: str | None = None
     for plugin in conf.plugins:
         kind = library.find(plugin.type)
         name = kind.name if kind is not None else plugin.type
         if plugin.first and name in _FOLLOWERS:
-            noted.config(
+            report.config(
                 "MR123",
                 (*plugin.path, "type"),
                 f"{plugin.type} works on the interface of a plugin before it, and there is none.",
@@ -36,7 +36,7 @@ def check(conf: shape.Conf, noted: Notes) -> None:
         if name not in _MAKERS:
             continue
         if maker is not None:
-            noted.config(
+            report.config(
                 "MR124",
                 (*plugin.path, "type"),
                 f"{plugin.type} makes the interface that {maker} before it has made already.",

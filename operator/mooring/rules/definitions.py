@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mooring.networks import confs, nads
-from mooring.rules import chains, findings, notes, plugins, shape, wording
+from mooring.rules import chains, findings, plugins, reporting, shape, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,37 +26,37 @@ def validate(manifest: Mapping[str, object], *, severities: Mapping[str, Severit
 
     `severities` are the administrator's, by code.
     """
-    noted = notes.Notes(severities=severities or {})
+    report = reporting.Reporter(severities=severities or {})
     reading = nads.read(manifest)
     for problem in reading.problems:
-        noted.manifest("MR100", problem.path, problem.message, problem.remedy)
+        report.manifest("MR100", problem.path, problem.message, problem.remedy)
     if reading.nad is not None:
-        _resource(reading.nad, noted)
+        _resource(reading.nad, report)
         if reading.nad.config:
-            _configuration(reading.nad, noted)
-    return findings.worst_first(noted.findings)
+            _configuration(reading.nad, report)
+    return findings.worst_first(report.findings)
 
 
-def _configuration(nad: nads.Nad, noted: notes.Notes) -> None:
+def _configuration(nad: nads.Nad, report: reporting.Reporter) -> None:
     try:
         document = confs.parse(nad.config)
     except confs.NotJSONError as error:
-        noted.text(
+        report.text(
             "MR101", error.place, f"The configuration is not JSON: {error.problem}, at {error.excerpt}.", error.hint
         )
         return
-    noted.read(document)
-    conf = shape.check(document, noted)
+    report.read(document)
+    conf = shape.check(document, report)
     for plugin in conf.plugins:
-        if noted.full:
+        if report.full:
             return
-        plugins.check(plugin, conf, nad, noted)
-    chains.check(conf, noted)
+        plugins.check(plugin, conf, nad, report)
+    chains.check(conf, report)
 
 
-def _resource(nad: nads.Nad, noted: notes.Notes) -> None:
+def _resource(nad: nads.Nad, report: reporting.Reporter) -> None:
     if nad.resource_name and not _RESOURCE.fullmatch(nad.resource_name):
-        noted.manifest(
+        report.manifest(
             "MR202",
             f"metadata.annotations[{nads.RESOURCE_NAME}]",
             f"{wording.quote(nad.resource_name)} is not the name of a resource.",

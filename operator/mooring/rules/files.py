@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mooring.networks import manifests, nads
-from mooring.rules import definitions, findings, notes, pods, together
+from mooring.rules import definitions, findings, pods, reporting, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -128,7 +128,7 @@ def _locate(manifest: Manifest, found: Iterable[Finding]) -> Iterator[Located]:
 
 def _place(manifest: Manifest, finding: Finding) -> paths.Position:
     if finding.position is not None:
-        return manifest.inside(tuple(notes.CONFIG.split(".")), finding.position.offset)
+        return manifest.inside(tuple(reporting.CONFIG.split(".")), finding.position.offset)
     annotation = _ANNOTATION.match(finding.path)
     if annotation is not None:
         return manifest.locate((*annotation["path"].split("."), annotation["key"]))

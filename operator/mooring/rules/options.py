@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import jsonschema
 
     from mooring.networks import paths
-    from mooring.rules.notes import Notes
+    from mooring.rules.reporting import Reporter
 
 #: Everybody may write these beside the options of a plugin: the meta-plugin and libcni put them there.
 _TOLERATED = frozenset(
@@ -37,7 +37,7 @@ _CLOSE = 0.72
 
 
 def check(
-    kind: library.Type, value: Mapping[str, object], path: paths.Path, noted: Notes, *, mild: bool
+    kind: library.Type, value: Mapping[str, object], path: paths.Path, report: Reporter, *, mild: bool
 ) -> dict[str, object]:
     """Note what the plugin refuses or does not read; return the options in its own spelling.
 
@@ -46,25 +46,25 @@ def check(
     """
     folded = folding.Folded(value, kind.schema)
     for twice in folded.twice:
-        noted.config(
+        report.config(
             "MR109",
             (*path, *twice),
             f"{wording.quote(str(twice[-1]))} is the same option as another key here, in another case.",
             "Keep one of them; the last one counts.",
         )
     for error in kind.validator.iter_errors(folded.value):
-        if noted.full:
+        if report.full:
             break
-        _refused(error, folded, path, noted, mild=mild)
+        _refused(error, folded, path, report, mild=mild)
     for unread in folded.unread if kind.name else ():
-        if noted.full:
+        if report.full:
             break
-        _unread(kind, unread, path, noted)
+        _unread(kind, unread, path, report)
     return folded.value
 
 
 def _refused(
-    error: jsonschema.ValidationError, folded: folding.Folded, path: paths.Path, noted: Notes, *, mild: bool
+    error: jsonschema.ValidationError, folded: folding.Folded, path: paths.Path, report: Reporter, *, mild: bool
 ) -> None:
     place = (*path, *folded.written(error.absolute_path))
     schema: Mapping[str, object] = error.schema if isinstance(error.schema, dict) else {}
@@ -75,7 +75,7 @@ def _refused(
     shown = "..." if _SECRET.search(name) else wording.value(error.instance)
     match error.validator:
         case "type":
-            noted.config(
+            report.config(
                 "MR120",
                 place,
                 f"`{name}` is {wording.kind(error.instance)} ({shown}).",
@@ -84,7 +84,7 @@ def _refused(
             )
         case "required" | "dependentRequired":
             for missing in _missing(error):
-                noted.config(
+                report.config(
                     "MR122",
                     place,
                     f"`{missing}` is missing here.",
@@ -92,9 +92,9 @@ def _refused(
                     mild=mild,
                 )
         case "format" if schema.get("format") in ("ip", "cidr"):
-            noted.config("MR301", place, f"`{name}` is {shown}.", f"Write {_expected(schema)}.", mild=mild)
+            report.config("MR301", place, f"`{name}` is {shown}.", f"Write {_expected(schema)}.", mild=mild)
         case _:
-            noted.config("MR121", place, f"`{name}` is {shown}.", f"Write {_expected(schema)}.", mild=mild)
+            report.config("MR121", place, f"`{name}` is {shown}.", f"Write {_expected(schema)}.", mild=mild)
 
 
 def _missing(error: jsonschema.ValidationError) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _missing(error: jsonschema.ValidationError) -> Iterator[str]:
     wanted: object = error.validator_value
     if isinstance(wanted, dict):
         wanted = [name for key, names in wanted.items() if key in present for name in names]
-    # jsonschema reports each missing name as an error of its own; the notes drop what they already have.
+    # jsonschema reports each missing name as an error of its own; the reporter drops what it already has.
     return (str(name) for name in (wanted if isinstance(wanted, list) else ()) if name not in present)
 
 
@@ -152,7 +152,7 @@ def _retyped(value: object, schema: Mapping[str, object]) -> str:
     return f"Write {_expected(schema)}."
 
 
-def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, noted: Notes) -> None:
+def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, report: Reporter) -> None:
     key = unread.key
     low = key.lower()
     # A dot or slash marks another party's namespace, an underscore or `//` a remark.
@@ -161,11 +161,11 @@ def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, noted:
     place = (*path, *unread.parent, key)
     hint = kind.hints.get(key) if not unread.parent else None
     if hint is not None:
-        noted.config("MR111", place, f"`{key}` is not an option of {kind.name}; it is ignored.", hint)
+        report.config("MR111", place, f"`{key}` is not an option of {kind.name}; it is ignored.", hint)
         return
     near = nearest(key, unread.known)
     if near is not None:
-        noted.config(
+        report.config(
             "MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", f"Did you mean `{near}`?"
         )
         return
@@ -173,14 +173,14 @@ def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, noted:
         return
     owner = None if unread.parent else _owner(key, kind)
     if owner is not None:
-        noted.config(
+        report.config(
             "MR111",
             place,
             f"`{key}` is an option of {owner}, not of {kind.name}; it is ignored.",
             "Remove it, or move it to where it is read.",
         )
         return
-    noted.config(
+    report.config(
         "MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", "Remove it, or correct its name."
     )
 

@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mooring.networks import nads, paths
-    from mooring.rules.notes import Notes
+    from mooring.rules.reporting import Reporter
 
 #: These put the pod onto a network outside of its node.
 _SPANNING = frozenset({"macvlan", "ipvlan", "vlan", "ovs", "sriov", "ib-sriov"})
 _SPECIAL_SUBNETS = frozenset({"usepodcidr", "usepodcidripv6"})
 
 
-def check(plugin: shape.Plugin, conf: shape.Conf, nad: nads.Nad, noted: Notes) -> None:
+def check(plugin: shape.Plugin, conf: shape.Conf, nad: nads.Nad, report: Reporter) -> None:
     """Note what is wrong with one plugin and its IPAM section."""
     kind = library.find(plugin.type)
     if kind is None or kind.role == "ipam":
-        _unknown(plugin.type, kind, (*plugin.path, "type"), noted)
+        _unknown(plugin.type, kind, (*plugin.path, "type"), report)
     known = kind if kind is not None and kind.role != "ipam" else library.base()
     # Of a type that nobody described it is not known what it does with its options before its IPAM plugin runs.
     described = kind is known
-    value = options.check(known, plugin.value, plugin.path, noted, mild=plugin.ignored)
-    _ipam(value.get("ipam"), plugin, conf, known, described=described, noted=noted)
+    value = options.check(known, plugin.value, plugin.path, report, mild=plugin.ignored)
+    _ipam(value.get("ipam"), plugin, conf, known, described=described, report=report)
     if described:
-        _relations(known.name, value, plugin, nad, noted)
+        _relations(known.name, value, plugin, nad, report)
 
 
-def _unknown(name: str, kind: library.Type | None, path: paths.Path, noted: Notes) -> None:
+def _unknown(name: str, kind: library.Type | None, path: paths.Path, report: Reporter) -> None:
     if kind is not None:
-        noted.config(
+        report.config(
             "MR117",
             path,
             f"{name} gives addresses; it makes no interface.",
@@ -46,7 +46,7 @@ def _unknown(name: str, kind: library.Type | None, path: paths.Path, noted: Note
         return
     near = _misspelt(name, tuple(library.types()))
     if near is not None:
-        noted.config("MR112", path, f"{wording.quote(name)} is no plugin that we know.", f"Did you mean `{near}`?")
+        report.config("MR112", path, f"{wording.quote(name)} is no plugin that we know.", f"Did you mean `{near}`?")
 
 
 def _misspelt(name: str, known: tuple[str, ...]) -> str | None:
@@ -75,7 +75,7 @@ def _distance(one: str, other: str) -> int:
 
 
 def _ipam(
-    value: object, plugin: shape.Plugin, conf: shape.Conf, kind: library.Type, *, described: bool, noted: Notes
+    value: object, plugin: shape.Plugin, conf: shape.Conf, kind: library.Type, *, described: bool, report: Reporter
 ) -> None:
     name = "ipam" if "ipam" in plugin.value else next((k for k in plugin.value if k.lower() == "ipam"), "ipam")
     path = (*plugin.path, name)
@@ -85,24 +85,24 @@ def _ipam(
     ipam_type = found if isinstance(found, str) else ""
     if not ipam_type:
         if section and not any(key.lower() == "type" for key in section):
-            noted.config(
+            report.config(
                 "MR115", path, "Without a `type` this section does nothing.", 'Write "type": "host-local" in it.'
             )
         elif kind.needs_ipam and plugin.first:
-            noted.config(
+            report.config(
                 "MR114",
                 path if raw is not None else plugin.path,
                 f"{kind.name} fails without an IPAM plugin.",
                 'Write "ipam": {"type": ...}.',
             )
         return
-    if not shape.binary(ipam_type, (*path, "type"), noted):
+    if not shape.binary(ipam_type, (*path, "type"), report):
         return
     entry = library.find(ipam_type, "ipam")
     if entry is None:
         other = library.find(ipam_type)
         if other is not None:
-            noted.config(
+            report.config(
                 "MR117",
                 (*path, "type"),
                 f"{ipam_type} is no IPAM plugin.",
@@ -111,7 +111,7 @@ def _ipam(
         else:
             near = _misspelt(ipam_type, tuple(n for n, t in library.types().items() if t.role == "ipam"))
             if near is not None:
-                noted.config(
+                report.config(
                     "MR112",
                     (*path, "type"),
                     f"{wording.quote(ipam_type)} is no IPAM plugin that we know.",
@@ -119,14 +119,14 @@ def _ipam(
                 )
         return
     if entry.name == "host-local" and kind.name in _SPANNING:
-        noted.config(
+        report.config(
             "MR311",
             (*path, "type"),
             f"host-local knows the addresses of one node only, but the network of {kind.name} may span several.",
             "Use `whereabouts` or `dhcp`, or a definition with a range of its own for each node.",
         )
     mild = plugin.ignored or not described or _filled_in(section)
-    folded = options.check(entry, section, path, noted, mild=mild)
+    folded = options.check(entry, section, path, report, mild=mild)
     capabilities = plugin.value.get("capabilities")
     offered = capabilities if isinstance(capabilities, dict) else {}
     addressing.check(
@@ -138,7 +138,7 @@ def _ipam(
             elsewhere=not described or bool(offered.get("ipRanges" if entry.name == "host-local" else "ips")),
             version=conf.version,
         ),
-        noted,
+        report,
     )
 
 
@@ -148,9 +148,9 @@ def _filled_in(section: Mapping[str, object]) -> bool:
     return isinstance(subnet, str) and subnet.lower() in _SPECIAL_SUBNETS
 
 
-def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad: nads.Nad, noted: Notes) -> None:
+def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad: nads.Nad, report: Reporter) -> None:
     def refuse(code: str, option: str, message: str, remedy: str) -> None:
-        noted.config(code, (*plugin.path, option), message, remedy, mild=plugin.ignored)
+        report.config(code, (*plugin.path, option), message, remedy, mild=plugin.ignored)
 
     match name:
         case "bridge":
@@ -164,14 +164,14 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                     "An interface that stays down takes no addresses.",
                     "Remove `ipam`, or this option.",
                 )
-            _trunk("vlanTrunk", value, plugin, noted)
+            _trunk("vlanTrunk", value, plugin, report)
         case "ovs":
-            _trunk("trunk", value, plugin, noted)
+            _trunk("trunk", value, plugin, report)
         case "tuning":
             sysctls = value.get("sysctl")
             for key in sysctls if isinstance(sysctls, dict) else {}:
                 if not key.replace(".", "/").startswith("net/"):
-                    noted.config(
+                    report.config(
                         "MR121",
                         (*plugin.path, "sysctl", key),
                         f"{wording.quote(key)} is no sysctl of the network.",
@@ -186,7 +186,7 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                     "`markMasqBit` and `externalSetMarkChain` exclude one another.",
                     "Keep one.",
                 )
-            _backend(value, plugin, noted)
+            _backend(value, plugin, report)
         case "bandwidth":
             for way in ("ingress", "egress"):
                 rate, burst = value.get(f"{way}Rate", 0), value.get(f"{way}Burst", 0)
@@ -194,10 +194,10 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                     given, missing = (f"{way}Rate", f"{way}Burst") if rate else (f"{way}Burst", f"{way}Rate")
                     refuse("MR122", given, f"`{given}` does not work without `{missing}`.", f"Write `{missing}`.")
         case "host-device" | "sriov" | "ib-sriov":
-            _device(name, value, plugin, nad, noted)
+            _device(name, value, plugin, nad, report)
 
 
-def _backend(value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) -> None:
+def _backend(value: Mapping[str, object], plugin: shape.Plugin, report: Reporter) -> None:
     """Note options of portmap that belong to the other way to forward ports."""
     chosen = value.get("backend")
     if chosen not in ("iptables", "nftables"):
@@ -210,7 +210,7 @@ def _backend(value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) ->
         if option == "externalSetMarkChain":
             first, meant = found, "iptables"
         if first and meant != chosen:
-            noted.config(
+            report.config(
                 "MR122",
                 (*plugin.path, option),
                 f"`{option}` is written for {meant}, and `backend` is {chosen}.",
@@ -219,11 +219,11 @@ def _backend(value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) ->
             )
 
 
-def _trunk(option: str, value: Mapping[str, object], plugin: shape.Plugin, noted: Notes) -> None:
+def _trunk(option: str, value: Mapping[str, object], plugin: shape.Plugin, report: Reporter) -> None:
     for index, entry in addressing.objects(value.get(option)):
         low, high = entry.get("minID"), entry.get("maxID")
         if isinstance(low, int) and isinstance(high, int) and low > high:
-            noted.config(
+            report.config(
                 "MR121",
                 (*plugin.path, option, index),
                 f"`minID` {low} is above `maxID` {high}.",
@@ -232,14 +232,14 @@ def _trunk(option: str, value: Mapping[str, object], plugin: shape.Plugin, noted
             )
 
 
-def _device(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad: nads.Nad, noted: Notes) -> None:
+def _device(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad: nads.Nad, report: Reporter) -> None:
     capabilities = value.get("capabilities")
     offered = isinstance(capabilities, dict) and bool(capabilities.get("deviceID"))
     named = any(value.get(option) for option in ("device", "hwaddr", "kernelpath", "pciBusID", "deviceID"))
     if named or offered or nad.resource_name or "pciBusID" in plugin.value or "deviceID" in plugin.value:
         return
     which = "`device`, `hwaddr`, `kernelpath` or `pciBusID`" if name == "host-device" else "`deviceID`"
-    noted.config(
+    report.config(
         "MR201",
         plugin.path,
         f"{name} is told no device: neither {which} nor an annotation names one.",

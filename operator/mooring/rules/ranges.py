@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mooring.networks import paths
     from mooring.rules.addressing import Section
-    from mooring.rules.notes import Notes
+    from mooring.rules.reporting import Reporter
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Range:
     free: int
 
 
-def check(section: Section, noted: Notes) -> list[Range]:
+def check(section: Section, report: Reporter) -> list[Range]:
     """Note what the allocator refuses; return the ranges that it would take."""
     sets: list[tuple[paths.Path, list[Range]]] = []
     complete = True
     value = section.value
     if "subnet" in value:
-        found = _range(value, section.path, section, noted)
+        found = _range(value, section.path, section, report)
         complete = found is not None
         sets.append((section.path, [] if found is None else [found]))
         if found is not None:
-            _capacity([found], section.path, section, noted)
+            _capacity([found], section.path, section, report)
     elif any(name in value for name in ("rangeStart", "rangeEnd", "gateway")):
-        noted.config(
+        report.config(
             "MR309",
             section.path,
             "`rangeStart`, `rangeEnd` and `gateway` do nothing here without a `subnet` beside them.",
@@ -52,11 +52,11 @@ def check(section: Section, noted: Notes) -> list[Range]:
     listed = value.get("ranges")
     for index, item in enumerate(listed if isinstance(listed, list) else []):
         path = (*section.path, "ranges", index)
-        members, whole = _set(item, path, section, noted)
+        members, whole = _set(item, path, section, report)
         complete = complete and whole
         sets.append((path, members))
     if not sets and not section.elsewhere:
-        noted.config(
+        report.config(
             "MR308",
             section.path,
             "host-local has no network to give addresses of.",
@@ -64,24 +64,24 @@ def check(section: Section, noted: Notes) -> list[Range]:
             mild=section.mild,
         )
     if complete:
-        _overlaps([member for _, members in sets for member in members], section, noted)
-        addressing.count([members[0].network for _, members in sets if members], section, noted)
+        _overlaps([member for _, members in sets for member in members], section, report)
+        addressing.count([members[0].network for _, members in sets if members], section, report)
     return [member for _, members in sets for member in members]
 
 
-def _set(item: object, path: paths.Path, section: Section, noted: Notes) -> tuple[list[Range], bool]:
+def _set(item: object, path: paths.Path, section: Section, report: Reporter) -> tuple[list[Range], bool]:
     if not isinstance(item, list):
         return [], False
     if not item:
-        noted.config("MR308", path, "This list of ranges is empty.", 'Write [{"subnet": ...}].', mild=section.mild)
+        report.config("MR308", path, "This list of ranges is empty.", 'Write [{"subnet": ...}].', mild=section.mild)
         return [], False
     found = [
-        _range(member, (*path, index), section, noted) if isinstance(member, dict) else None
+        _range(member, (*path, index), section, report) if isinstance(member, dict) else None
         for index, member in enumerate(item)
     ]
     usable = [member for member in found if member is not None]
     if len({member.network.version for member in usable}) > 1:
-        noted.config(
+        report.config(
             "MR307",
             path,
             "One list holds IPv4 and IPv6 ranges; one address is given of each list.",
@@ -91,13 +91,13 @@ def _set(item: object, path: paths.Path, section: Section, noted: Notes) -> tupl
         return usable, False
     if len(usable) < len(found):
         return usable, False
-    _capacity(usable, path, section, noted)
+    _capacity(usable, path, section, report)
     return usable, True
 
 
-def _capacity(members: list[Range], path: paths.Path, section: Section, noted: Notes) -> None:
+def _capacity(members: list[Range], path: paths.Path, section: Section, report: Reporter) -> None:
     if not any(member.free for member in members):
-        noted.config(
+        report.config(
             "MR308",
             path,
             "No address is left to give: the only one is the gateway's.",
@@ -106,14 +106,14 @@ def _capacity(members: list[Range], path: paths.Path, section: Section, noted: N
         )
 
 
-def _range(value: Mapping[str, object], path: paths.Path, section: Section, noted: Notes) -> Range | None:
+def _range(value: Mapping[str, object], path: paths.Path, section: Section, report: Reporter) -> Range | None:
     read = formats.network(addressing.text(value, "subnet"))
     if read is None:
         return None
     address, network = read
 
     def refuse(code: str, name: str, message: str, remedy: str) -> None:
-        noted.config(code, (*path, name), message, remedy, mild=section.mild)
+        report.config(code, (*path, name), message, remedy, mild=section.mild)
 
     if network.prefixlen > network.max_prefixlen - 2:
         refuse(
@@ -134,7 +134,7 @@ def _range(value: Mapping[str, object], path: paths.Path, section: Section, note
         if bound is not None and bound not in network:
             refuse("MR302", name, f"`{name}` {bound} is not in {network}.", f"Write an address of {network}.")
             inside = False
-    via = addressing.gateway(value, network, path, noted)
+    via = addressing.gateway(value, network, path, report)
     if not inside:
         return None
     first = int(start) if start is not None else first
@@ -153,11 +153,11 @@ def _range(value: Mapping[str, object], path: paths.Path, section: Section, note
     return Range(path=path, network=network, first=first, last=last, free=free)
 
 
-def _overlaps(members: list[Range], section: Section, noted: Notes) -> None:
+def _overlaps(members: list[Range], section: Section, report: Reporter) -> None:
     ordered = sorted(members, key=lambda member: (member.network.version, member.first, member.last))
     for one, other in itertools.pairwise(ordered):
         if one.network.version == other.network.version and other.first <= one.last:
-            noted.config(
+            report.config(
                 "MR307",
                 other.path,
                 f"This range overlaps with another one ({one.network} and {other.network}).",

@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mooring.networks import confs, nads
-from mooring.rules import addressing, findings, folding, library, notes, ranges, shape
+from mooring.rules import addressing, findings, folding, library, ranges, reporting, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,14 +57,14 @@ def compare(
     manifests: Iterable[Mapping[str, object]], *, severities: Mapping[str, Severity] | None = None
 ) -> dict[tuple[str, str], list[Finding]]:
     """Return the findings of each definition by (namespace, name); those without any are not in it."""
-    noted: dict[tuple[str, str], notes.Notes] = {}
+    report: dict[tuple[str, str], reporting.Reporter] = {}
     entries = list(_entries(manifests))
     for entry in entries:
-        noted[entry.key] = notes.Notes(severities=severities or {})
-        noted[entry.key].read(entry.document)
-    _names(entries, noted)
-    _overlaps(entries, noted)
-    return {key: findings.worst_first(each.findings) for key, each in noted.items() if each.findings}
+        report[entry.key] = reporting.Reporter(severities=severities or {})
+        report[entry.key].read(entry.document)
+    _names(entries, report)
+    _overlaps(entries, report)
+    return {key: findings.worst_first(each.findings) for key, each in report.items() if each.findings}
 
 
 def _entries(manifests: Iterable[Mapping[str, object]]) -> Iterator[_Entry]:
@@ -76,7 +76,7 @@ def _entries(manifests: Iterable[Mapping[str, object]]) -> Iterator[_Entry]:
             document = confs.parse(nad.config)
         except confs.NotJSONError:
             continue
-        silent = notes.Notes(severities={})
+        silent = reporting.Reporter(severities={})
         conf = shape.check(document, silent)
         if not conf.complete or not isinstance(document.value, dict):
             continue
@@ -112,11 +112,11 @@ def _pools(key: tuple[str, str], plugin: shape.Plugin, network: str) -> Iterator
     folder = (network, addressing.text(section, "dataDir"))
     path = (*plugin.path, written)
     read = addressing.Section(kind="host-local", value=section, path=path, mild=True, elsewhere=True, version="1.0.0")
-    for found in ranges.check(read, notes.Notes(severities={})):
+    for found in ranges.check(read, reporting.Reporter(severities={})):
         yield _Pool(key=key, path=found.path, segment=segment, folder=folder, range=found)
 
 
-def _names(entries: list[_Entry], noted: Mapping[tuple[str, str], notes.Notes]) -> None:
+def _names(entries: list[_Entry], report: Mapping[tuple[str, str], reporting.Reporter]) -> None:
     by_name: dict[str, list[_Entry]] = defaultdict(list)
     for entry in entries:
         if entry.name:
@@ -125,7 +125,7 @@ def _names(entries: list[_Entry], noted: Mapping[tuple[str, str], notes.Notes]) 
         for entry in group:
             other = next((each for each in group if each.content != entry.content), None)
             if other is not None:
-                noted[entry.key].config(
+                report[entry.key].config(
                     "MR203",
                     ("name",),
                     f"{_shown(other.key)} is another network and has the name {name}, too.",
@@ -133,7 +133,7 @@ def _names(entries: list[_Entry], noted: Mapping[tuple[str, str], notes.Notes]) 
                 )
 
 
-def _overlaps(entries: list[_Entry], noted: Mapping[tuple[str, str], notes.Notes]) -> None:
+def _overlaps(entries: list[_Entry], report: Mapping[tuple[str, str], reporting.Reporter]) -> None:
     by_segment: dict[tuple[object, ...], list[_Pool]] = defaultdict(list)
     for entry in entries:
         for pool in entry.pools:
@@ -143,14 +143,14 @@ def _overlaps(entries: list[_Entry], noted: Mapping[tuple[str, str], notes.Notes
         reaching: _Pool | None = None
         for pool in pools:
             if reaching is not None and pool.range.first <= reaching.range.last and pool.folder != reaching.folder:
-                _clash(pool, reaching, noted)
-                _clash(reaching, pool, noted)
+                _clash(pool, reaching, report)
+                _clash(reaching, pool, report)
             if reaching is None or pool.range.last > reaching.range.last:
                 reaching = pool
 
 
-def _clash(pool: _Pool, other: _Pool, noted: Mapping[tuple[str, str], notes.Notes]) -> None:
-    noted[pool.key].config(
+def _clash(pool: _Pool, other: _Pool, report: Mapping[tuple[str, str], reporting.Reporter]) -> None:
+    report[pool.key].config(
         "MR320",
         pool.path,
         f"{_shown(other.key)} gives addresses of {other.range.network} on the same {pool.segment[0]} "

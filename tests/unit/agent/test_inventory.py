@@ -49,6 +49,8 @@ class World:
         self.client = client
         self.node = node
         self.facts = GOOD
+        self.began: float | None = None
+        self.put_forward = 0.0
         self.states: dict[str, dict[str, Any]] = {"n1": {"metadata": {"name": "n1", "generation": 3}, "status": {}}}
         self.sandboxes = sandboxes.Sandboxes(on_change=lambda pod: None)
         self.inventory = inventory.Inventory(
@@ -58,9 +60,15 @@ class World:
             facts=lambda: self.facts,
             sandboxes=self.sandboxes,
             folders=lambda: node.places,
-            now=lambda: NOW,
+            now=self.now,
             on_health=lambda: None,
         )
+
+    def now(self) -> datetime.datetime:
+        """Return the wall clock's time: NOW at the first question, and from then on it goes with the loop's."""
+        clock = asyncio.get_running_loop().time()
+        self.began = clock if self.began is None else self.began
+        return NOW + datetime.timedelta(seconds=clock - self.began + self.put_forward)
 
     async def start(self) -> float | None:
         """Look for the first time, when nothing is known yet."""
@@ -86,13 +94,14 @@ class World:
         [found] = [one for one in self.status["conditions"] if one["type"] == kind]
         return dict(found)
 
-    def fail(self, count: int, verb: str = "ADD") -> None:
+    def fail(self, count: int, verb: str = "ADD", *, pod: str = "web", network: str = "a/n") -> None:
+        stamp = self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         path = self.node.places.failures
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             for number in range(count):
-                document = {"version": 1, "time": "2026-03-01T12:00:00.000005Z", "verb": verb, "code": 7}
-                document |= {"pod": {"namespace": "default", "name": "web", "uid": "u"}, "network": "a/n"}
+                document = {"version": 1, "time": stamp, "verb": verb, "code": 7}
+                document |= {"pod": {"namespace": "default", "name": pod, "uid": "u"}, "network": network}
                 file.write(json.dumps(document | {"msg": f"no {number}"}) + "\n")
 
 
@@ -137,6 +146,7 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "binaries": [{"name": "mooring", "sha256": "ab" * 32}],
         "networks": [],
         "failedAdds": 0,
+        "failures": [],
         "lastErrors": [],
         "observedGeneration": 3,
         "conditions": [
@@ -221,19 +231,67 @@ async def test_failed_adds_are_counted_and_the_last_ten_failures_told(world: Wor
     assert len(world.status["lastErrors"]) == 10
     assert world.status["lastErrors"][-2:] == [
         {
-            "time": "2026-03-01T12:00:00.000005Z",
+            "time": "2026-03-01T12:00:00.000000Z",
             "reason": "AddFailed",
             "message": "pod default/web, network a/n: no 14",
         },
-        {"time": "2026-03-01T12:00:00.000005Z", "reason": "DelFailed", "message": "pod default/web, network a/n: no 0"},
+        {"time": "2026-03-01T12:00:00.000000Z", "reason": "DelFailed", "message": "pod default/web, network a/n: no 0"},
     ]
+
+
+async def test_failures_are_told_by_network_and_by_how_many_pods_they_concern(world: World) -> None:
+    world.fail(40)
+    for pod in ("one", "two", "two"):
+        world.fail(1, pod=pod, network="a/m")
+    world.fail(1, "DEL", pod="three", network="a/m")
+    world.fail(1, pod="", network="")
+    await world.look()
+    assert world.status["failures"] == [
+        {"network": "a/m", "calls": 4, "pods": 3},
+        {"network": "a/n", "calls": 40, "pods": 1},
+        {"network": "", "calls": 1, "pods": 0},
+    ]
+    assert world.status["failedAdds"] == 44
+
+
+async def test_what_failed_ten_minutes_ago_is_no_longer_counted_and_nobody_needs_to_wake_it_for_that(
+    world: World,
+) -> None:
+    running = asyncio.create_task(world.inventory.run())
+    world.fail(1000)
+    await asyncio.sleep(120)
+    world.fail(8, pod="another", network="a/m")
+    world.inventory.wake()
+    await asyncio.sleep(10)
+    assert world.status["failedAdds"] == 1008
+    await asyncio.sleep(540)
+    assert world.status["failures"] == [{"network": "a/m", "calls": 8, "pods": 1}], "11 minutes after the first"
+    await asyncio.sleep(120)
+    assert world.status["failedAdds"] == 0
+    assert world.status["failures"] == []
+    assert len(world.status["lastErrors"]) == 10, "what was last stays to be read, with its time"
+    assert len(world.client.patches) <= 7
+    running.cancel()
+
+
+async def test_a_clock_that_was_put_back_leaves_no_failures_for_ever(world: World) -> None:
+    world.put_forward = 3600
+    world.fail(3)
+    world.put_forward = 0
+    await world.look()
+    assert world.status["failedAdds"] == 0
 
 
 async def test_a_message_that_names_pod_and_network_itself_is_told_as_it_is() -> None:
     failure = failures.Failure(
-        time="t", verb="ADD", pod="default/web", network="a/n", code=7, message="pod default/web, network a/n: no"
+        time="2026-03-01T12:00:00Z",
+        verb="ADD",
+        pod="default/web",
+        network="a/n",
+        code=7,
+        message="pod default/web, network a/n: no",
     )
-    described = inventory.describe(GOOD, sandboxes.Sandboxes(on_change=lambda pod: None), [failure])
+    described = inventory.describe(GOOD, sandboxes.Sandboxes(on_change=lambda pod: None), [failure], now=NOW)
     assert described["lastErrors"][0]["message"] == "pod default/web, network a/n: no"
 
 

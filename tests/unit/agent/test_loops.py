@@ -9,6 +9,7 @@ import itertools
 import pytest
 
 from mooring.agent import loops, supervising
+from mooring.kube import errors
 
 pytestmark = pytest.mark.looptime
 
@@ -103,6 +104,15 @@ async def test_failures_make_it_wait_longer_each_time_and_are_told_once() -> Non
         whole = min(30, 0.5 * 2 ** (failures - 1))
         assert whole / 2 <= gap <= whole
     assert counter.health == loops.Health(settled=True)
+
+
+async def test_the_pause_that_the_api_server_asks_for_is_kept() -> None:
+    counter = Counter()
+    counter.failing = [errors.TooManyRequests(status=429, message="busy", retry_after=90)]
+    async with running(counter):
+        await asyncio.sleep(100)
+    assert len(counter.looks) == 2
+    assert counter.looks[1] >= 90
 
 
 async def test_a_wake_does_not_shorten_the_pause_after_a_failure() -> None:

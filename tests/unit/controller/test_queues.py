@@ -11,6 +11,7 @@ import pytest
 
 from mooring.controller.queues import Queue
 from mooring.kube import errors
+from mooring.kube.pauses import Pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -101,7 +102,7 @@ async def test_work_may_ask_to_be_done_again() -> None:
 
 
 async def test_failures_are_tried_again_ever_more_rarely_and_forgotten_after_a_success() -> None:
-    queue, worker = Queue(first_pause=1, longest_pause=16), Worker()
+    queue, worker = Queue(pause=Pause(first=1, longest=16)), Worker()
     worker.raises = [errors.Unreachable(message="away") for _ in range(8)]
     queue.add("a")
     async with running(queue, worker):

@@ -50,7 +50,9 @@ def test_every_schema_is_structural_and_every_field_of_a_spec_is_described(name:
     for path, schema in schemas(root, ""):
         assert "type" in schema or schema.get("x-kubernetes-int-or-string"), path
         assert not {"$ref", "anyOf", "allOf", "title", "const"} & set(schema), path
-    for path, schema in schemas(root["properties"]["spec"], "spec"):
-        # A toleration and the requests of a container are described where everybody looks: in Kubernetes.
-        if "[]" not in path and "resources." not in path:
-            assert schema.get("description"), path
+    for part in set(root["properties"]) - {"apiVersion", "kind", "metadata", "status"}:
+        for path, schema in schemas(root["properties"][part], part):
+            # A toleration and the requests of a container are described where everybody looks: in Kubernetes.
+            foreign = part == "spec" and ("[]" in path or "resources." in path)
+            plain = path.endswith("[]") and schema["type"] != "object"
+            assert foreign or plain or schema.get("description"), path

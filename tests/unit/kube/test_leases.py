@@ -152,7 +152,8 @@ async def test_one_that_was_away_for_a_moment_goes_on_to_lead() -> None:
     async with candidates(shelf, "a", "b") as (first, second):
         await asyncio.sleep(60)
         shelf.away |= {"a", "b"}
-        await asyncio.sleep(6)
+        # Renewed 2.4 s before and tried again 2.4 s after, at the worst, it is still within the ten that it may.
+        await asyncio.sleep(5)
         shelf.away.clear()
         await asyncio.sleep(60)
         assert [leading for _, leading in first.history] == [True]

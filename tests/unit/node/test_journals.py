@@ -115,3 +115,22 @@ def test_other_names_are_not(name: str) -> None:
     assert not journals.is_journal(name)
     with pytest.raises(ValueError, match="not the name of a journal"):
         journals.sandbox(name)
+
+
+def test_what_was_executed_and_when_it_succeeded_is_told() -> None:
+    journal = journals.read(EXAMPLES / "journal" / "attached.jsonl")
+    assert journal is not None
+    storage = journal.attachments[1]
+    assert storage.conf["master"] == "eth1"
+    assert storage.given == {"ips": ["192.168.7.5/24"]}
+    assert storage.time == "2026-03-01T12:00:00.052000Z"
+    assert storage.held
+
+
+@pytest.mark.parametrize("entry", INDEX, ids=[entry["file"] for entry in INDEX])
+def test_what_an_add_gave_is_held_until_it_is_undone(entry: dict[str, Any]) -> None:
+    journal = journals.read(EXAMPLES / entry["file"])
+    assert journal is not None
+    held = {each.index for each in journal.attachments if each.held}
+    assert set(entry["attached"]) <= held
+    assert not held & set(entry["undone"])

@@ -93,6 +93,12 @@ def test_a_failure_tells_pod_and_network(tmp_path: Path) -> None:
     assert (failure.verb, failure.pod, failure.network, failure.code) == ("ADD", "default/web-1", "default/storage", 7)
 
 
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-02-31T12:00:00Z", "2026-03-01T12:00:00+01:00"])
+def test_a_failure_without_a_time_is_left_out_as_the_api_server_would_refuse_all_of_the_status(time: str) -> None:
+    document = json.loads((CONTRACT / "examples/failure/add.json").read_text())
+    assert failures.parse(json.dumps(document | {"time": time}).encode()) == []
+
+
 @pytest.mark.parametrize("path", ["", "opt", "/", "/opt/../etc", "."])
 def test_a_folder_of_the_node_must_be_an_absolute_path_below_its_root(path: str) -> None:
     with pytest.raises(ValueError, match="bin_dir"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mooring.rules import catalogue, definitions, library
 from mooring.rules.findings import Finding, Severity
-from mooring.rules.notes import LIMIT
+from mooring.rules.reporting import LIMIT
 
 KEYS = [
     "type", "plugins", "ipam", "name", "cniVersion", "ranges", "subnet", "routes", "dst", "gw", "vlan", "VLAN",

@@ -1,4 +1,4 @@
-"""Taking notes while a configuration is read: owns turning a JSON path and a code into a finding.
+"""Reporting while a configuration is read: owns turning a JSON path and a code into a finding.
 
 It knows the severities in force and the text of the configuration; it decides nothing.
 """
@@ -20,7 +20,7 @@ LIMIT = 100
 CONFIG = "spec.config"
 
 
-class Notes:
+class Reporter:
     """Collects the findings of one definition, in the order in which they are made."""
 
     def __init__(self, *, severities: Mapping[str, Severity]) -> None:
@@ -31,7 +31,7 @@ class Notes:
         self.findings: list[Finding] = []
 
     def read(self, document: confs.Document) -> None:
-        """Locate what is noted from now on in this document."""
+        """Locate what is reported from now on in this document."""
         self._document = document
 
     @property
@@ -40,11 +40,11 @@ class Notes:
         return len(self.findings) >= LIMIT
 
     def manifest(self, code: str, path: str, message: str, remedy: str) -> None:
-        """Note something about the manifest; `path` is dotted."""
+        """Report something about the manifest; `path` is dotted."""
         self._add(code, path, message, remedy, None)
 
     def config(self, code: str, path: paths.Path, message: str, remedy: str, *, mild: bool = False) -> None:
-        """Note something at a path of the configuration; `mild` makes a refusal a warning."""
+        """Report something at a path of the configuration; `mild` makes a refusal a warning."""
         if self.full:
             return
         place = self._document.places.locate(path) if self._document is not None else None
@@ -52,7 +52,7 @@ class Notes:
         self._add(code, where, message, remedy, place, mild=mild)
 
     def text(self, code: str, place: paths.Position, message: str, remedy: str) -> None:
-        """Note something about the text of the configuration itself."""
+        """Report something about the text of the configuration itself."""
         self._add(code, f"{CONFIG}: line {place.line}, column {place.column}", message, remedy, place)
 
     def _add(
