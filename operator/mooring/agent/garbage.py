@@ -161,7 +161,7 @@ class Garbage(loops.Reconciler):
         """Ask the runtime for its sandboxes, and undo what it does not list any more."""
         revision = self._revision()
         if revision is None:
-            return None
+            return _WAITING_SECONDS  # nobody wakes us when the pods are known
         conf = await asyncio.to_thread(_conf, revision.places.confs)
         if conf is None or not await asyncio.to_thread(revision.places.journals.is_dir):
             return None  # the conf comes first; without one of ours no pod was attached
