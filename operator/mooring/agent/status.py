@@ -52,6 +52,7 @@ def keep(item: dict[str, Any]) -> dict[str, Any]:
             "uid": metadata["uid"],
             "annotations": {key: annotations[key] for key in _KEPT if key in annotations},
         },
+        "runs": found.get("phase") == "Running",
         # It runs, and asks for networks beside the default one.
         "asks": asks and found.get("phase") == "Running",
         "marked": bool(marks),
@@ -224,6 +225,14 @@ class Status(loops.Reconciler):
         # A runtime that tells no UID (old cri-dockerd) leaves the name to go by.
         candidates = [one for one in named if one.uid in own] or [one for one in named if not one.uid]
         return max(candidates, key=lambda one: (one.boot == self._boot, one.time), default=None)
+
+    def runs_in(self, name: str, key: str) -> bool:
+        """Say whether, by the API server, a pod runs, and in the sandbox of that journal by what else is on record."""
+        pod = self._pods.store.get(key) if self._pods is not None else None
+        if pod is None or not pod["runs"]:
+            return False
+        newest = self.newest(key, pod)
+        return newest is None or newest.name == name
 
 
 def identities(pod: dict[str, Any]) -> set[str]:

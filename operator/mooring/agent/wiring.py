@@ -14,6 +14,7 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    garbage,
     health,
     inventory,
     loops,
@@ -28,7 +29,7 @@ from mooring.agent import (
     watching,
 )
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri
+from mooring.node import clocks, cri, namespaces, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -141,6 +142,15 @@ class Agent:
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
         self.slices = slices.Slices(client, node=node, sandboxes=self.sandboxes, on_health=changed)
+        self.garbage = garbage.Garbage(
+            revision=self._revision_of_known_pods,
+            node=garbage.AskedNode(cri.Runtime(programs / cri.PROGRAM, host_root=host_root), host_root=host_root),
+            runner=namespaces.Runner(),
+            networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
+            lives=self.status.runs_in,
+            clock=functools.partial(records.Clock.now, clocks.boot_id()),
+            on_health=changed,
+        )
         self._supervisor = supervising.Supervisor(on_change=changed)
 
     @property
@@ -157,6 +167,7 @@ class Agent:
             self.status,
             self.missing,
             self.slices,
+            self.garbage,
             self.inventory,
         )
 
@@ -279,6 +290,11 @@ class Agent:
     def _network(self, key: str) -> str | None:
         found = self.networks.store.get(key)
         return None if found is None else str(found["config"])
+
+    def _revision_of_known_pods(self) -> revisions.Revision | None:
+        # Before the pods and their sandboxes are known nobody can say what lives.
+        known = self.pods.synced.is_set() and self.sandboxes.scanned.is_set()
+        return self.revisions.current if known else None
 
     def _pod_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.status.pod_changed(key, old, new)

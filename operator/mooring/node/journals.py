@@ -77,6 +77,11 @@ class Journal:
     namespace: str = ""
     pod: str = ""
     uid: str = ""
+    netns: str = ""
+    arguments: str = ""
+    """CNI_ARGS as the runtime gave them."""
+    del_requested: bool = False
+    """A DEL came while an ADD held the lock."""
     attachments: tuple[Attachment, ...] = ()
     records: int = 0
     """How many lines have a right checksum."""
@@ -91,6 +96,13 @@ class Journal:
     def complete(self) -> bool:
         """Every network of the pod is attached: its status can be told."""
         return bool(self.attachments) and all(attachment.attached for attachment in self.attachments)
+
+    @property
+    def ending(self) -> bool:
+        """A DEL was asked for or begun, or given up for one of the networks: nobody is making this sandbox."""
+        return self.del_requested or any(
+            each.quarantined or (each.last is not None and each.last[1] == "DEL") for each in self.attachments
+        )
 
 
 def parse(data: bytes) -> Journal:
@@ -131,6 +143,9 @@ def parse(data: bytes) -> Journal:
         namespace=_text(pod.get("namespace")),
         pod=_text(pod.get("name")),
         uid=_text(pod.get("uid")),
+        netns=_text(header.get("netns")),
+        arguments=_text(header.get("cniArgs")),
+        del_requested=any(record.get("type") == "del-requested" for record in good),
         attachments=tuple(attachments.values()),
         records=len(good),
         torn=torn,

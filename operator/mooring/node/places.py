@@ -68,6 +68,11 @@ class Places:
         return self.seen(self.state_dir) / "attachments"
 
     @property
+    def results(self) -> Path:
+        """The plugin's cache of results, as the agent sees it."""
+        return self.seen(self.state_dir) / "results"
+
+    @property
     def failures(self) -> Path:
         """The plugin's list of failed calls, as the agent sees it."""
         return self.seen(self.state_dir) / "failures.jsonl"

@@ -373,3 +373,15 @@ async def test_a_second_sandbox_of_a_pod_is_told_as_the_first_one(world: World, 
     world.sandbox(write_journal(time="2026-03-01T12:00:01.000001Z"), "b")
     await world.status.look()
     assert world.attached == [("uid-1", ADDED), ("uid-1", ADDED)]
+
+
+async def test_a_pod_that_runs_lives_in_its_newest_sandbox(world: World, write_journal: Journal) -> None:
+    world.sandbox(write_journal(time="2026-03-01T12:00:00.000001Z"), "old")
+    world.sandbox(write_journal(time="2026-03-01T13:00:00.000001Z"), "new")
+    item = {"metadata": {"name": "web", "namespace": "default", "uid": "uid-1"}}
+    lives = []
+    for phase in ("Pending", "Running", "Succeeded"):
+        world.pods.store["default/web"] = status.keep({**item, "status": {"phase": phase}})
+        lives.append([world.status.runs_in(f"{name}@eth0.jsonl", "default/web") for name in ("old", "new")])
+    assert lives == [[False, False], [False, True], [False, False]]
+    assert not world.status.runs_in("new@eth0.jsonl", "default/other")

@@ -1,0 +1,183 @@
+"""Owns how a program of the node is run as the container runtime would run it; refuses a chroot.
+
+A CNI plugin works on the mounts, the network and the files that the runtime sees. So the program enters the mount and
+network namespaces of the runtime's process, which is the one behind its socket (SO_PEERCRED), and its cgroup, because
+what is in the agent's cgroup is killed with the agent: a plugin that is killed in the middle leaves half of its work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import logging
+import os
+import socket
+import struct
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_LOG = logging.getLogger(__name__)
+_CONNECT_SECONDS = 5.0
+_PEER = struct.Struct("3i")  # pid, uid, gid
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# An error of CNI is one JSON object; what is longer is not for people.
+_MOST_OUTPUT = 64 << 10
+# How often a program is asked whether it has ended.
+_FIRST_POLL, _LONGEST_POLL = 0.005, 0.25
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended and what it said."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Namespaces:
+    """The runtime's process at one moment; its namespaces are held by open descriptors."""
+
+    process: int
+    """A descriptor of the process's folder in /proc: no other process can take its place."""
+    mount: int
+    network: int
+
+    @property
+    def entered(self) -> tuple[tuple[str, int], ...]:
+        """What `nsenter` calls each namespace, and its descriptor."""
+        return (("mount", self.mount), ("net", self.network))
+
+    @property
+    def root(self) -> Path:
+        """The runtime's root folder, as the agent sees it."""
+        return Path(f"/proc/self/fd/{self.process}/root")
+
+    def holds(self, path: str) -> bool:
+        """Say whether the runtime sees something at an absolute path."""
+        return (self.root / path.lstrip("/")).exists()
+
+
+@contextlib.contextmanager
+def behind(address: Path) -> Iterator[Namespaces]:
+    """Find the process that listens at a Unix socket and hold its namespaces. Raises `OSError`."""
+    with contextlib.ExitStack() as held, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_SECONDS)
+        connection.connect(str(address))
+        pid, _, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        if pid <= 0:
+            raise OSError(f"the process behind {address} is not visible here; does the agent's pod have hostPID?")
+        process = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held.callback(os.close, process)
+        opened = []
+        for kind in ("mnt", "net"):
+            opened.append(os.open(f"ns/{kind}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process))
+            held.callback(os.close, opened[-1])
+        yield Namespaces(process, *opened)
+
+
+class Runner:
+    """Runs programs of the node, and keeps count of those that were not waited for to the end."""
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def running(self) -> int:
+        """Return how many programs still run."""
+        self._started = [process for process in self._started if process.poll() is None]
+        return len(self._started)
+
+    async def run(
+        self, inside: Namespaces, command: str, *, stdin: bytes, env: Mapping[str, str], seconds: float
+    ) -> Ended:
+        """Run a program, named by the node's own path, and wait for its end.
+
+        It is not ended with us, nor when this is cancelled, nor after `seconds`: then `TimeoutError` is raised. Raises
+        `OSError` where it cannot be started.
+        """
+        with _memory("stdout") as stdout, _memory("stderr") as stderr:
+            process = await asyncio.to_thread(self._start, inside, command, stdin, env, stdout, stderr)
+            pause, clock = _FIRST_POLL, asyncio.get_running_loop().time
+            deadline = clock() + seconds
+            while process.poll() is None:
+                if clock() >= deadline:
+                    raise TimeoutError(f"it still runs after {seconds:.0f} s; it is left to end by itself")
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_POLL)
+            self.running()
+            return Ended(process.returncode, _said(stdout), _said(stderr))
+
+    def _start(
+        self, inside: Namespaces, command: str, stdin: bytes, env: Mapping[str, str], stdout: int, stderr: int
+    ) -> subprocess.Popen[bytes]:
+        reading, writing = os.pipe()
+        try:
+            # All of stdin fits into the pipe, so that nobody has to wait for its reader.
+            if len(stdin) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
+                fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(stdin))
+            process = subprocess.Popen(
+                ["nsenter", *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--", command],
+                stdin=reading,
+                stdout=stdout,
+                stderr=stderr,
+                env={"PATH": _path(inside), **env},
+                pass_fds=[each for _, each in inside.entered],
+                start_new_session=True,
+            )
+            self._started.append(process)
+            # Before it has read its stdin it starts nothing, so all that it will start goes with it.
+            _leave_cgroup(process.pid, inside)
+            os.set_blocking(writing, False)
+            if os.write(writing, stdin) != len(stdin):
+                raise OSError(f"{len(stdin)} bytes do not fit into a pipe")
+            return process
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+
+def _leave_cgroup(pid: int, inside: Namespaces) -> None:
+    """Move a process into the runtime's cgroup; where that is not possible it may be killed with us, and is undone."""
+    ours = Path("/proc/self/cgroup").read_text().splitlines()
+    top = inside.root / "sys/fs/cgroup"
+    for line in Path(f"/proc/self/fd/{inside.process}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if line in ours or ".." in Path(path).parts:
+            continue
+        hierarchy = controllers.removeprefix("name=") or ("unified" if (top / "unified").exists() else "")
+        below = top / hierarchy / path.lstrip("/") / "cgroup.procs"
+        try:
+            with below.open("w") as procs:
+                procs.write(str(pid))
+        except OSError as error:
+            _LOG.debug("process %d stays in the agent's cgroup (%s): %s", pid, hierarchy or "v2", error.strerror)
+
+
+def _path(inside: Namespaces) -> str:
+    """Return the PATH that the runtime gives its plugins: where iptables and the like are, differs between nodes."""
+    with contextlib.suppress(OSError):
+        for variable in Path(f"/proc/self/fd/{inside.process}/environ").read_bytes().split(b"\0"):
+            if variable.startswith(b"PATH="):
+                return os.fsdecode(variable[len(b"PATH=") :])
+    return _PATH
+
+
+@contextlib.contextmanager
+def _memory(name: str) -> Iterator[int]:
+    """Make a file in memory: unlike a pipe it never makes a writer wait, nor fail when its reader is gone."""
+    descriptor = os.memfd_create(name)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _said(descriptor: int) -> bytes:
+    return os.pread(descriptor, _MOST_OUTPUT, 0)
