@@ -88,13 +88,20 @@ class Agent:
             on_health=changed,
         )
         self.cache = cache.Cache(
-            revision=lambda: self.revisions.current, on_current=self._cache_current, on_health=changed
+            revision=lambda: self.revisions.current,
+            boot=clocks.boot_id(),
+            boottime=clocks.boottime,
+            on_health=changed,
         )
         self.networks = informers.Informer(
-            client, resources.NADS, transform=cache.keep, on_change=self._network_changed
+            client,
+            resources.NADS,
+            transform=cache.keep,
+            on_change=self._network_changed,
+            watch_seconds=cache.WATCH_SECONDS,
+            clock=clocks.boottime,
         )
         self.cache.follow(self.networks)
-        self.heart = cache.Heart(self.cache, boot=clocks.boot_id(), boottime=clocks.boottime, on_health=changed)
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self.telling = telling.Telling(self._recorder)
         self.status = status.Status(
@@ -143,7 +150,6 @@ class Agent:
             self.conf,
             self.credentials,
             self.cache,
-            self.heart,
             self.status,
             self.missing,
             self.inventory,
@@ -157,6 +163,7 @@ class Agent:
             "health": functools.partial(health.serve, port=health_port, unready=self.unready),
             "nodestates": self.states.run,
             "networks": self.networks.run,
+            "cached": self.cache.watch,
             "pods": self.pods.run,
             "telling": self.telling.run,
             "journals": self._follow_journals,
@@ -231,10 +238,6 @@ class Agent:
 
     def _binary_applied(self) -> None:
         self.conf.wake()
-        self._changed()
-
-    def _cache_current(self) -> None:
-        self.heart.wake()
         self._changed()
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:

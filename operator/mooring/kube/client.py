@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 500
 _SECONDS = 30.0
-# A watch may be silent for all its life: no bookmarks come of a kind of which nothing has happened since the API
-# server began. It ends by itself; where even that does not come, the other side hangs.
 _OVERDUE_SECONDS = 30.0
 
 _JSON = "application/json"
@@ -204,12 +202,15 @@ class Client:
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout_seconds: int,
+        overdue_seconds: float = _OVERDUE_SECONDS,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield events `{"type": ADDED | MODIFIED | DELETED | BOOKMARK, "object": …}` after a resource version.
 
-        Ends after `timeout_seconds`, or when the API server ends it. `on_open` is called when the API server has
-        accepted. An ERROR event is raised as the error it holds: `errors.Gone` means list anew.
+        Ends after `timeout_seconds`, or when the API server ends it. A watch may be silent for all its life: no
+        bookmarks come of a kind of which nothing has happened since the API server began. Where even its end does
+        not come, `overdue_seconds` later, the other side hangs: `errors.Unreachable`. `on_open` is called when the
+        API server has accepted. An ERROR event is raised as the error it holds: `errors.Gone` means list anew.
         """
         query = {
             "watch": "true",
@@ -223,7 +224,7 @@ class Client:
             query["fieldSelector"] = field_selector
         path = resource.path(namespace=namespace)
         request = f"WATCH {path}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=timeout_seconds + _OVERDUE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=timeout_seconds + overdue_seconds)
         try:
             answer = await self._send("GET", path, query=query, timeout=timeout)
             async with answer:
