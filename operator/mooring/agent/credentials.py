@@ -1,7 +1,8 @@
-"""Owns the plugin's identity at the API server: a kubeconfig on the node whose token is renewed in time.
+"""Owns the plugin's identity at the API server: a kubeconfig on the node that follows the server and its authority.
 
 The token is not the one of the agent's pod, which dies with the pod: it is asked for the service account
-`mooring-plugin`, bound to the Node object, and renewed at half its life. A kubeconfig is replaced as one file, so the
+`mooring-plugin`, bound to the Node object, and renewed at half its life. Another URL or certificate authority, as the
+agent itself follows them, is written when it is known. A kubeconfig is replaced as one file, so the
 plugin never reads a new token beside an old certificate authority. Refuses to log any of it.
 """
 
@@ -77,24 +78,27 @@ class Credentials(loops.Reconciler):
         path = revision.places.seen(revision.places.kubeconfig)
         found = await asyncio.to_thread(_read, path)
         token = None if found is None else inspect(_token_of(found))
+        wanted = self._document(_token_of(found or {}))
         try:
             node = await self._client.get(resources.NODES, self._node)
-            authority = await asyncio.to_thread(self._client.certificate_authority)
             uid = node["metadata"]["uid"]
-            wanted = kubeconfig(server=self._client.url, authority=authority, token=_token_of(found or {}))
             if token is None or token.node != uid or token.renewal <= self._now() or found != wanted:
                 fresh = await self._ask(uid)
                 token = inspect(fresh)
-                document = kubeconfig(server=self._client.url, authority=authority, token=fresh)
-                await asyncio.to_thread(_write, path, document)
+                await asyncio.to_thread(_write, path, self._document(fresh))
         except errors.ApiError as error:
             if token is None or token.expires <= self._now():
                 raise
-            # The one on the node serves on.
+            # The token on the node serves on; what it is shown to, and how that is known, may be another server now.
+            if found != wanted:
+                await asyncio.to_thread(_write, path, wanted)
             self.tell(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
             return self.pause.longest
         self.tell(settled=True)
         return None
+
+    def _document(self, token: str) -> dict[str, Any]:
+        return kubeconfig(server=self._client.url, authority=self._client.certificate_authority, token=token)
 
     async def _ask(self, uid: str) -> str:
         request = {

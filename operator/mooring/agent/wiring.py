@@ -87,6 +87,7 @@ class Agent:
             now=time.time,
             on_health=changed,
         )
+        client.on_moved(self.credentials.wake)
         self.cache = cache.Cache(
             revision=lambda: self.revisions.current,
             boot=clocks.boot_id(),
