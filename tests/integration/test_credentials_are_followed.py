@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
     from tests.integration.agents import Line, Node
 
+# Each wait may take a minute, and an API server starts twice.
+pytestmark = pytest.mark.timeout(240)
 MINUTE = 60
 OPERATOR = f"system:serviceaccount:{agents.SYSTEM}:mooring-operator"
 

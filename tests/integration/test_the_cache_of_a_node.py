@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# It waits for the time to live of a heartbeat, and more than once.
+pytestmark = pytest.mark.timeout(240)
 TTL = 30
 
 

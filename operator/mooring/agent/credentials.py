@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mooring.agent.revisions import Revision
-    from mooring.kube.client import Client
 
 SERVICE_ACCOUNT = "mooring-plugin"
 LIFE_SECONDS = 24 * 3600
@@ -54,19 +53,15 @@ class Credentials(loops.Reconciler):
 
     def __init__(
         self,
-        client: Client,
+        site: loops.Site,
         *,
-        node: str,
-        namespace: str,
         revision: Callable[[], Revision | None],
         now: Callable[[], float],
         on_health: Callable[[], None],
     ) -> None:
         """`now` is the wall clock in seconds: tokens know no other."""
         super().__init__(on_health=on_health)
-        self._client = client
-        self._node = node
-        self._namespace = namespace
+        self._site = site
         self._revision = revision
         self._now = now
 
@@ -80,7 +75,7 @@ class Credentials(loops.Reconciler):
         token = None if found is None else inspect(_token_of(found))
         wanted = self._document(_token_of(found or {}))
         try:
-            node = await self._client.get(resources.NODES, self._node)
+            node = await self._site.client.get(resources.NODES, self._site.node)
             uid = node["metadata"]["uid"]
             if token is None or token.node != uid or token.renewal <= self._now() or found != wanted:
                 fresh = await self._ask(uid)
@@ -98,7 +93,7 @@ class Credentials(loops.Reconciler):
         return None
 
     def _document(self, token: str) -> dict[str, Any]:
-        return kubeconfig(server=self._client.url, authority=self._client.certificate_authority, token=token)
+        return kubeconfig(server=self._site.client.url, authority=self._site.client.certificate_authority, token=token)
 
     async def _ask(self, uid: str) -> str:
         request = {
@@ -106,11 +101,15 @@ class Credentials(loops.Reconciler):
             "kind": "TokenRequest",
             "spec": {
                 "expirationSeconds": LIFE_SECONDS,
-                "boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": self._node, "uid": uid},
+                "boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": self._site.node, "uid": uid},
             },
         }
-        answer = await self._client.create(
-            resources.SERVICE_ACCOUNTS, request, namespace=self._namespace, name=SERVICE_ACCOUNT, subresource="token"
+        answer = await self._site.client.create(
+            resources.SERVICE_ACCOUNTS,
+            request,
+            namespace=self._site.namespace,
+            name=SERVICE_ACCOUNT,
+            subresource="token",
         )
         return str(answer["status"]["token"])
 

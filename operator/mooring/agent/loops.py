@@ -19,6 +19,8 @@ from mooring.kube import errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mooring.kube.client import Client
+
 _LOG = logging.getLogger(__name__)
 
 #: What the world does to us; anything else is a fault of ours and is logged with its trace.
@@ -36,6 +38,15 @@ class Pause:
         """Return a pause that doubles with each failure, spread over its upper half."""
         whole: float = min(self.longest, self.first * 2 ** min(max(failures - 1, 0), 20))
         return whole * random.uniform(0.5, 1)  # noqa: S311  no secret
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """Where an agent runs: its way to the API server, the name of its Node, and the operator's namespace."""
+
+    client: Client
+    node: str
+    namespace: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -48,10 +48,9 @@ class Agent:
         changed = self._changed
         self._places: places.Places | None = None
         self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        site = loops.Site(client, node, namespace)
         self.revisions = revisions.Follower(
-            client,
-            node=node,
-            namespace=namespace,
+            site,
             host_root=host_root,
             on_revision=self._revised,
             on_health=changed,
@@ -80,9 +79,7 @@ class Agent:
             on_health=changed,
         )
         self.credentials = credentials.Credentials(
-            client,
-            node=node,
-            namespace=namespace,
+            site,
             revision=lambda: self.revisions.current,
             now=time.time,
             on_health=changed,

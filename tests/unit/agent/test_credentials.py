@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import credentials
+from mooring.agent import credentials, loops
 from mooring.kube import errors
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ class World:
         self.path: Path = node.places.seen(node.places.kubeconfig)
         revision = node.revision()
         self.credentials = credentials.Credentials(
-            self.api,  # type: ignore[arg-type]
-            node="n1",
-            namespace="mooring-system",
+            loops.Site(self.api, "n1", "mooring-system"),  # type: ignore[arg-type]
             revision=lambda: revision,
             now=lambda: self.api.now,
             on_health=lambda: None,
