@@ -62,7 +62,7 @@ class Connection:
         self._api = _client(configuration, self.server)
         self._listeners: list[Callable[[], None]] = []
         self._lock = asyncio.Lock()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._retired: dict[asyncio.Task[None], official.ApiClient] = {}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever `server` is another one."""
@@ -96,16 +96,22 @@ class Connection:
         api = await self.current()
         headers: dict[str, str] = {}
         await api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
-        made = _Rest(api.configuration)
+        rest_client: _Rest = api.rest_client
         return aiohttp.ClientSession(
-            connector=made.connector(), headers=headers, proxy=made.proxy, trust_env=True, read_bufsize=2**21
+            connector=rest_client.connector(),
+            headers=headers,
+            proxy=rest_client.proxy,
+            trust_env=True,
+            read_bufsize=2**21,
         )
 
     async def close(self) -> None:
         """End all connections."""
-        for task in self._closing:
+        retired = dict(self._retired)
+        for task, api in retired.items():
             task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+            await api.close()
+        await asyncio.gather(*retired, return_exceptions=True)
         await self._api.close()
 
     async def _read(self) -> None:
@@ -127,8 +133,8 @@ class Connection:
         _LOG.info("the API server is %s, by the credentials that were replaced", server.url)
         retired, self._api, self.server = self._api, made, server
         task = asyncio.create_task(_retire(retired))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._retired[task] = retired
+        task.add_done_callback(lambda ended: self._retired.pop(ended, None))
         for listener in self._listeners:
             listener()
 
@@ -150,10 +156,8 @@ async def connect() -> Connection:
 
 async def _retire(api: official.ApiClient) -> None:
     """Close a client when its calls have ended."""
-    try:
-        await asyncio.sleep(_GRACE_SECONDS)
-    finally:
-        await api.close()
+    await asyncio.sleep(_GRACE_SECONDS)
+    await api.close()
 
 
 def _identities(files: Iterable[Path]) -> dict[Path, Identity]:

@@ -181,6 +181,30 @@ async def test_a_session_of_its_own_has_the_credentials_of_now(
         assert session.headers["authorization"] == "bearer second"
 
 
+@pytest.mark.looptime
+async def test_calls_in_flight_end_before_the_connections_of_before_do(
+    connection: transport.Connection, volume: Volume
+) -> None:
+    before = (await connection.current()).rest_client
+    before.pool_manager = session = before._create_pool_manager()
+    volume.put(authority=OTHER, bearer="second")
+    await connection.current()
+    await asyncio.sleep(29)
+    assert not session.closed
+    await asyncio.sleep(2)
+    assert session.closed
+
+
+async def test_closing_ends_the_connections_of_before_too(volume: Volume) -> None:
+    connection = await transport.connect()
+    before = (await connection.current()).rest_client
+    before.pool_manager = session = before._create_pool_manager()
+    volume.put(authority=OTHER, bearer="second")
+    await connection.current()
+    await connection.close()
+    assert session.closed
+
+
 async def test_without_usable_credentials_there_is_no_connection(volume: Volume) -> None:
     for authority in ("", "no certificate"):
         volume.put(authority=authority, bearer="t")
