@@ -76,6 +76,8 @@ class ControlPlane:
 
     layout: Layout
     programs: Path
+    parts: dict[str, subprocess.Popen[bytes]]
+    extra_arguments: Sequence[str] = ()
 
     @property
     def url(self) -> str:
@@ -96,6 +98,26 @@ class ControlPlane:
     def audit_log(self) -> Path:
         """The file with one JSON object for each finished request."""
         return self.layout.audit_log
+
+    def rotate_authority(self) -> Path:
+        """Start the API server anew with a certificate of a new CA; return the new CA's certificate, a PEM file.
+
+        Only that one verifies the server from now on. Certificates of users stay valid, and `kubectl` goes on.
+        """
+        layout = self.layout
+        authority = pki.make_authority(layout.pki / "rotated")
+        new = authority.sign("apiserver", user="kube-apiserver", addresses=server_names(layout))
+        shutil.copy(new.certificate, layout.pki / "apiserver.crt")
+        shutil.copy(new.key, layout.pki / "apiserver.key")
+        # The old one first: it goes on signing users.
+        both = self.certificate_authority.read_bytes() + authority.pair.certificate.read_bytes()
+        self.certificate_authority.write_bytes(both)
+        admin = pki.KeyPair(layout.pki / "admin.crt", layout.pki / "admin.key")
+        pki.load_authority(layout.pki).kubeconfig(layout.kubeconfig, layout.url, admin)
+        self.parts["kube-apiserver"].kill()
+        self.parts["kube-apiserver"].wait()
+        _start_apiserver(layout, self.programs, self.parts, self.extra_arguments)
+        return authority.pair.certificate
 
     def kubeconfig_for(self, user: str, *groups: str) -> Path:
         """Make a kubeconfig for any user, for example `system:serviceaccount:ns:name`."""
@@ -125,14 +147,19 @@ def prepare(layout: Layout) -> None:
     """Write what the control plane reads: certificates, the audit policy, the administrator's kubeconfig."""
     layout.folder.mkdir(parents=True, exist_ok=True)
     authority = pki.make_authority(layout.pki)
-    first_service = layout.service_network.split("/")[0].rsplit(".", 1)[0] + ".1"
-    names = [layout.address, "127.0.0.1", first_service, "localhost", "kubernetes.default.svc"]
-    authority.sign("apiserver", user="kube-apiserver", addresses=list(dict.fromkeys(names)))
+    authority.sign("apiserver", user="kube-apiserver", addresses=server_names(layout))
     pki.make_signing_key(layout.pki / "service-accounts.key")
     authority.sign("apiserver-kubelet", user="kube-apiserver-kubelet", groups=["system:masters"])
     admin = authority.sign("admin", user="admin", groups=["system:masters"])
     authority.kubeconfig(layout.kubeconfig, layout.url, admin)
     (layout.folder / "audit-policy.yaml").write_text(AUDIT_POLICY)
+
+
+def server_names(layout: Layout) -> list[str]:
+    """Return the addresses and names that the API server's certificate is for."""
+    first_service = layout.service_network.split("/")[0].rsplit(".", 1)[0] + ".1"
+    names = [layout.address, "127.0.0.1", first_service, "localhost", "kubernetes.default.svc"]
+    return list(dict.fromkeys(names))
 
 
 def fetch(layout: Layout, path: str) -> tuple[int, bytes]:
@@ -195,7 +222,7 @@ def running(*, controllers: bool = False, extra_arguments: Sequence[str] = ()) -
                 if "address already in use" in str(failure) and attempt < _ATTEMPTS - 1:
                     continue
                 raise
-            yield ControlPlane(layout, programs)
+            yield ControlPlane(layout, programs, started, extra_arguments)
             return
         finally:
             for process in reversed(started.values()):
@@ -216,18 +243,22 @@ def _launch(
     layout = Layout(folder, "127.0.0.1", port, etcd_port, etcd_peer_port, lone=True)
     prepare(layout)
     started["etcd"] = _start(layout, programs, "etcd", arguments.etcd(layout))
-    started["kube-apiserver"] = _start(
-        layout, programs, "kube-apiserver", [*arguments.apiserver(layout), *extra_arguments]
-    )
-    wait_ready(
-        layout,
-        lambda: next((folder / f"{name}.log" for name, part in started.items() if part.poll() is not None), None),
-    )
+    _start_apiserver(layout, programs, started, extra_arguments)
     if controllers:
         # Not before: it asks the API server once, and ends where nobody answers.
         words = arguments.controller_manager(layout, pod_network="10.244.0.0/16", port=controllers_port)
         started["kube-controller-manager"] = _start(layout, programs, "kube-controller-manager", words)
     return layout
+
+
+def _start_apiserver(
+    layout: Layout, programs: Path, started: dict[str, subprocess.Popen[bytes]], extra_arguments: Sequence[str]
+) -> None:
+    started["kube-apiserver"] = _start(
+        layout, programs, "kube-apiserver", [*arguments.apiserver(layout), *extra_arguments]
+    )
+    logs = {name: layout.folder / f"{name}.log" for name in started}
+    wait_ready(layout, lambda: next((logs[name] for name, part in started.items() if part.poll() is not None), None))
 
 
 def _start(layout: Layout, programs: Path, name: str, words: Sequence[str]) -> subprocess.Popen[bytes]:

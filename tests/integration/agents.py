@@ -1,4 +1,4 @@
-"""A node that is a folder, and the agent on it as a process with its own rights at a real API server."""
+"""Fixtures: a node that is a folder, and the agent on it as a process with its own rights at a real API server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import pytest
 from mooring.node import places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from testbed.controlplane import ControlPlane
@@ -242,3 +242,59 @@ class Node:
             for record in records:
                 body = json.dumps(record).encode()
                 file.write(b'{"crc":"%08x","record":%b}\n' % (zlib.crc32(body), body))
+
+
+@pytest.fixture(scope="session")
+def agent_kubeconfig(plane: ControlPlane, kinds: None) -> Path:
+    """Credentials of the agent's service account, with exactly the rights that the manifests give it."""
+    for name in ("namespace", "service-accounts", "agent-rbac"):
+        plane.kubectl("apply", "-f", f"manifests/base/{name}.yaml")
+    plane.kubectl("apply", "-f", "crds/network-attachment-definitions.yaml")  # the operator's work, in a cluster
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    return plane.kubeconfig_for(AGENT, "system:serviceaccounts", "system:authenticated")
+
+
+@pytest.fixture
+def bare(plane: ControlPlane, agent_kubeconfig: Path, tmp_path: Path) -> Iterator[Node]:
+    """A Node with nothing on it."""
+    name = f"node-{uuid.uuid4().hex[:8]}"
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(node))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    made = Node(plane, name, tmp_path, port, agent_kubeconfig, tmp_path / "host")
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.stop()
+    with contextlib.suppress(OSError):
+        print((tmp_path / "agent.log").read_text())
+    plane.kubectl("delete", "node", name)
+
+
+@pytest.fixture
+def node(bare: Node) -> Node:
+    """A node with a primary network and an agent that was just started; no revision yet."""
+    for folder in bare.paths.values():
+        bare.seen(folder).mkdir(parents=True)
+    for name in ("bridge", "host-local"):
+        bare.program(name, PLUGIN)
+    bare.carry(PLUGIN)
+    bare.seen("/etc/cni/net.d/10-pods.conf").write_text(json.dumps(PRIMARY))
+    bare.start()
+    return bare
+
+
+@pytest.fixture
+def ready(node: Node) -> Node:
+    """The node, with a revision applied."""
+    node.revision(logLevel="error")
+    eventually(node.ready, what=f"readiness; {node.unready()}")
+    return node
+
+
+@pytest.fixture
+def line(plane: ControlPlane) -> Iterator[Line]:
+    """A connection to the API server that can be cut."""
+    made = Line(plane.url)
+    yield made
+    made.close()

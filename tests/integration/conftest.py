@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from mooring.kube.client import Client
 from testbed import controlplane, failures
+from tests.integration.agents import agent_kubeconfig, bare, line, node, ready  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -124,11 +125,15 @@ class Installed:
     plane: ControlPlane
     webhook_port: int
 
-    def start_operator(self, folder: Path, *, pod: str = POD, webhook_port: int = 0) -> OperatorProcess:
+    def start_operator(
+        self, folder: Path, *, pod: str = POD, webhook_port: int = 0, kubeconfig: Path | None = None
+    ) -> OperatorProcess:
         """Start an operator with exactly the rights of its service account, in the name of a pod."""
         webhook_port = webhook_port or self.webhook_port
         user = f"system:serviceaccount:{SYSTEM}:mooring-operator"
-        kubeconfig = self.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{SYSTEM}")
+        kubeconfig = kubeconfig or self.plane.kubeconfig_for(
+            user, "system:serviceaccounts", f"system:serviceaccounts:{SYSTEM}"
+        )
         health_port = free_port()
         log = folder / "operator.log"
         with log.open("wb") as stream:

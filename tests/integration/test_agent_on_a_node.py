@@ -18,60 +18,12 @@ import pytest
 from mooring.node import cri
 from testbed import plugin
 from testbed.kubectl import CHECKOUT
-from tests.integration.agents import AGENT, NETWORK_STATUS, PLUGIN, PRIMARY, Line, Node, eventually
+from tests.integration.agents import NETWORK_STATUS, PLUGIN, PRIMARY, Line, Node, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed.controlplane import ControlPlane
-
-
-@pytest.fixture(scope="module")
-def agent_kubeconfig(plane: ControlPlane, kinds: None) -> Path:
-    """Credentials of the agent's service account, with exactly the rights that the manifests give it."""
-    for name in ("namespace", "service-accounts", "agent-rbac"):
-        plane.kubectl("apply", "-f", f"manifests/base/{name}.yaml")
-    plane.kubectl("apply", "-f", "crds/network-attachment-definitions.yaml")  # the operator's work, in a cluster
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    return plane.kubeconfig_for(AGENT, "system:serviceaccounts", "system:authenticated")
-
-
-@pytest.fixture
-def bare(plane: ControlPlane, agent_kubeconfig: Path, tmp_path: Path) -> Iterator[Node]:
-    """A Node with nothing on it."""
-    name = f"node-{uuid.uuid4().hex[:8]}"
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
-    plane.kubectl("create", "-f", "-", stdin=json.dumps(node))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    made = Node(plane, name, tmp_path, port, agent_kubeconfig, tmp_path / "host")
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.stop()
-    with contextlib.suppress(OSError):
-        print((tmp_path / "agent.log").read_text())
-    plane.kubectl("delete", "node", name)
-
-
-@pytest.fixture
-def node(bare: Node) -> Node:
-    """A node with a primary network and an agent that was just started; no revision yet."""
-    for folder in bare.paths.values():
-        bare.seen(folder).mkdir(parents=True)
-    for name in ("bridge", "host-local"):
-        bare.program(name, PLUGIN)
-    bare.carry(PLUGIN)
-    bare.seen("/etc/cni/net.d/10-pods.conf").write_text(json.dumps(PRIMARY))
-    bare.start()
-    return bare
-
-
-@pytest.fixture
-def ready(node: Node) -> Node:
-    """The node, with a revision applied."""
-    node.revision(logLevel="error")
-    eventually(node.ready, what=f"readiness; {node.unready()}")
-    return node
 
 
 def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
@@ -351,14 +303,6 @@ def test_the_plugin_s_credentials_are_its_own_and_bound_to_the_node(ready: Node)
     ready.stop()
     ready.start()
     eventually(kubeconfig.exists, what="new credentials")
-
-
-@pytest.fixture
-def line(plane: ControlPlane) -> Iterator[Line]:
-    """A connection to the API server that can be cut."""
-    made = Line(plane.url)
-    yield made
-    made.close()
 
 
 def test_without_an_api_server_the_agent_serves_on_and_catches_up_afterwards(node: Node, line: Line) -> None:

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
     from testbed.controlplane import ControlPlane
     from tests.integration.agents import Line, Node
 
-agent_kubeconfig, bare, node, ready = (
-    on_a_node.agent_kubeconfig,
-    on_a_node.bare,
-    on_a_node.node,
-    on_a_node.ready,
-)
-line, netns, real = on_a_node.line, on_a_node.netns, on_a_node.real
+netns, real = on_a_node.netns, on_a_node.real
 
 ADDRESS = "10.9.8.7/24"
 DELEGATE = """#!/bin/sh

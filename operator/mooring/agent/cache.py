@@ -1,6 +1,8 @@
 """Owns that the files of NADs on the node are what the API server says; refuses a heartbeat while they are not.
 
-The plugin trusts a fresh heartbeat and asks nobody, so every change is on disk before the heartbeat is renewed.
+The plugin trusts a fresh heartbeat and asks nobody. So a heartbeat is written only after all files were compared with
+the disk, and its time is not that of the writing: it is the API server's last sign of life before the comparison.
+A watch that falls silent makes the heartbeat stale within its time to live, whatever goes on here.
 """
 
 from __future__ import annotations
@@ -9,12 +11,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import loops
-from mooring.node import files, networkfiles
+from mooring.agent import loops, watching
+from mooring.node import inotify, networkfiles, networkmirror
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from mooring.agent.revisions import Revision
     from mooring.kube.informers import Informer
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"
-HEARTBEAT_SECONDS = 10.0
+#: All files are compared this often though nobody told of a change.
+COMPARE_SECONDS = 4.0
+#: They are read this often though nothing seems to have happened to them: a disk may lie.
+READ_SECONDS = 300.0
+#: The informer's watch is begun anew this often: that proves, well within the time to live, that nothing was missed.
+WATCH_SECONDS = 16.0
+#: A heartbeat is not written for less.
+BEAT_SECONDS = 5.0
 
 
 def keep(item: dict[str, Any]) -> dict[str, Any]:
@@ -39,26 +47,34 @@ def keep(item: dict[str, Any]) -> dict[str, Any]:
 
 
 class Cache(loops.Reconciler):
-    """Writes and removes the files of NADs. `current`: every change that was heard of is on disk."""
+    """Compares the files of all NADs with what the API server said, and renews the heartbeat where they agree."""
 
     name = "cache"
     reason = "CacheNotWritten"
-    pause = loops.Pause(longest=5.0)  # while it fails the cache grows stale, and pods wait for the API server
+    # While it fails no heartbeat vouches for the cache, and pods wait for the API server.
+    pause = loops.Pause(longest=4.0)
 
     def __init__(
         self,
         *,
         revision: Callable[[], Revision | None],
-        on_current: Callable[[], None],
+        boot: str,
+        boottime: Callable[[], float],
         on_health: Callable[[], None],
     ) -> None:
+        """`boottime` is the clock of the heartbeat and of the informer's `last_contact`."""
         super().__init__(on_health=on_health)
         self._revision = revision
-        self._on_current = on_current
+        self._boot = boot
+        self._boottime = boottime
         self._informer: Informer | None = None
-        self._pending: set[str] = set()
-        self._folder: Path | None = None
-        self._writing = False
+        self._mirror: networkmirror.Mirror | None = None
+        self._made = asyncio.Event()
+        self._changes = 0
+        self._read_at: float | None = None
+        self._foreign: frozenset[str] = frozenset()
+        self.repaired = 0
+        """Files that somebody damaged, changed or removed, and that were put right."""
 
     def follow(self, informer: Informer) -> None:
         """Take the informer whose `on_change` is `changed`."""
@@ -66,28 +82,23 @@ class Cache(loops.Reconciler):
 
     def changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         """Note that a NAD is new, another one, or gone."""
-        self._pending.add(key)
+        self._changes += 1
         self.wake()
 
-    @property
-    def folder(self) -> Path | None:
-        """Where the files are, once it is known."""
-        return self._folder
-
-    @property
-    def current(self) -> bool:
-        """The watch is live and all that it told is on disk."""
-        informer = self._informer
-        return (
-            informer is not None
-            and informer.live
-            and self._folder is not None
-            and not self._pending
-            and not self._writing
-        )
+    async def watch(self) -> None:
+        """Wake at every change of the files until cancelled, whoever removes their folder."""
+        while True:
+            await self._made.wait()
+            if self._mirror is None:
+                raise RuntimeError("a folder was made and is not known")
+            try:
+                await watching.follow_below(self._mirror.folder, self.wake)
+            except (inotify.FolderGone, FileNotFoundError):
+                self._made.clear()
+                self.wake()
 
     async def look(self) -> float | None:
-        """Bring the files of changed NADs in line; at the first look those of all."""
+        """Bring the files in line with what is known, and vouch for them as of the API server's last word."""
         revision, informer = self._revision(), self._informer
         if revision is None or informer is None:
             return None
@@ -96,81 +107,60 @@ class Cache(loops.Reconciler):
             self.tell(problem=problem)
             return 1.0
         folder = revision.places.networks
-        if folder != self._folder:
-            self._pending |= set(informer.store) | await asyncio.to_thread(self._prepare, folder)
-            self._folder = folder
-        pending, self._pending = self._pending, set()
-        self._writing = True
+        if self._mirror is None or self._mirror.folder != folder:
+            self._mirror = networkmirror.Mirror(folder)
+        mirror = self._mirror
+        # All three before the comparison: what comes while it runs is compared, and vouched for, the next time.
+        wanted, changes, contact = dict(informer.store), self._changes, informer.last_contact
+        heartbeat = await self._compare(mirror, wanted)
+        if contact is not None and changes == self._changes and _due(heartbeat, contact):
+            await asyncio.to_thread(mirror.beat, boot=self._boot, boottime=contact)
+        warning = ""
+        if contact is None or self._boottime() - contact > networkfiles.TTL_SECONDS:
+            why = informer.last_error or "the watch is silent"
+            warning = f"The cache of networks is stale, pods ask the API server: {why}"
+        self.tell(settled=True, warning=warning)
+        return COMPARE_SECONDS
+
+    async def _compare(self, mirror: networkmirror.Mirror, wanted: dict[str, dict[str, Any]]) -> float | None:
+        """Put the files right and return the heartbeat that stands; whatever fails takes the heartbeat away."""
+        now = self._boottime()
+        if self._read_at is None or now - self._read_at >= READ_SECONDS:
+            mirror.forget()
+            self._read_at = now
         try:
-            failed = await asyncio.to_thread(self._write, folder, {key: informer.store.get(key) for key in pending})
-        except BaseException:
-            self._pending |= pending
-            raise
-        finally:
-            self._writing = False
-        if failed:
-            self._pending |= set(failed)
-            key, error = next(iter(failed.items()))
-            raise OSError(f"the file of network {key} cannot be written ({len(failed)} in all): {error}")
-        self.tell(settled=True)
-        self._on_current()
-        return None
-
-    def _prepare(self, folder: Path) -> set[str]:
-        files.make_folder(folder.parent)
-        files.make_folder(folder, mode=0o700)
-        networkfiles.sweep(folder)
-        return networkfiles.listed(folder)
-
-    def _write(self, folder: Path, wanted: dict[str, dict[str, Any] | None]) -> dict[str, OSError]:
-        failed: dict[str, OSError] = {}
-        for key, nad in wanted.items():
+            compared = await asyncio.to_thread(mirror.align, wanted, render)
+            if compared.failed:
+                key, error = next(iter(compared.failed.items()))
+                raise OSError(f"the file of network {key} cannot be put right ({len(compared.failed)} in all): {error}")
+        except Exception as error:
             try:
-                if nad is None:
-                    networkfiles.remove(folder, key)
-                else:
-                    networkfiles.write(folder, key, _render(nad))
-            except ValueError as error:
-                # A name that the API server would not take, or a foreign file in our folder: not ours to touch.
-                _LOG.warning("cache: %s", error)
-            except OSError as error:
-                failed[key] = error
-        return failed
+                await asyncio.to_thread(mirror.withdraw)
+            except OSError as kept:
+                raise OSError(f"{error}; the heartbeat, which ends within 30 s, cannot be withdrawn: {kept}") from error
+            raise
+        self._made.set()
+        if compared.damaged:
+            self.repaired += len(compared.damaged)
+            _LOG.warning("cache: somebody changed %d files, now put right: %s", *_some(compared.damaged))
+        foreign = frozenset(compared.foreign)
+        if foreign - self._foreign:
+            _LOG.warning("cache: %d files are of no network and left alone: %s", *_some(compared.foreign))
+        self._foreign = foreign
+        return compared.heartbeat
 
 
-class Heart(loops.Reconciler):
-    """Renews the heartbeat while the cache is current."""
-
-    name = "heartbeat"
-    reason = "HeartbeatNotWritten"
-    period = HEARTBEAT_SECONDS
-    pause = loops.Pause(first=1.0, longest=HEARTBEAT_SECONDS)
-
-    def __init__(
-        self,
-        cache: Cache,
-        *,
-        boot: str,
-        boottime: Callable[[], float],
-        on_health: Callable[[], None],
-    ) -> None:
-        super().__init__(on_health=on_health)
-        self._cache = cache
-        self._boot = boot
-        self._boottime = boottime
-
-    async def look(self) -> float | None:
-        """Renew it, or let it grow old."""
-        folder = self._cache.folder
-        if folder is not None and self._cache.current:
-            # Taken before the write: a write that takes long must not make it younger.
-            now = self._boottime()
-            await asyncio.to_thread(networkfiles.beat, folder, boot=self._boot, boottime=now)
-            self.tell(settled=True)
-        return None
+def _due(heartbeat: float | None, contact: float) -> bool:
+    """Whether the API server's last word is worth a new heartbeat."""
+    return heartbeat is None or contact - heartbeat >= BEAT_SECONDS
 
 
-def _render(nad: dict[str, Any]) -> bytes:
+def _some(keys: tuple[str, ...]) -> tuple[int, str]:
+    return len(keys), ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
+
+
+def render(nad: dict[str, Any]) -> bytes:
+    """Return the bytes of the file of a NAD that `keep` made."""
     metadata = nad["metadata"]
     return networkfiles.render(
         namespace=metadata["namespace"],

@@ -1,7 +1,8 @@
-"""Owns the plugin's identity at the API server: a kubeconfig on the node whose token is renewed in time.
+"""Owns the plugin's identity at the API server: a kubeconfig on the node that follows the server and its authority.
 
 The token is not the one of the agent's pod, which dies with the pod: it is asked for the service account
-`mooring-plugin`, bound to the Node object, and renewed at half its life. A kubeconfig is replaced as one file, so the
+`mooring-plugin`, bound to the Node object, and renewed at half its life. Another URL or certificate authority, as the
+agent itself follows them, is written when it is known. A kubeconfig is replaced as one file, so the
 plugin never reads a new token beside an old certificate authority. Refuses to log any of it.
 """
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mooring.agent.revisions import Revision
-    from mooring.kube.client import Client
 
 SERVICE_ACCOUNT = "mooring-plugin"
 LIFE_SECONDS = 24 * 3600
@@ -53,19 +53,15 @@ class Credentials(loops.Reconciler):
 
     def __init__(
         self,
-        client: Client,
+        site: loops.Site,
         *,
-        node: str,
-        namespace: str,
         revision: Callable[[], Revision | None],
         now: Callable[[], float],
         on_health: Callable[[], None],
     ) -> None:
         """`now` is the wall clock in seconds: tokens know no other."""
         super().__init__(on_health=on_health)
-        self._client = client
-        self._node = node
-        self._namespace = namespace
+        self._site = site
         self._revision = revision
         self._now = now
 
@@ -77,24 +73,27 @@ class Credentials(loops.Reconciler):
         path = revision.places.seen(revision.places.kubeconfig)
         found = await asyncio.to_thread(_read, path)
         token = None if found is None else inspect(_token_of(found))
+        wanted = self._document(_token_of(found or {}))
         try:
-            node = await self._client.get(resources.NODES, self._node)
-            authority = await asyncio.to_thread(self._client.certificate_authority)
+            node = await self._site.client.get(resources.NODES, self._site.node)
             uid = node["metadata"]["uid"]
-            wanted = kubeconfig(server=self._client.url, authority=authority, token=_token_of(found or {}))
             if token is None or token.node != uid or token.renewal <= self._now() or found != wanted:
                 fresh = await self._ask(uid)
                 token = inspect(fresh)
-                document = kubeconfig(server=self._client.url, authority=authority, token=fresh)
-                await asyncio.to_thread(_write, path, document)
+                await asyncio.to_thread(_write, path, self._document(fresh))
         except errors.ApiError as error:
             if token is None or token.expires <= self._now():
                 raise
-            # The one on the node serves on.
+            # The token on the node serves on; what it is shown to, and how that is known, may be another server now.
+            if found != wanted:
+                await asyncio.to_thread(_write, path, wanted)
             self.tell(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
             return self.pause.longest
         self.tell(settled=True)
         return None
+
+    def _document(self, token: str) -> dict[str, Any]:
+        return kubeconfig(server=self._site.client.url, authority=self._site.client.certificate_authority, token=token)
 
     async def _ask(self, uid: str) -> str:
         request = {
@@ -102,11 +101,15 @@ class Credentials(loops.Reconciler):
             "kind": "TokenRequest",
             "spec": {
                 "expirationSeconds": LIFE_SECONDS,
-                "boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": self._node, "uid": uid},
+                "boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": self._site.node, "uid": uid},
             },
         }
-        answer = await self._client.create(
-            resources.SERVICE_ACCOUNTS, request, namespace=self._namespace, name=SERVICE_ACCOUNT, subresource="token"
+        answer = await self._site.client.create(
+            resources.SERVICE_ACCOUNTS,
+            request,
+            namespace=self._site.namespace,
+            name=SERVICE_ACCOUNT,
+            subresource="token",
         )
         return str(answer["status"]["token"])
 

@@ -20,12 +20,23 @@ from mooring.kube.pauses import Pause
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["EXPECTED", "Health", "Pause", "Reconciler"]
+    from mooring.kube.client import Client
+
+__all__ = ["EXPECTED", "Health", "Pause", "Reconciler", "Site"]
 
 _LOG = logging.getLogger(__name__)
 
 #: What the world does to us; anything else is a fault of ours and is logged with its trace.
 EXPECTED = (OSError, errors.ApiError)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """Where an agent runs: its way to the API server, the name of its Node, and the operator's namespace."""
+
+    client: Client
+    node: str
+    namespace: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mooring.kube.client import Client
     from mooring.kube.informers import Informer
 
 VERSION = 1
@@ -79,18 +78,14 @@ class Follower(loops.Reconciler):
 
     def __init__(
         self,
-        client: Client,
+        site: loops.Site,
         *,
-        node: str,
-        namespace: str,
         host_root: Path,
         on_revision: Callable[[Revision], None],
         on_health: Callable[[], None],
     ) -> None:
         super().__init__(on_health=on_health)
-        self._client = client
-        self._node = node
-        self._namespace = namespace
+        self._site = site
         self._host_root = host_root
         self._on_revision = on_revision
         self._informer: Informer | None = None
@@ -107,13 +102,13 @@ class Follower(loops.Reconciler):
     @property
     def wanted(self) -> str:
         """The name that the leader wrote last; "" where there is none."""
-        state = self._informer.store.get(self._node, {}) if self._informer else {}
+        state = self._informer.store.get(self._site.node, {}) if self._informer else {}
         return str((state.get("spec") or {}).get("revision") or "")
 
     @property
     def applied_before(self) -> str:
         """The revision that the NodeState says is on the node, by this agent or the one before it."""
-        state = self._informer.store.get(self._node, {}) if self._informer else {}
+        state = self._informer.store.get(self._site.node, {}) if self._informer else {}
         return str((state.get("status") or {}).get("revision") or "")
 
     async def places(self) -> places.Places:
@@ -133,7 +128,7 @@ class Follower(loops.Reconciler):
         wanted = self.wanted
         if not wanted:
             if self.current is None:
-                self.tell(problem=f"The operator has not given node {self._node} a revision yet")
+                self.tell(problem=f"The operator has not given node {self._site.node} a revision yet")
             return None
         if self.current is None or self.current.name != wanted:
             if self.image is None:
@@ -146,11 +141,11 @@ class Follower(loops.Reconciler):
 
     async def _own_image(self) -> str:
         """Return the image of the agent's pod on this node; "" outside of a cluster's pod, as in a test."""
-        found = await self._client.list(
+        found = await self._site.client.list(
             resources.PODS,
-            namespace=self._namespace,
+            namespace=self._site.namespace,
             label_selector=_AGENTS,
-            field_selector=f"spec.nodeName={self._node}",
+            field_selector=f"spec.nodeName={self._site.node}",
         )
         for pod in found["items"]:
             # The one before us may still be ending.
@@ -160,9 +155,11 @@ class Follower(loops.Reconciler):
 
     async def _read(self, name: str) -> Revision:
         try:
-            found = await self._client.get(resources.CONFIG_MAPS, name, namespace=self._namespace)
+            found = await self._site.client.get(resources.CONFIG_MAPS, name, namespace=self._site.namespace)
         except errors.NotFound as error:
-            raise OSError(f"The revision {name} of node {self._node} has no ConfigMap in {self._namespace}") from error
+            raise OSError(
+                f"The revision {name} of node {self._site.node} has no ConfigMap in {self._site.namespace}"
+            ) from error
         try:
             revision = parse(name, (found.get("data") or {}).get(_KEY, ""), host_root=self._host_root)
         except RevisionError as error:

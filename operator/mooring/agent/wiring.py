@@ -51,10 +51,9 @@ class Agent:
         changed = self._changed
         self._places: places.Places | None = None
         self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        site = loops.Site(client, node, namespace)
         self.revisions = revisions.Follower(
-            client,
-            node=node,
-            namespace=namespace,
+            site,
             host_root=host_root,
             on_revision=self._revised,
             on_health=changed,
@@ -88,21 +87,27 @@ class Agent:
             on_health=self._ground_changed,
         )
         self.credentials = credentials.Credentials(
-            client,
-            node=node,
-            namespace=namespace,
+            site,
             revision=lambda: self.revisions.current,
             now=time.time,
             on_health=changed,
         )
+        client.on_moved(self.credentials.wake)
         self.cache = cache.Cache(
-            revision=lambda: self.revisions.current, on_current=self._cache_current, on_health=changed
+            revision=lambda: self.revisions.current,
+            boot=clocks.boot_id(),
+            boottime=clocks.boottime,
+            on_health=changed,
         )
         self.networks = informers.Informer(
-            client, resources.NADS, transform=cache.keep, on_change=self._network_changed
+            client,
+            resources.NADS,
+            transform=cache.keep,
+            on_change=self._network_changed,
+            watch_seconds=cache.WATCH_SECONDS,
+            clock=clocks.boottime,
         )
         self.cache.follow(self.networks)
-        self.heart = cache.Heart(self.cache, boot=clocks.boot_id(), boottime=clocks.boottime, on_health=changed)
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self.telling = telling.Telling(self._recorder)
         self.status = status.Status(
@@ -163,7 +168,6 @@ class Agent:
             self.runtime,
             self.credentials,
             self.cache,
-            self.heart,
             self.status,
             self.missing,
             self.slices,
@@ -179,6 +183,7 @@ class Agent:
             "health": functools.partial(health.serve, port=health_port, unready=self.unready),
             "nodestates": self.states.run,
             "networks": self.networks.run,
+            "cached": self.cache.watch,
             "pods": self.pods.run,
             "telling": self.telling.run,
             "journals": self._follow_journals,
@@ -276,10 +281,6 @@ class Agent:
     def _conf_place(self) -> tuple[str, str] | None:
         current, applied = self.revisions.current, self.conf.applied
         return (current.places.conf_dir, applied.file) if current and applied else None
-
-    def _cache_current(self) -> None:
-        self.heart.wake()
-        self._changed()
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)

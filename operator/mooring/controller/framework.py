@@ -6,7 +6,7 @@ indexes, its state on objects and its managed webhook configurations: measured, 
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,10 @@ from mooring.kube import resources
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    import aiohttp
+
     from mooring.admission.server import Server
+    from mooring.kube.client import Client
 
 _DOMAIN = "operator.mooring.dev"
 
@@ -55,7 +58,7 @@ def settings() -> kopf.OperatorSettings:
 
 def registry(
     *,
-    api_url: str,
+    client: Client,
     server: Server,
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
@@ -63,18 +66,26 @@ def registry(
 ) -> kopf.OperatorRegistry:
     """Return a registry of our own with all handlers.
 
-    `api_url` is the API server's; `start` and `stop` frame the operator's life; `installation_changed` is called
-    for each event of an Installation.
+    kopf sends its requests with the credentials of `client`; `start` and `stop` frame the operator's life;
+    `installation_changed` is called for each event of an Installation.
     """
     made = kopf.OperatorRegistry()
     handlers.register(made, server=server)
 
-    async def log_in(**given: object) -> kopf.ConnectionInfo | None:
-        found = kopf.login_with_service_account(**given)  # type: ignore[arg-type]  # kopf passes what these take
-        if found:
-            # kopf's own answer is a name of the cluster's DNS, which this operator does not depend on.
-            return dataclasses.replace(found, server=api_url)
-        return kopf.login_via_client(**given)  # type: ignore[arg-type]
+    sessions: list[aiohttp.ClientSession] = []
+    closing: set[asyncio.Task[None]] = set()
+
+    async def log_in(**_: object) -> kopf.AiohttpSession:
+        sessions[:] = [each for each in sessions if not each.closed]
+        sessions.append(await client.session())
+        return kopf.AiohttpSession(server=client.url, aiohttp_session=sessions[-1])
+
+    def moved() -> None:
+        # kopf repeats a request for ever with the session it has; only where it finds that closed it logs in anew.
+        for session in sessions:
+            task = asyncio.create_task(session.close())
+            closing.add(task)
+            task.add_done_callback(closing.discard)
 
     async def begin(**_: object) -> None:
         await start()
@@ -86,6 +97,7 @@ def registry(
         installation_changed()
 
     kind = resources.INSTALLATIONS
+    client.on_moved(moved)
     kopf.on.login(id="log-in", registry=made)(log_in)
     kopf.on.startup(id="begin", registry=made)(begin)
     kopf.on.cleanup(id="end", registry=made)(end)

@@ -59,7 +59,7 @@ async def _run(*, namespace: str, pod_name: str, webhook_port: int, health_port:
             _LOG.info("Health is served on port %d", port)
             await kopf.operator(
                 registry=framework.registry(
-                    api_url=client.url,
+                    client=client,
                     server=operator.server,
                     start=operator.start,
                     stop=operator.stop,

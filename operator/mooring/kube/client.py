@@ -1,7 +1,8 @@
 """The API server over plain dicts: owns requests, pages, watches and how failures are told.
 
-Refuses typed models, discovery and hidden retries: a caller is told at once and decides. The one exception is an
-answer 401, after which the credentials are read anew and the request is sent once more.
+Refuses typed models, discovery and hidden retries: a caller is told at once and decides. The exceptions are an
+answer 401 and a certificate that is not trusted, after which the credentials are read anew and the request is sent
+once more.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.parse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
-    from kubernetes.aio import client as official
-
     from mooring.kube.resources import Resource
 
 PAGE_SIZE = 500
 _SECONDS = 30.0
-# A watch may be silent for all its life: no bookmarks come of a kind of which nothing has happened since the API
-# server began. It ends by itself; where even that does not come, the other side hangs.
 _OVERDUE_SECONDS = 30.0
 
 _JSON = "application/json"
@@ -41,8 +37,8 @@ class Client:
     Every method raises an `errors.ApiError` of the fitting kind: `Unreachable` where there was no answer.
     """
 
-    def __init__(self, api: official.ApiClient) -> None:
-        self._api = api
+    def __init__(self, connection: transport.Connection) -> None:
+        self._connection = connection
 
     @classmethod
     async def load(cls) -> Client:
@@ -63,20 +59,25 @@ class Client:
 
     async def close(self) -> None:
         """End all connections."""
-        await self._api.close()
+        await self._connection.close()
 
     @property
     def url(self) -> str:
         """The API server's URL, without credentials."""
-        return str(self._api.configuration.host)
+        return self._connection.server.url
 
+    @property
     def certificate_authority(self) -> bytes:
-        """Return the PEM text that the API server's certificate is checked against; b"" for the system's own.
+        """The PEM text that the API server's certificate is checked against; b"" for the system's own."""
+        return self._connection.server.authority
 
-        Reads a file. Raises `OSError`.
-        """
-        path = self._api.configuration.ssl_ca_cert
-        return Path(path).read_bytes() if path else b""
+    def on_moved(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever the URL, the authority or our certificate are other ones than before."""
+        self._connection.on_change(listener)
+
+    async def session(self) -> aiohttp.ClientSession:
+        """Return a session with our credentials of now, for a library that sends its own requests; that closes it."""
+        return await self._connection.session()
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> dict[str, Any]:
         """Return an object."""
@@ -204,12 +205,15 @@ class Client:
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout_seconds: int,
+        overdue_seconds: float = _OVERDUE_SECONDS,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield events `{"type": ADDED | MODIFIED | DELETED | BOOKMARK, "object": …}` after a resource version.
 
-        Ends after `timeout_seconds`, or when the API server ends it. `on_open` is called when the API server has
-        accepted. An ERROR event is raised as the error it holds: `errors.Gone` means list anew.
+        Ends after `timeout_seconds`, or when the API server ends it. A watch may be silent for all its life: no
+        bookmarks come of a kind of which nothing has happened since the API server began. Where even its end does
+        not come, `overdue_seconds` later, the other side hangs: `errors.Unreachable`. `on_open` is called when the
+        API server has accepted. An ERROR event is raised as the error it holds: `errors.Gone` means list anew.
         """
         query = {
             "watch": "true",
@@ -223,7 +227,7 @@ class Client:
             query["fieldSelector"] = field_selector
         path = resource.path(namespace=namespace)
         request = f"WATCH {path}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=timeout_seconds + _OVERDUE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=timeout_seconds + overdue_seconds)
         try:
             answer = await self._send("GET", path, query=query, timeout=timeout)
             async with answer:
@@ -272,17 +276,23 @@ class Client:
     ) -> aiohttp.ClientResponse:
         """Send a request and return the answer once it is known to be good; its body is not read yet."""
         for renewed in (False, True):
-            headers = {**self._api.default_headers, "Accept": _JSON, "Content-Type": content_type}
-            await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            api = await self._connection.current()
+            headers = {**api.default_headers, "Accept": _JSON, "Content-Type": content_type}
+            await api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             url = self.url + path + _encode(query)
-            wrapped = await self._api.call_api(method, url, headers, body, _request_timeout=timeout)
+            try:
+                wrapped = await api.call_api(method, url, headers, body, _request_timeout=timeout)
+            except aiohttp.ClientSSLError:
+                if not renewed and await self._connection.renew():
+                    continue
+                raise
             answer: aiohttp.ClientResponse = wrapped.response
             if answer.ok:
                 return answer
             async with answer:
                 text = await answer.read()
             if answer.status == 401 and not renewed:
-                await transport.renew(self._api)
+                await self._connection.renew()
                 continue
             break
         raise errors.from_answer(

@@ -26,7 +26,10 @@ _LOG = logging.getLogger(__name__)
 _PAUSE = Pause(first=0.5, longest=30.0)
 # A kind that is not known yet (its CRD is being made): asking costs next to nothing.
 _PAUSE_UNKNOWN_KIND = Pause(first=0.5, longest=5.0)
-_WATCH_SECONDS = 300
+_WATCH_SECONDS = 600.0
+_OVERDUE_SECONDS = 5.0
+# What was missed comes at once when a watch opens; after this it has come.
+_CAUGHT_UP_SECONDS = 1.0
 
 
 def identity(item: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +55,10 @@ class Informer:
         field_selector: str | None = None,
         transform: Callable[[dict[str, Any]], dict[str, Any]] = identity,
         on_change: Callable[[str, dict[str, Any] | None, dict[str, Any] | None], None],
+        watch_seconds: float = _WATCH_SECONDS,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        """`watch_seconds` is how long a watch lasts at most; `clock` is that of `last_contact`, else the loop's."""
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -62,12 +68,15 @@ class Informer:
         self._on_change = on_change
         self._store: dict[str, dict[str, Any]] = {}
         self._version: str | None = None
+        self._watch_seconds = watch_seconds
+        self._clock = clock or self._now
         self._open = False
+        self._catching_up: asyncio.TimerHandle | None = None
         self.store: Mapping[str, dict[str, Any]] = MappingProxyType(self._store)
         self.synced = asyncio.Event()
         """Set from the first complete list on."""
         self.last_contact: float | None = None
-        """When the API server last sent anything, by the event loop's monotonic clock."""
+        """When `store` last was all that the API server had to say: a list, or a sign of life of an open watch."""
         self.last_error: errors.ApiError | None = None
         """Why there is no contact; None while there is."""
 
@@ -105,6 +114,7 @@ class Informer:
     async def _relist(self) -> None:
         fresh: dict[str, dict[str, Any]] = {}
         version = ""
+        asked = self._clock()
         async for page in self._client.pages(
             self._resource,
             namespace=self._namespace,
@@ -114,7 +124,7 @@ class Informer:
             version = version or page["metadata"]["resourceVersion"]
             for item in page["items"]:
                 fresh[resources.key(item)] = self._transform(item)
-        self._hear()
+        self._hear(asked)
         gone = [name for name in self._store if name not in fresh]
         for name in gone:
             self._put(name, None)
@@ -133,10 +143,11 @@ class Informer:
                 label_selector=self._label_selector,
                 field_selector=self._field_selector,
                 # Spread, so that the watches of many agents do not end in the same second.
-                timeout_seconds=int(_WATCH_SECONDS * random.uniform(1, 2)),  # noqa: S311  no secret
+                timeout_seconds=int(self._watch_seconds * random.uniform(0.5, 1)),  # noqa: S311  no secret
+                overdue_seconds=_OVERDUE_SECONDS,
                 on_open=self._opened,
             ):
-                self._hear()
+                self._hear(self._clock() if self._catching_up is None else None)
                 item = event["object"]
                 self._version = item["metadata"]["resourceVersion"]
                 if event["type"] == "BOOKMARK":
@@ -149,10 +160,18 @@ class Informer:
                     self._put(name, self._transform(item))
         finally:
             self._open = False
+            if self._catching_up is not None:
+                self._catching_up.cancel()
+                self._catching_up = None
 
     def _opened(self) -> None:
         self._open = True
-        self._hear()
+        self._hear(None)
+        self._catching_up = asyncio.get_running_loop().call_later(_CAUGHT_UP_SECONDS, self._caught_up)
+
+    def _caught_up(self) -> None:
+        self._catching_up = None
+        self._hear(self._clock())
 
     def _put(self, name: str, item: dict[str, Any] | None) -> None:
         old = self._store.get(name)
@@ -166,10 +185,11 @@ class Informer:
             # A fault in a listener is a fault of ours; it must not stop the others from seeing what follows.
             _LOG.exception("%s %s: the listener failed", self._resource.kind, name)
 
-    def _hear(self) -> None:
+    def _hear(self, contact: float | None) -> None:
         if self.last_error is not None:
             _LOG.info("%s: the API server is back", self._resource.plural)
-        self.last_contact = self._now()
+        if contact is not None:
+            self.last_contact = contact
         self.last_error = None
 
     def _now(self) -> float:

@@ -5,9 +5,12 @@ The plugin reads these files on the pod's path, when neither the agent nor the A
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
-from typing import TYPE_CHECKING
+import stat
+from typing import TYPE_CHECKING, TypeAlias
 
 from mooring.node import files
 
@@ -19,6 +22,7 @@ TTL_SECONDS = 30
 HEARTBEAT = "heartbeat"
 _MODE = 0o600
 _FOLDER_MODE = 0o700
+Identity: TypeAlias = tuple[int, ...]
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
@@ -45,44 +49,86 @@ def render(*, namespace: str, name: str, uid: str, resource_version: str, resour
     return _dump(document)
 
 
-def write(folder: Path, key: str, data: bytes) -> bool:
-    """Make the NAD's file hold `data`, outliving a power cut; return whether it had to be written."""
+def make(folder: Path) -> None:
+    """Make the cache's folder, which outlives a power cut. Raises `OSError`."""
+    if not folder.is_dir():
+        files.make_folder(folder.parent)
+        files.make_folder(folder, mode=_FOLDER_MODE)
+        files.sync_folder(folder.parent)
+
+
+def identity(status: os.stat_result) -> Identity:
+    """Return what is another one as soon as anybody does anything to a file."""
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mode,
+        status.st_uid,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def read_right(folder: Path, key: str, data: bytes) -> Identity | None:
+    """Return the identity of the NAD's file where it is ours alone to read and holds `data`, else None."""
     target = path(folder, key)
+    if target.parent.is_symlink():
+        return None
     try:
-        if target.read_bytes() == data:
-            return False
+        # A fifo in its place must not hold us.
+        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        pass  # absent, or something that cannot be read: both are put right by writing
+        return None  # absent, or something that cannot be read: both are put right by writing
+    try:
+        # Before the content: what changes while it is read has another identity at the next comparison.
+        status = os.fstat(descriptor)
+        if status.st_mode != stat.S_IFREG | _MODE or status.st_size != len(data):
+            return None
+        rest = memoryview(data)
+        while block := os.read(descriptor, len(rest) + 1):
+            if rest[: len(block)] != block:
+                return None
+            rest = rest[len(block) :]
+        return None if rest else identity(status)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def write(folder: Path, key: str, data: bytes) -> None:
+    """Make the NAD's file hold `data`, outliving a power cut, its folder included. Raises `OSError`."""
+    target = path(folder, key)
+    if target.parent.is_symlink() or (target.parent.exists() and not target.parent.is_dir()):
+        target.parent.unlink()  # in our way, in a folder that is ours
     files.make_folder(target.parent, mode=_FOLDER_MODE)
     files.write_atomically(target, data, mode=_MODE, durable=True)
-    return True
+    files.sync_folder(folder)
 
 
-def remove(folder: Path, key: str) -> None:
-    """Remove the NAD's file, and its namespace's folder when it was the last in it."""
+def remove(folder: Path, key: str, *, again: bool = False) -> None:
+    """Remove the NAD's file, and its namespace's folder when it was the last in it; both outlive a power cut.
+
+    `again`: it failed before, and what is gone already may come back after a power cut. Raises `OSError`.
+    """
     target = path(folder, key)
-    if files.remove(target, durable=True):
-        try:
-            target.parent.rmdir()
-        except OSError:
-            return  # others are in it
-        files.sync_folder(folder)
-
-
-def listed(folder: Path) -> set[str]:
-    """Return `namespace/name` of each NAD that has a file."""
-    return {f"{file.parent.name}/{file.name.removesuffix('.json')}" for file in folder.glob("*/*.json")}
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a killed agent left half-written."""
-    files.sweep(folder)
-    for namespace in folder.glob("*/"):
-        files.sweep(namespace)
+    removed = files.remove(target)
+    if not removed and not again:
+        return
+    try:
+        target.parent.rmdir()
+    except FileNotFoundError:
+        pass  # by us before
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        files.sync_folder(target.parent)
+    files.sync_folder(folder)
 
 
 def beat(folder: Path, *, boot: str, boottime: float) -> None:
-    """Renew the heartbeat: from now on, and for 30 s, the cache is what the API server says."""
+    """Renew the heartbeat: for 30 s from `boottime` the cache is what the API server says. Raises `OSError`."""
     document = {"version": VERSION, "bootID": boot, "boottime": round(boottime, 3), "ttlSeconds": TTL_SECONDS}
     # Not synced: after a power cut it is another boot, and the file says nothing any more.
     files.write_atomically(folder / HEARTBEAT, _dump(document), mode=_MODE)

@@ -28,7 +28,7 @@ class FakeInformer:
     def __init__(self) -> None:
         self.store: dict[str, dict[str, Any]] = {}
         self.synced = asyncio.Event()
-        self.live = True
+        self.last_contact: float | None = None
         self.last_error: Exception | None = None
 
 

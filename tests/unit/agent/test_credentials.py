@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import credentials
+from mooring.agent import credentials, loops
 from mooring.kube import errors
 
 if TYPE_CHECKING:
@@ -32,12 +32,10 @@ class Api:
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.url = "https://10.96.0.1:443"
+        self.certificate_authority = b"PEM"
         self.node = "uid-n1"
         self.failing: Exception | None = None
         self.requests: list[dict[str, Any]] = []
-
-    def certificate_authority(self) -> bytes:
-        return b"PEM"
 
     async def get(self, resource: Any, name: str) -> dict[str, Any]:
         await asyncio.sleep(0)
@@ -59,9 +57,7 @@ class World:
         self.path: Path = node.places.seen(node.places.kubeconfig)
         revision = node.revision()
         self.credentials = credentials.Credentials(
-            self.api,  # type: ignore[arg-type]
-            node="n1",
-            namespace="mooring-system",
+            loops.Site(self.api, "n1", "mooring-system"),  # type: ignore[arg-type]
             revision=lambda: revision,
             now=lambda: self.api.now,
             on_health=lambda: None,
@@ -135,7 +131,10 @@ async def test_one_that_others_can_read_is_replaced(world: World) -> None:
     assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize(("attribute", "value"), [("node", "uid-made-anew"), ("url", "https://other:6443")])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("node", "uid-made-anew"), ("url", "https://other:6443"), ("certificate_authority", b"OTHER")],
+)
 async def test_another_node_object_or_server_needs_another_one(world: World, attribute: str, value: str) -> None:
     await world.credentials.look()
     setattr(world.api, attribute, value)
@@ -154,6 +153,19 @@ async def test_without_an_api_server_the_one_on_the_node_serves_until_it_ends(wo
     world.api.now += 5 * HOUR
     with pytest.raises(errors.Unreachable):
         await world.credentials.look()
+
+
+async def test_another_authority_is_written_though_no_token_can_be_had(world: World) -> None:
+    await world.credentials.look()
+    before = world.document["users"]
+    world.api.certificate_authority = b"OTHER"
+    world.api.failing = errors.Unreachable(message="nobody there")
+    assert await world.credentials.look() == 30
+    assert base64.b64decode(world.document["clusters"][0]["cluster"]["certificate-authority-data"]) == b"OTHER"
+    assert world.document["users"] == before
+    world.api.failing = None
+    await world.credentials.look()
+    assert world.credentials.health.warning == ""
 
 
 async def test_no_secret_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import revisions
+from mooring.agent import loops, revisions
 from mooring.kube import errors
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class World:
         self.informer = informer
         self.told: list[str] = []
         self.follower = revisions.Follower(
-            client,  # type: ignore[arg-type]
-            node="n1",
-            namespace="mooring-system",
+            loops.Site(client, "n1", "mooring-system"),  # type: ignore[arg-type]
             host_root=root,
             on_revision=lambda revision: self.told.append(revision.name),
             on_health=lambda: None,

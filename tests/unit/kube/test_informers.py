@@ -174,8 +174,46 @@ async def test_live_means_that_the_watch_is_open_now() -> None:
             await asyncio.sleep(pause)
             seen.append(informer.live)
         assert seen == [True, False, True]
-        assert informer.last_contact == pytest.approx(10, abs=1)
         assert informer.last_error is None
+
+
+async def test_the_last_contact_is_the_moment_of_which_the_copy_is_known_to_be_whole() -> None:
+    opened = [event("MODIFIED", "a", 6), 9, event("BOOKMARK", "", 7), 1000]
+    server = Scripted(lists=[[(5, [item("a", 1)])]], watches=[opened])
+    async with running(server) as (informer, _):
+        await informer.synced.wait()
+        assert informer.last_contact == 0, "when the list was asked for"
+        await asyncio.sleep(0.9)
+        assert informer.last_contact == 0, "what was missed may still come"
+        await asyncio.sleep(0.2)
+        assert informer.last_contact == pytest.approx(1)
+        await asyncio.sleep(100)
+        assert informer.last_contact == pytest.approx(9), "the bookmark"
+
+
+async def test_a_watch_that_ends_before_it_told_all_is_no_contact() -> None:
+    server = Scripted(lists=[[(5, [item("a", 1)])]], watches=[[event("MODIFIED", "a", 6)] for _ in range(1000)])
+    async with running(server) as (informer, _):
+        await asyncio.sleep(60)
+        assert informer.last_contact == 0
+
+
+async def test_a_watch_lasts_as_long_as_it_is_told_to() -> None:
+    asked = []
+
+    class Noting(Scripted):
+        async def watch(self, *arguments: Any, **more: Any) -> AsyncIterator[dict[str, Any]]:
+            asked.append(more["timeout_seconds"])
+            async for each in super().watch(*arguments, **more):
+                yield each
+
+    server = Noting(lists=[[(5, [])]], watches=[[2] for _ in range(20)])
+    informer = Informer(server, resources.NODES, on_change=lambda *_: None, watch_seconds=16)  # type: ignore[arg-type]
+    task = asyncio.create_task(informer.run())
+    await asyncio.sleep(30)
+    task.cancel()
+    assert len(asked) > 10
+    assert {8 <= seconds <= 16 for seconds in asked} == {True}
 
 
 async def test_a_listener_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def rendered(**values: str) -> bytes:
 
 def test_a_network_s_file_keeps_the_schema_and_lies_below_its_namespace(tmp_path: Path) -> None:
     data = rendered(config='{"type":"bridge","x":"é"}', resource_name="intel.com/sriov")
-    assert networkfiles.write(tmp_path, "default/a.b", data)
+    networkfiles.write(tmp_path, "default/a.b", data)
     path = tmp_path / "default" / "a.b.json"
     document = json.loads(path.read_bytes())
     jsonschema.validate(document, schema("network"))
@@ -36,20 +37,37 @@ def test_a_network_s_file_keeps_the_schema_and_lies_below_its_namespace(tmp_path
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_an_unchanged_file_is_not_written_again(tmp_path: Path) -> None:
-    assert networkfiles.write(tmp_path, "default/a.b", rendered())
-    assert not networkfiles.write(tmp_path, "default/a.b", rendered())
-    assert networkfiles.write(tmp_path, "default/a.b", rendered(config="{}"))
+def test_right_is_a_plain_file_with_these_bytes_that_nobody_else_can_read(tmp_path: Path) -> None:
+    path, data = tmp_path / "a" / "n.json", rendered()
+
+    def right() -> bool:
+        return networkfiles.read_right(tmp_path, "a/n", data) is not None
+
+    assert not right()
+    networkfiles.write(tmp_path, "a/n", data)
+    assert right()
+    path.chmod(0o644)
+    assert not right()
+    path.chmod(0o600)
+    for other in (data[:-1], data + b" ", data[:-2] + b"x\n"):
+        path.write_bytes(other)
+        assert not right()
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert not right()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert not right()
 
 
 def test_removing_takes_the_namespace_s_folder_with_the_last_file(tmp_path: Path) -> None:
     for key in ("one/a", "one/b"):
         networkfiles.write(tmp_path, key, b"{}")
-    assert networkfiles.listed(tmp_path) == {"one/a", "one/b"}
     networkfiles.remove(tmp_path, "one/a")
     assert (tmp_path / "one").is_dir()
     networkfiles.remove(tmp_path, "one/b")
     networkfiles.remove(tmp_path, "one/b")
+    networkfiles.remove(tmp_path, "one/b", again=True)
     assert not (tmp_path / "one").exists()
 
 
@@ -64,14 +82,6 @@ def test_the_heartbeat_keeps_the_schema(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "heartbeat").read_bytes())
     jsonschema.validate(document, schema("heartbeat"))
     assert (document["boottime"], document["ttlSeconds"]) == (12345.679, 30)
-
-
-def test_a_sweep_cleans_every_folder(tmp_path: Path) -> None:
-    networkfiles.write(tmp_path, "one/a", b"{}")
-    for folder in (tmp_path, tmp_path / "one"):
-        (folder / ".x.0.mooring-tmp").write_bytes(b"")
-    networkfiles.sweep(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.json"]
 
 
 @pytest.mark.parametrize(
