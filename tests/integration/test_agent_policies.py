@@ -216,15 +216,15 @@ class TestAPod:
             status = {"conditions": [stamped]}
             return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
 
-        async def tell(kind: str) -> dict[str, Any]:
+        async def report(kind: str) -> dict[str, Any]:
             return await cluster.agent.apply(
                 resources.PODS, told(kind), field_manager="mooring-agent-conditions", subresource="status"
             )
 
-        written = await tell("NetworksAttached")
+        written = await report("NetworksAttached")
         assert [one["type"] for one in written["status"]["conditions"]] == ["NetworksAttached"]
         with pytest.raises(errors.Forbidden, match="only the condition NetworksAttached"):
-            await tell("Ready")
+            await report("Ready")
 
     async def test_is_changed_by_others_as_before(self, cluster: Cluster) -> None:
         patch = {"status": {"phase": "Running"}, "metadata": {"labels": {"app": "mine"}}}

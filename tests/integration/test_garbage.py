@@ -98,9 +98,9 @@ class Collected:
         with namespaces.behind(self._address) as inside:
             yield inside
 
-    async def look(self, *, after: float = 0.0) -> None:
+    async def reconcile(self, *, after: float = 0.0) -> None:
         self.later += after
-        await self.garbage.look()
+        await self.garbage.reconcile()
         assert self.garbage.health.problem == ""
 
 
@@ -149,8 +149,8 @@ async def test_a_sandbox_whose_add_and_del_were_both_killed_is_gone_within_two_l
         assert node.call("DEL", conf, pod, prefix=(node.killer, "2")).status == KILLED
         pods.append(pod)
     assert world(node, live) != attached
-    await collected.look()
-    await collected.look(after=300)
+    await collected.reconcile()
+    await collected.reconcile(after=300)
     assert world(node, live) == attached
     for pod in pods:
         assert node.interfaces(pod) == set()
@@ -176,13 +176,13 @@ async def test_a_quarantined_attachment_whose_plugin_works_again_is_undone_at_th
     node.delete(conf, pod).ok()
     assert node.journal(pod)[-1]["type"] == "quarantined"
     assert len(node.leases()) == 1
-    await collected.look()
-    await collected.look(after=60)
+    await collected.reconcile()
+    await collected.reconcile(after=60)
     assert node.leases() == ["10.77.2.2"]
     assert "it is stuck" not in collected.garbage.health.warning
     assert "is quarantined, and its plugin still fails" in collected.garbage.health.warning
     node.answer()
-    await collected.look(after=60)
+    await collected.reconcile(after=60)
     assert world(node, pod) == clean
     assert collected.garbage.health.warning == ""
 
@@ -203,8 +203,8 @@ async def test_a_sandbox_of_which_only_the_results_are_left_is_undone(node: Node
     pod = dataclasses.replace(pod, container=uuid.uuid4().hex * 2)
     node.add(conf, pod, "a").ok()
     node.journal_path(pod).unlink()
-    await collected.look()
-    await collected.look(after=300)
+    await collected.reconcile()
+    await collected.reconcile(after=300)
     assert world(node, pod) == clean
 
 
@@ -233,16 +233,16 @@ async def test_fifty_thousand_stale_journals_leave_the_agent_its_pace(node: Node
     await followed.scanned.wait()
     print(f"RSS with all of them known: {_rss()} MiB")
     tasks.append(asyncio.create_task(measure()))
-    await collected.look()
+    await collected.reconcile()
     began = time.perf_counter()
-    await collected.look(after=60)
+    await collected.reconcile(after=60)
     took = time.perf_counter() - began
     undone = collected.garbage.counts.sandboxes
     assert undone > 0
     assert collected.garbage.counts.waiting == 50_000 - undone
     while not heard.empty():
         heard.get_nowait()
-    collecting = asyncio.create_task(collected.look())
+    collecting = asyncio.create_task(collected.reconcile())
     began = time.perf_counter()
     (folder / f"{uuid.uuid4().hex}@eth0.jsonl").write_bytes(
         journal_line(header | {"pod": {"namespace": "default", "name": "new", "uid": "u"}})

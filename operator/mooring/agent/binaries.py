@@ -52,7 +52,7 @@ class Binaries(loops.Reconciler):
         self.sha256: dict[str, str] = {}
         """Of each program that is on the node."""
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Install the plugin where it is missing or another one."""
         revision = self._revision()
         if revision is None:
@@ -62,14 +62,14 @@ class Binaries(loops.Reconciler):
         if ours:
             await asyncio.to_thread(_remove_former, revision.places.binaries / places.FORMER)
         if not ours and self._applied_before() != revision.name:
-            self.tell(problem=f"The revision {revision.name} waits for the agent of {revision.image}")
+            self.report(problem=f"The revision {revision.name} waits for the agent of {revision.image}")
             return None
         # An agent that is newer than its revision leaves the plugin alone: the DaemonSet is rolled first, and the
         # plugin changes when the leader gives this node the revision of the new image.
         if self.applied != revision.name:
             self.applied = revision.name
             self._on_applied()
-        self.tell(settled=True)
+        self.report(settled=True)
         return None
 
     async def _put_right(self, source: Path, target: Path, *, ours: bool) -> None:

@@ -97,14 +97,14 @@ class Cache(loops.Reconciler):
                 self._made.clear()
                 self.wake()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Bring the files in line with what is known, and vouch for them as of the API server's last word."""
         revision, informer = self._revision(), self._informer
         if revision is None or informer is None:
             return None
         if not informer.synced.is_set():
             problem = f"the networks cannot be listed: {informer.last_error}" if informer.last_error else ""
-            self.tell(problem=problem)
+            self.report(problem=problem)
             return 1.0
         folder = revision.places.networks
         if self._mirror is None or self._mirror.folder != folder:
@@ -119,7 +119,7 @@ class Cache(loops.Reconciler):
         if contact is None or self._boottime() - contact > networkfiles.TTL_SECONDS:
             why = informer.last_error or "the watch is silent"
             warning = f"The cache of networks is stale, pods ask the API server: {why}"
-        self.tell(settled=True, warning=warning)
+        self.report(settled=True, warning=warning)
         return COMPARE_SECONDS
 
     async def _compare(self, mirror: networkmirror.Mirror, wanted: dict[str, dict[str, Any]]) -> float | None:

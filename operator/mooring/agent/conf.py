@@ -65,7 +65,7 @@ class Conf(loops.Reconciler):
         self.rivals: tuple[str, ...] = ()
         """The files that the runtime would load before ours, had ours its usual name."""
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Compare the conf with what it should be, and write it where it differs."""
         target = await self._choose_target()
         if target is None:
@@ -75,7 +75,7 @@ class Conf(loops.Reconciler):
         found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=confs.candidates)
         choice, auxiliary = await self._choose(target, found)
         if choice.primary is None:
-            self.tell(problem=choice.problem)
+            self.report(problem=choice.problem)
             return None
         data = confs.render(
             choice.primary,
@@ -98,7 +98,7 @@ class Conf(loops.Reconciler):
         if found.ours.get(place.file) != data:
             # What we wrote and nobody but us has reason to change, was changed.
             if applied == self.applied and (wait := contest.lost(found.inodes, changed=place.file in found.ours)):
-                self.tell(warning=contest.told)
+                self.report(warning=contest.reported)
                 return wait
             await asyncio.to_thread(conffolder.write, folder, place.file, data)
             _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, place.file, choice.primary.name)
@@ -111,9 +111,9 @@ class Conf(loops.Reconciler):
         if applied != self.applied:
             self.applied = applied
             self._on_applied()
-        told = contest.told
-        beaten, rivals = precedence.told(place, target.places.conf_dir)
-        self.tell(
+        told = contest.reported
+        beaten, rivals = precedence.report(place, target.places.conf_dir)
+        self.report(
             settled=True,
             problem=beaten,
             warning=" ".join(filter(None, (choice.problem, auxiliary.problem, *choice.notes, rivals, told))),
@@ -146,13 +146,13 @@ class Conf(loops.Reconciler):
         A plugin reads the confs of the version before and after it, so the old one serves until it is replaced.
         """
 
-        def look() -> bool:
+        def reconcile() -> bool:
             if not binaries.is_executable(revision.places.plugin):
                 return False
             found = conffolder.read(revision.places.confs, ours=confs.FILES, candidates=lambda _: [])
             return all(confs.pinned(data.decode(errors="replace")) is None for data in found.ours.values())
 
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(reconcile)
 
     async def _choose(self, target: Revision, found: conffolder.Folder) -> tuple[confs.Choice, confs.Auxiliary]:
         """Return the primary network and the auxiliary chain; what was pinned until now is what they fall back on."""

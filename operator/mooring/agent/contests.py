@@ -27,12 +27,12 @@ class Contest:
         self._clock = clock
         self._repairs: collections.deque[float] = collections.deque(maxlen=_PROMPT)
         self._inode = 0
-        self._told = ""
+        self._reported = ""
 
     @property
-    def told(self) -> str:
+    def reported(self) -> str:
         """What happened in the last minute, in sentences; "" where nothing did."""
-        return self._told if self._repairs and self._clock() - self._repairs[-1] < REMEMBERED else ""
+        return self._reported if self._repairs and self._clock() - self._repairs[-1] < REMEMBERED else ""
 
     def seen(self, inodes: Mapping[str, int]) -> None:
         """Note our file while all is well: `inodes` holds the names in the folder."""
@@ -43,9 +43,9 @@ class Contest:
         # A rename keeps the inode: the name that it is behind now says who did it.
         new = next((name for name, inode in inodes.items() if inode == self._inode and name != self._file), "")
         what = f"renamed {self._path} to {new}" if new else f"{'changed' if changed else 'removed'} {self._path}"
-        if new or not self.told:
+        if new or not self.reported:
             hint = " Set cni.exclusive=false in Cilium." if new.endswith(".cilium_bak") else ""
-            self._told = f"Another program {what}; it was put back.{hint}"
+            self._reported = f"Another program {what}; it was put back.{hint}"
         now = self._clock()
         if len(self._repairs) == _PROMPT and now - self._repairs[0] < REMEMBERED:
             wait = self._repairs[-1] + _PAUSE - now

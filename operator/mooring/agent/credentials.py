@@ -65,7 +65,7 @@ class Credentials(loops.Reconciler):
         self._revision = revision
         self._now = now
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Renew the token where it is old, of another node, or not there."""
         revision = self._revision()
         if revision is None:
@@ -87,9 +87,9 @@ class Credentials(loops.Reconciler):
             # The token on the node serves on; what it is shown to, and how that is known, may be another server now.
             if found != wanted:
                 await asyncio.to_thread(_write, path, wanted)
-            self.tell(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
+            self.report(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
             return self.pause.longest
-        self.tell(settled=True)
+        self.report(settled=True)
         return None
 
     def _document(self, token: str) -> dict[str, Any]:

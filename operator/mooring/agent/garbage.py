@@ -157,7 +157,7 @@ class Garbage(loops.Reconciler):
         self._failed_passes = 0
         self.counts = Counts()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Ask the runtime for its sandboxes, and undo what it does not list any more."""
         revision = self._revision()
         if revision is None:
@@ -171,13 +171,13 @@ class Garbage(loops.Reconciler):
         except OSError as error:
             self._silent += 1
             if self._silent >= _SILENT_BEFORE_TOLD:
-                self.tell(warning=f"what is left of sandboxes that are gone is not collected: {error}")
+                self.report(warning=f"what is left of sandboxes that are gone is not collected: {error}")
             return self.pause.after(self._silent)
         self._silent = 0
-        self.tell(warning=self._told())
+        self.report(warning=self._reported())
         return wait
 
-    def _told(self) -> str:
+    def _reported(self) -> str:
         if self._doubt:
             return (
                 f"pod {self._doubt} runs, and the runtime does not list its sandbox, so others may live too: "
@@ -185,7 +185,7 @@ class Garbage(loops.Reconciler):
             )
         if self._undoing.running >= _MOST_RUNNING:
             return f"{self._undoing.running} DELs of sandboxes that are gone hang, and no further one is begun"
-        return self._undoing.told
+        return self._undoing.reported
 
     async def _list(self) -> frozenset[str]:
         clock = self._clock()

@@ -95,7 +95,7 @@ class Inventory(loops.Reconciler):
         self._written: dict[str, Any] | None = None
         self._written_at: float | None = None
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Write the status where it differs from the one that was written, or where that is old."""
         clock = asyncio.get_running_loop().time
         state = self._states.get(self._node)
@@ -132,7 +132,7 @@ class Inventory(loops.Reconciler):
         except errors.NotFound:
             return None  # the node is leaving
         self._written, self._written_at = status, clock()
-        self.tell(settled=True)
+        self.report(settled=True)
         return ageing
 
 
@@ -154,7 +154,7 @@ def describe(
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
-        "lastErrors": [_told(failure) for failure in failed[-_MOST_ERRORS:]],
+        "lastErrors": [_reported(failure) for failure in failed[-_MOST_ERRORS:]],
     }
 
 
@@ -235,7 +235,7 @@ def _agrees(found: dict[str, Any], status: dict[str, Any]) -> bool:
     )
 
 
-def _told(failure: failures.Failure) -> dict[str, str]:
+def _reported(failure: failures.Failure) -> dict[str, str]:
     where = ", ".join(f"{what} {name}" for what, name in (("pod", failure.pod), ("network", failure.network)) if name)
     message = (
         failure.message if where and where in failure.message else ": ".join(filter(None, (where, failure.message)))

@@ -52,7 +52,7 @@ class Health:
 
 
 class Reconciler(abc.ABC):
-    """One concern of the agent. `look` does the work; `wake` asks for a look soon."""
+    """One concern of the agent. `reconcile` does the work; `wake` asks for a look soon."""
 
     name: ClassVar[str]
     reason: ClassVar[str]
@@ -76,7 +76,7 @@ class Reconciler(abc.ABC):
         self._woken.set()
 
     @abc.abstractmethod
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Compare and repair; return seconds until the next look where that is before `period`.
 
         What it raises becomes its problem, and it looks again after a pause.
@@ -88,7 +88,7 @@ class Reconciler(abc.ABC):
         while True:
             self._woken.clear()
             try:
-                wait = await self.look()
+                wait = await self.reconcile()
             except Exception as error:  # the reconciler must outlive whatever its work meets
                 failures += 1
                 self._failed(error, failures)
@@ -103,7 +103,7 @@ class Reconciler(abc.ABC):
                 async with asyncio.timeout(wait):
                     await self._woken.wait()
 
-    def tell(self, *, settled: bool | None = None, problem: str = "", warning: str = "") -> None:
+    def report(self, *, settled: bool | None = None, problem: str = "", warning: str = "") -> None:
         """Set the health; who listens is told when it changed."""
         known = self._health.settled if settled is None else settled
         health = Health(settled=known, problem=problem, warning=warning)
@@ -125,4 +125,4 @@ class Reconciler(abc.ABC):
         if not isinstance(error, EXPECTED):
             _LOG.error("%s: failed for the %d. time in a row", self.name, failures, exc_info=error)
             text = f"a fault in the agent: {type(error).__name__}: {text}"
-        self.tell(problem=text)
+        self.report(problem=text)

@@ -47,7 +47,7 @@ class Missing(loops.Reconciler):
         *,
         sandboxes_known: Callable[[], bool],
         has_sandbox: Callable[[str, dict[str, Any]], bool],
-        tell_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
+        report_on_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
         why_in_vain: Callable[[], tuple[str, str] | None],
         now: Callable[[], datetime.datetime],
         on_health: Callable[[], None],
@@ -61,7 +61,7 @@ class Missing(loops.Reconciler):
         self._client = client
         self._known = sandboxes_known
         self._has_sandbox = has_sandbox
-        self._tell_pod = tell_pod
+        self._report_on_pod = report_on_pod
         self._why_in_vain = why_in_vain
         self._now = now
         self._pods: Informer | None = None
@@ -78,7 +78,7 @@ class Missing(loops.Reconciler):
         if old != new and any(pod is not None and (pod["asks"] or pod["marked"]) for pod in (old, new)):
             self.wake()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Mark and unmark; tell which pods are concerned."""
         pods = self._pods
         if pods is None or not pods.synced.is_set() or not self._known():
@@ -102,7 +102,7 @@ class Missing(loops.Reconciler):
                 await self._apply(pod, [])
         names = sorted(certain)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        self.tell(
+        self.report(
             settled=True,
             warning=f"Pods run without the networks they ask for: {', '.join(names[:3])}{more}" if names else "",
         )
@@ -124,7 +124,7 @@ class Missing(loops.Reconciler):
             "lastTransitionTime": metav1.rfc3339(self._now()),
         }
         await self._apply(pod, [condition])
-        await self._tell_pod(pod, "NetworksMissing", message)
+        await self._report_on_pod(pod, "NetworksMissing", message)
 
     async def _apply(self, pod: dict[str, Any], conditions: list[dict[str, str]]) -> None:
         """Make ours of the pod's conditions these; a condition that is not applied any more goes."""

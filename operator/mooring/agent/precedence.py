@@ -42,7 +42,7 @@ class Precedence:
         return confs.Place(confs.FIRST, tuple(name for name in self._rivals if name > confs.FIRST)), wait
 
 
-def told(place: confs.Place, folder: str) -> tuple[str, str]:
+def report(place: confs.Place, folder: str) -> tuple[str, str]:
     """Return in a sentence each what keeps pods from their networks, and what a person should know though they do not.
 
     `folder` is the node's own path.

@@ -118,17 +118,17 @@ class Follower(loops.Reconciler):
             raise OSError("there is no revision")  # cannot be: it was known
         return self.current.places
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Read the wanted revision, once for each name: its content never changes."""
         informer = self._informer
         if informer is None or not informer.synced.is_set():
             error = informer.last_error if informer else None
-            self.tell(problem=f"the NodeState cannot be read: {error}" if error and self.current is None else "")
+            self.report(problem=f"the NodeState cannot be read: {error}" if error and self.current is None else "")
             return 1.0
         wanted = self.wanted
         if not wanted:
             if self.current is None:
-                self.tell(problem=f"The operator has not given node {self._site.node} a revision yet")
+                self.report(problem=f"The operator has not given node {self._site.node} a revision yet")
             return None
         if self.current is None or self.current.name != wanted:
             if self.image is None:
@@ -136,7 +136,7 @@ class Follower(loops.Reconciler):
             self.current = await self._read(wanted)
             self.known.set()
             self._on_revision(self.current)
-        self.tell(settled=True)
+        self.report(settled=True)
         return None
 
     async def _own_image(self) -> str:

@@ -91,7 +91,7 @@ class Runtime(loops.Reconciler):
         self._woken_since = True
         super().wake()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Ask, and judge the answer; after a bad one ask again, at longer and longer intervals."""
         conf = self._conf()
         if conf is None:
@@ -105,12 +105,12 @@ class Runtime(loops.Reconciler):
         if verdict.status != "False":
             self._failures = 0
             self._set(verdict)
-            self.tell(settled=True)
+            self.report(settled=True)
             return _PAUSE_SECONDS if early else None
         self._failures += 1
         if self._failures >= _CERTAIN:
             self._set(verdict)
-            self.tell(problem=verdict.message)
+            self.report(problem=verdict.message)
         return min(_LONGEST_SECONDS, _PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10))
 
     async def _judged(self, conf_dir: str, file: str) -> Verdict:

@@ -75,11 +75,11 @@ class Slices(loops.Reconciler):
             self._due = min(self._due, _now() + _DEBOUNCE_SECONDS)
         self.wake()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Compare the slices with the journals where that is due, and write what differs."""
         if not self._sandboxes.scanned.is_set():
             # Every slice would seem stale. Nobody waits for us: the node may be Ready meanwhile.
-            self.tell(settled=True, warning=self.health.warning)
+            self.report(settled=True, warning=self.health.warning)
             return _DEBOUNCE_SECONDS
         if _now() < self._due:
             return self._due - _now()
@@ -92,10 +92,10 @@ class Slices(loops.Reconciler):
             self._due = _now() + max(self.pause.after(self._failures), error.retry_after or 0.0)
             # Somebody was faster: that is put right at once and no reason to tell.
             if self._failures > 1 or not isinstance(error, errors.Conflict | errors.NotFound):
-                self.tell(settled=True, warning=f"Who holds which address here cannot be written down: {error}")
+                self.report(settled=True, warning=f"Who holds which address here cannot be written down: {error}")
         else:
             self._failures = 0
-            self.tell(settled=True, warning=self._overflow())
+            self.report(settled=True, warning=self._overflow())
         return max(self._due - _now(), 0.0)
 
     def _overflow(self) -> str:

@@ -82,11 +82,11 @@ class Status(loops.Reconciler):
         *,
         boot: str,
         sandboxes: Sandboxes,
-        tell_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
+        report_on_pod: Callable[[dict[str, Any], str, str], Awaitable[None]],
         on_attached: Callable[[dict[str, Any], Sandbox], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`tell_pod(pod, reason, note)` writes an event about a pod.
+        """`report_on_pod(pod, reason, note)` writes an event about a pod.
 
         `on_attached(pod, sandbox)` is told once of each sandbox that comes to carry its pod while we look on.
         """
@@ -94,7 +94,7 @@ class Status(loops.Reconciler):
         self._client = client
         self._boot = boot
         self._sandboxes = sandboxes
-        self._tell_pod = tell_pod
+        self._report_on_pod = report_on_pod
         self._on_attached = on_attached
         self._pods: Informer | None = None
         self._pending: set[str] = set()
@@ -102,7 +102,7 @@ class Status(loops.Reconciler):
         self._all_at = float("-inf")
         self._known: set[str] = set()
         """The sandboxes that were told of, by us or before us."""
-        self._looked = False
+        self._reconciled = False
 
     def follow(self, pods: Informer) -> None:
         """Take the informer of this node's pods, whose `on_change` is `pod_changed`."""
@@ -121,12 +121,12 @@ class Status(loops.Reconciler):
         self._pending.add(pod)
         self.wake()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Write the status of every pod that waits for it."""
         pods = self._pods
         if pods is None or not pods.synced.is_set() or not self._sandboxes.scanned.is_set():
             problem = f"the pods of this node cannot be listed: {pods.last_error}" if pods and pods.last_error else ""
-            self.tell(problem=problem)
+            self.report(problem=problem)
             return 0.5
         now = asyncio.get_running_loop().time()
         if now - self._all_at >= self.period * 0.8:
@@ -137,10 +137,10 @@ class Status(loops.Reconciler):
         self._pending.difference_update(ready)
         limit = asyncio.Semaphore(_AT_ONCE)
         done = await asyncio.gather(*(self._limited(limit, pod) for pod in ready))
-        self._looked = True
+        self._reconciled = True
         complaint = next(filter(None, done), "")
         contested = sorted(pod for pod, trouble in self._trouble.items() if len(trouble.writes) > _PROMPT_WRITES)
-        self.tell(
+        self.report(
             settled=True if not self._pending else None,
             warning=complaint
             or (f"Another program keeps changing the network-status of {contested[0]}" if contested else ""),
@@ -155,9 +155,9 @@ class Status(loops.Reconciler):
 
     async def _limited(self, limit: asyncio.Semaphore, key: str) -> str:
         async with limit:
-            return await self._look_at(key)
+            return await self._reconcile_pod(key)
 
-    async def _look_at(self, key: str) -> str:
+    async def _reconcile_pod(self, key: str) -> str:
         """Bring one pod in line; return why not, in a sentence, or ""."""
         pod = self._pods.store.get(key) if self._pods else None
         sandbox = None if pod is None else self.newest(key, pod)
@@ -165,7 +165,7 @@ class Status(loops.Reconciler):
             return ""
         if statuses.same(pod["metadata"]["annotations"].get(statuses.ANNOTATION), sandbox.status):
             # Written by the agent before us and told then, unless it came while we look on: the plugin wrote it.
-            self._attached(pod, sandbox, tell=self._looked)
+            self._attached(pod, sandbox, tell=self._reconciled)
             return ""
         now = asyncio.get_running_loop().time()
         trouble = self._trouble.setdefault(key, _Trouble())
@@ -189,7 +189,7 @@ class Status(loops.Reconciler):
         self._attached(pod, sandbox, tell=True)
         if sandbox.left_out:
             note = f"The network-status would be too long; it leaves out {', '.join(sandbox.left_out)}"
-            await self._tell_pod(pod, "NetworkStatusTooLong", note)
+            await self._report_on_pod(pod, "NetworkStatusTooLong", note)
         return ""
 
     def _attached(self, pod: dict[str, Any], sandbox: Sandbox, *, tell: bool) -> None:

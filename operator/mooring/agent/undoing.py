@@ -80,7 +80,7 @@ class Undoing:
         return self._runner.running()
 
     @property
-    def told(self) -> str:
+    def reported(self) -> str:
         """What cannot be undone, in a sentence; "" where nothing fails."""
         if not self._failures:
             return ""

@@ -19,13 +19,13 @@ from mooring.agent import (
     inventory,
     loops,
     missing,
+    reporting,
     revisions,
     runtime,
     sandboxes,
     slices,
     status,
     supervising,
-    telling,
     watching,
 )
 from mooring.kube import events, informers, resources
@@ -109,13 +109,13 @@ class Agent:
         )
         self.cache.follow(self.networks)
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
-        self.telling = telling.Telling(self._recorder)
+        self.reporting = reporting.Reporter(self._recorder)
         self.status = status.Status(
             client,
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
-            tell_pod=self._tell_pod,
-            on_attached=self.telling.attached,
+            report_on_pod=self._report_on_pod,
+            on_attached=self.reporting.attached,
             on_health=changed,
         )
         self.pods = informers.Informer(
@@ -130,7 +130,7 @@ class Agent:
             client,
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
-            tell_pod=self._tell_pod,
+            report_on_pod=self._report_on_pod,
             why_in_vain=self._why_in_vain,
             now=lambda: datetime.datetime.now(datetime.UTC),
             on_health=changed,
@@ -185,7 +185,7 @@ class Agent:
             "networks": self.networks.run,
             "cached": self.cache.watch,
             "pods": self.pods.run,
-            "telling": self.telling.run,
+            "reporting": self.reporting.run,
             "journals": self._follow_journals,
             "failures": self._follow_failures,
             "confs": self._follow_confs,
@@ -308,6 +308,6 @@ class Agent:
             self.missing.wake()
         self._changed()
 
-    async def _tell_pod(self, pod: dict[str, Any], reason: str, note: str) -> None:
+    async def _report_on_pod(self, pod: dict[str, Any], reason: str, note: str) -> None:
         regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
         await self._recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")

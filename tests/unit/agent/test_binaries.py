@@ -58,7 +58,7 @@ async def world(node: Node, tmp_path: Path) -> World:
 
 
 async def test_a_missing_plugin_is_installed(world: World) -> None:
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
     assert world.binaries.sha256 == {places.PLUGIN: programs.sha256(world.target)}
@@ -71,38 +71,38 @@ async def test_what_an_older_agent_installed_beside_the_plugin_goes_when_the_new
     world.image, world.before = "mooring:2", "mooring-revision-1"
     world.target.write_text(PLUGIN)
     world.target.chmod(0o755)
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert former.exists(), "the plugin of the older revision executes it"
     world.current = world.node.revision("mooring-revision-2", image="mooring:2")
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert not former.exists()
     assert world.target.read_text() == PLUGIN
 
 
 async def test_the_same_plugin_is_left_alone(world: World) -> None:
-    await world.binaries.look()
+    await world.binaries.reconcile()
     before = world.target.stat().st_ino
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.target.stat().st_ino == before
     assert world.applied == 1
 
 
 async def test_a_plugin_that_somebody_changed_or_made_unusable_is_put_right(world: World) -> None:
-    await world.binaries.look()
+    await world.binaries.reconcile()
     world.target.write_text("broken")
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.target.read_text() == PLUGIN
     world.target.chmod(0o644)
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.target.stat().st_mode & 0o111
 
 
 async def test_a_plugin_that_does_not_prove_itself_leaves_the_old_one(world: World) -> None:
-    await world.binaries.look()
+    await world.binaries.reconcile()
     world.carry("#!/bin/sh\nexit 1\n")
     world.current = world.node.revision("mooring-revision-2")
     with pytest.raises(OSError, match="is not installed, the old one stays: VERSION ended with status 1"):
-        await world.binaries.look()
+        await world.binaries.reconcile()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
     assert sorted(path.name for path in world.target.parent.iterdir()) == ["mooring"]
@@ -111,32 +111,32 @@ async def test_a_plugin_that_does_not_prove_itself_leaves_the_old_one(world: Wor
 async def test_an_image_without_a_plugin_is_told(world: World) -> None:
     (world.source / "mooring").unlink()
     with pytest.raises(FileNotFoundError, match="this image has no plugin"):
-        await world.binaries.look()
+        await world.binaries.reconcile()
 
 
 async def test_an_agent_newer_than_the_revision_leaves_its_plugin_alone(world: World) -> None:
-    await world.binaries.look()
+    await world.binaries.reconcile()
     world.carry(PLUGIN + "# newer\n")
     world.image, world.before = "mooring:2", "mooring-revision-1"
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.target.read_text() == PLUGIN
     assert world.binaries.applied == "mooring-revision-1"
     world.current = world.node.revision("mooring-revision-2", image="mooring:2")
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.target.read_text().endswith("# newer\n")
     assert world.binaries.applied == "mooring-revision-2"
 
 
 async def test_an_agent_older_than_the_revision_waits_for_its_successor(world: World) -> None:
-    await world.binaries.look()
+    await world.binaries.reconcile()
     world.image, world.before = "mooring:1", "mooring-revision-1"
     world.current = world.node.revision("mooring-revision-2", image="mooring:2")
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert world.binaries.applied == "mooring-revision-1"
     assert world.binaries.health.problem == "The revision mooring-revision-2 waits for the agent of mooring:2"
 
 
 async def test_nothing_is_done_before_there_is_a_revision(world: World) -> None:
     world.current = None
-    await world.binaries.look()
+    await world.binaries.reconcile()
     assert not world.target.exists()

@@ -96,7 +96,7 @@ async def test_at_the_start_every_file_is_compared(world: World) -> None:
     (world.folder / "a" / ".n.json.0.mooring-tmp").write_bytes(b"half")
     world.network("a/changed", '{"type":"x"}')
     world.network("b/new", None)
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.files() == {"a/changed", "b/new"}
     assert json.loads((world.folder / "a/changed.json").read_text())["config"] == '{"type":"x"}'
     assert json.loads((world.folder / "b/new.json").read_text())["config"] == ""
@@ -106,12 +106,12 @@ async def test_at_the_start_every_file_is_compared(world: World) -> None:
 
 async def test_a_changed_network_is_written_and_a_deleted_one_removed(world: World) -> None:
     world.network("a/n")
-    await world.cache.look()
+    await world.cache.reconcile()
     world.network("a/n", '{"x":1}', resourceVersion="2")
-    await world.cache.look()
+    await world.cache.reconcile()
     assert json.loads((world.folder / "a/n.json").read_text())["resourceVersion"] == "2"
     world.gone("a/n")
-    await world.cache.look()
+    await world.cache.reconcile()
     assert not (world.folder / "a").exists()
     assert world.cache.repaired == 0
 
@@ -167,18 +167,18 @@ async def test_what_somebody_does_to_the_files_is_undone_with_and_without_an_api
     world: World, damage: Callable[[Path], None], away: bool
 ) -> None:
     world.network("a/n")
-    await world.cache.look()
+    await world.cache.reconcile()
     right = (world.folder / "a/n.json").read_bytes()
     if away:
         world.informer.last_error = errors.Unreachable(message="nobody there")
     damage(world.folder)
-    await world.cache.look()
+    await world.cache.reconcile()
     assert (world.folder / "a/n.json").read_bytes() == right
     assert stat.S_ISREG((world.folder / "a/n.json").lstat().st_mode)
     assert world.files() == {"a/n"}
     assert world.beat() == 100
     repaired = world.cache.repaired
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.cache.repaired == repaired, "nothing is done twice"
 
 
@@ -193,58 +193,58 @@ async def test_a_file_that_nobody_touched_is_not_read_again_for_minutes(
         return right(folder, key, data)
 
     world.network("a/n")
-    await world.cache.look()
+    await world.cache.reconcile()
     monkeypatch.setattr(networkfiles, "read_right", counted)
     world.boottime += cache.READ_SECONDS - 1
-    await world.cache.look()
+    await world.cache.reconcile()
     assert read == []
     world.boottime += 1
-    await world.cache.look()
+    await world.cache.reconcile()
     assert read == ["a/n"]
 
 
 async def test_the_heartbeat_s_time_is_the_api_server_s_last_sign_of_life(world: World) -> None:
     world.informer.last_contact = None
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.beat() is None
     world.informer.last_contact = 100
     world.boottime = 109
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.beat() == 100
     world.informer.last_contact = 109
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.beat() == 109
 
 
 async def test_a_silent_watch_lets_the_heartbeat_grow_old_and_is_told(world: World) -> None:
-    await world.cache.look()
+    await world.cache.reconcile()
     for world.boottime in (110, 130):
-        await world.cache.look()
+        await world.cache.reconcile()
         assert (world.beat(), world.cache.health.warning) == (100, "")
     world.boottime = 131
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.beat() == 100
     assert "the watch is silent" in world.cache.health.warning
     assert world.cache.health.problem == ""
     world.hear(140)
-    await world.cache.look()
+    await world.cache.reconcile()
     assert (world.beat(), world.cache.health.warning) == (140, "")
 
 
 async def test_a_heartbeat_that_somebody_changes_or_removes_is_put_right(world: World) -> None:
-    await world.cache.look()
+    await world.cache.reconcile()
     path = world.folder / "heartbeat"
     right = path.read_bytes()
     for wrong in (None, b"", right.replace(b"100", b"999")):
         path.unlink()
         if wrong is not None:
             path.write_bytes(wrong)
-        await world.cache.look()
+        await world.cache.reconcile()
         assert path.read_bytes() == right
 
 
 async def test_it_is_taken_away_where_a_file_cannot_be_put_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    await world.cache.look()
+    await world.cache.reconcile()
     world.hear(110)
     world.network("a/n")
 
@@ -254,12 +254,12 @@ async def test_it_is_taken_away_where_a_file_cannot_be_put_right(world: World, m
     with monkeypatch.context() as broken:
         broken.setattr(networkfiles, "write", full)
         with pytest.raises(OSError, match=r"a/n cannot be put right \(1 in all\)"):
-            await world.cache.look()
+            await world.cache.reconcile()
         assert world.beat() is None
         broken.setattr(files, "remove", full)
         with pytest.raises(OSError, match=r"ends within 30 s, cannot be withdrawn: .*No space"):
-            await world.cache.look()
-    await world.cache.look()
+            await world.cache.reconcile()
+    await world.cache.reconcile()
     assert world.beat() == 110
 
 
@@ -276,10 +276,10 @@ async def test_a_change_that_comes_while_files_are_compared_is_on_disk_before_th
     world.network("a/n")
     with monkeypatch.context() as patched:
         patched.setattr(networkfiles, "write", slow)
-        await world.cache.look()
+        await world.cache.reconcile()
     assert world.files() == {"a/n"}
     assert world.beat() is None
-    await world.cache.look()
+    await world.cache.reconcile()
     assert world.files() == {"a/n", "a/later"}
     assert world.beat() == 100
 
@@ -298,7 +298,7 @@ async def test_one_network_that_cannot_be_written_does_not_hold_the_others(
     for key in ("a/bad", "a/good", "b/good"):
         world.network(key)
     with pytest.raises(OSError, match="a/bad"):
-        await world.cache.look()
+        await world.cache.reconcile()
     assert world.files() == {"a/good", "b/good"}
 
 
@@ -309,7 +309,7 @@ async def test_foreign_files_in_the_cache_are_left_alone_and_told_once(
     (world.folder / "UPPER" / "x.json").write_text("{}")
     (world.folder / "a" / "folder.json").mkdir(parents=True)
     for _ in range(3):
-        await world.cache.look()
+        await world.cache.reconcile()
     assert (world.folder / "UPPER" / "x.json").exists()
     assert (world.folder / "a" / "folder.json").exists()
     assert caplog.text.count("UPPER/x") == 1
@@ -320,14 +320,14 @@ async def test_nothing_is_removed_before_the_networks_are_known(world: World) ->
     networkfiles.write(world.folder, "a/n", b"{}")
     world.informer.synced.clear()
     world.informer.last_error = errors.Unreachable(message="nobody there")
-    assert await world.cache.look() == 1.0
+    assert await world.cache.reconcile() == 1.0
     assert "nobody there" in world.cache.health.problem
     assert world.files() == {"a/n"}
 
 
 async def test_nothing_is_done_before_there_is_a_revision(world: World) -> None:
     world.current = None
-    await world.cache.look()
+    await world.cache.reconcile()
     assert not world.folder.exists()
 
 

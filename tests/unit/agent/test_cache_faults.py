@@ -90,7 +90,7 @@ def test_faults_and_a_power_cut_between_any_two_calls(
         world = World(root, first)
         disk = Disk(root)
         with disk.failing(None):
-            runner.run(world.cache.look())
+            runner.run(world.cache.reconcile())
         assert world.right()
         # What a boot may find for each network: None is nothing.
         possible: dict[str, set[int | None]] = {key: {first.get(key)} for key in KEYS}
@@ -99,7 +99,7 @@ def test_faults_and_a_power_cut_between_any_two_calls(
             world.say(networks)
             try:
                 with disk.failing(fault):
-                    runner.run(world.cache.look())
+                    runner.run(world.cache.reconcile())
             except (OSError, PowerCut) as error:
                 cut = isinstance(error, PowerCut)
                 event("cut" if cut else f"failed: {errno.errorcode[fault.code] if fault else '?'}")
@@ -115,7 +115,7 @@ def test_faults_and_a_power_cut_between_any_two_calls(
                 possible = {key: {networks.get(key)} for key in KEYS}
         if not cut:
             with disk.failing(None):
-                runner.run(world.cache.look())
+                runner.run(world.cache.reconcile())
             assert world.right()
             assert world.temporary() == []
             possible = {key: {last[0].get(key)} for key in KEYS}
@@ -127,7 +127,7 @@ def test_faults_and_a_power_cut_between_any_two_calls(
             allowed = {None if version is None else content(key, version) for version in possible[key]}
             assert booted.files().get(key) in allowed, key
         with intact.failing(None):
-            runner.run(booted.cache.look())
+            runner.run(booted.cache.reconcile())
         intact.close()
         assert booted.right()
         assert booted.temporary() == []

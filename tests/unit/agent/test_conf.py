@@ -56,7 +56,7 @@ async def world(node: Node) -> World:
 
 async def test_the_primary_network_is_pinned(world: World) -> None:
     primary = world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate == primary
     assert stat.S_IMODE(world.node.conf.stat().st_mode) == 0o600
     assert world.conf.applied is not None
@@ -67,21 +67,21 @@ async def test_the_primary_network_is_pinned(world: World) -> None:
 
 async def test_without_a_primary_there_is_no_conf_and_it_says_so(world: World) -> None:
     world.node.primary(plugins=[{"type": "absent"}])
-    await world.conf.look()
+    await world.conf.reconcile()
     assert not world.node.conf.exists()
     assert "There is no primary network yet" in world.conf.health.problem
     assert "absent is not on the node" in world.conf.health.problem
     world.node.program("absent")
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.exists()
     assert not world.conf.health.problem
 
 
 async def test_an_unchanged_conf_is_not_written_again(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     before = world.node.conf.stat().st_ino
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.stat().st_ino == before
     assert world.applied == 1
 
@@ -90,7 +90,7 @@ async def test_the_binary_comes_before_the_conf(world: World) -> None:
     world.node.primary()
     world.node.places.plugin.unlink()
     world.installed = ""
-    await world.conf.look()
+    await world.conf.reconcile()
     assert not world.node.conf.exists()
     assert not world.conf.health.settled
 
@@ -98,18 +98,18 @@ async def test_the_binary_comes_before_the_conf(world: World) -> None:
 async def test_an_old_binary_serves_where_there_is_no_conf_at_all(world: World) -> None:
     world.node.primary()
     world.installed = ""
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.exists()
 
 
 async def test_a_new_revision_s_conf_waits_for_its_binary(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     world.current = world.node.revision("mooring-revision-2", plugin={"logLevel": "debug"})
-    await world.conf.look()
+    await world.conf.reconcile()
     assert json.loads(world.node.conf.read_text())["logLevel"] == "error"
     world.installed = "mooring-revision-2"
-    await world.conf.look()
+    await world.conf.reconcile()
     assert json.loads(world.node.conf.read_text())["logLevel"] == "debug"
     assert world.conf.applied is not None
     assert world.conf.applied.revision == "mooring-revision-2"
@@ -117,37 +117,37 @@ async def test_a_new_revision_s_conf_waits_for_its_binary(world: World) -> None:
 
 async def test_after_a_restart_the_conf_of_the_revision_before_stays_until_the_binary_is_there(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     before = world.node.conf.read_bytes()
     world.start()
     world.current, world.installed = world.node.revision("mooring-revision-2", plugin={}), ""
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"type":"multus"}'])
 async def test_what_others_do_to_it_is_repaired(world: World, content: bytes | None) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     before = world.node.conf.read_bytes()
     world.node.conf.unlink()
     if content is not None:
         world.node.conf.write_bytes(content)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.read_bytes() == before
     assert "Another program" in world.conf.health.warning
 
 
 async def test_who_renames_it_is_named_and_told_what_to_do(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     world.node.conf.rename(world.node.conf.with_name("00-multus.conf.cilium_bak"))
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.exists()
     warning = world.conf.health.warning
     assert "renamed /etc/cni/net.d/00-multus.conf to 00-multus.conf.cilium_bak" in warning
     assert "cni.exclusive=false" in warning
-    await world.conf.look()  # our own write wakes us, and is no news
+    await world.conf.reconcile()  # our own write wakes us, and is no news
     assert world.conf.health.warning == warning
     assert world.conf.health.settled
 
@@ -155,29 +155,29 @@ async def test_who_renames_it_is_named_and_told_what_to_do(world: World) -> None
 @pytest.mark.looptime
 async def test_a_fight_that_is_over_is_forgotten_and_an_old_backup_blames_nobody(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     world.node.conf.rename(world.node.conf.with_name("00-multus.conf.cilium_bak"))
-    assert await world.conf.look() == 60
+    assert await world.conf.reconcile() == 60
     await asyncio.sleep(61)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert not world.conf.health.warning
     world.node.conf.unlink()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert "removed" in world.conf.health.warning
     assert "Cilium" not in world.conf.health.warning
     world.node.conf.rename(world.node.conf.with_name("00-multus.conf.cilium_bak"))
-    await world.conf.look()
+    await world.conf.reconcile()
     assert "Cilium" in world.conf.health.warning
 
 
 @pytest.mark.looptime
 async def test_who_keeps_taking_it_makes_us_slower_and_no_more(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     repairs = 0
     for _ in range(200):
         world.node.conf.unlink(missing_ok=True)
-        wait = await world.conf.look()
+        wait = await world.conf.reconcile()
         repairs += world.node.conf.exists()
         await asyncio.sleep(min(wait or 0.1, 0.1))
     assert 12 <= repairs <= 16  # five at once, then one each two seconds
@@ -186,10 +186,10 @@ async def test_who_keeps_taking_it_makes_us_slower_and_no_more(world: World) -> 
 
 async def test_the_pin_survives_a_restart_although_another_file_comes_first_now(world: World) -> None:
     primary = world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     world.node.primary("05-other.conflist", name="other")
     world.start()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate == primary
     assert "05-other.conflist comes first" in world.conf.health.warning
     assert world.conf.health.settled
@@ -197,11 +197,11 @@ async def test_the_pin_survives_a_restart_although_another_file_comes_first_now(
 
 async def test_the_pin_survives_a_primary_file_that_is_broken_or_gone(world: World) -> None:
     primary = world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     path = world.node.places.confs / "10-pod-network.conflist"
     for step in (lambda: path.write_text('{"name": "pod-ne'), path.unlink):
         step()
-        await world.conf.look()
+        await world.conf.reconcile()
         assert world.delegate == primary
         assert "pods go on with the pinned one" in world.conf.health.warning
         assert not world.conf.health.problem
@@ -209,9 +209,9 @@ async def test_the_pin_survives_a_primary_file_that_is_broken_or_gone(world: Wor
 
 async def test_a_change_of_the_primary_is_pinned_anew(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     changed = world.node.primary(plugins=[{"type": "bridge", "mtu": 1400}])
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate == changed
     assert not world.conf.health.warning
 
@@ -220,7 +220,7 @@ async def test_the_primary_may_be_a_network_definition(world: World) -> None:
     world.node.primary()
     world.networks["kube-system/main"] = json.dumps({"name": "main", "type": "bridge"})
     world.current = world.node.revision(default_network="kube-system/main")
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate == {"name": "main", "type": "bridge"}
 
 
@@ -231,7 +231,7 @@ async def test_others_files_are_never_touched_and_our_leftovers_go(world: World)
     (folder / "binary.conf").write_bytes(b"\xff\xfe")
     (folder / "dangling.conf").symlink_to("nowhere")
     (folder / ".00-multus.conf.0.mooring-tmp").write_bytes(b"half")
-    await world.conf.look()
+    await world.conf.reconcile()
     assert {path.name for path in folder.iterdir()} == {
         "00-multus.conf",
         "10-pod-network.conflist",

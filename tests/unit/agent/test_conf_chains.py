@@ -46,7 +46,7 @@ async def test_the_folder_s_plugins_come_behind_the_conflist_s_own_in_the_order_
     put(world, "00-readme.txt", "not a plugin")
     put(world, "05-list.conflist", {"name": "x", "plugins": []})
     (world.node.places.confs / "pod-network" / "30-folder.conf").mkdir()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert types(world) == ["bridge", "tuning", "sbr"]
     assert world.delegate["plugins"][1] == TUNING
     assert not world.conf.health.warning
@@ -56,7 +56,7 @@ async def test_the_folder_s_plugins_come_behind_the_conflist_s_own_in_the_order_
 async def test_a_folder_of_another_name_is_none_of_the_chain(world: World, folder: str) -> None:
     primary = world.node.primary()
     put(world, "10-tuning.conf", TUNING, folder)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate == primary
 
 
@@ -64,7 +64,7 @@ async def test_a_folder_of_another_name_is_none_of_the_chain(world: World, folde
 async def test_a_conflist_that_wants_its_own_plugins_only_gets_no_others(world: World, value: bool | str) -> None:
     world.node.primary(loadOnlyInlinedPlugins=value)
     put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert types(world) == ["bridge"]
 
 
@@ -72,7 +72,7 @@ async def test_a_conf_that_is_no_list_has_no_chain(world: World) -> None:
     path = world.node.places.confs / "10-pod-network.conf"
     path.write_text(json.dumps({"cniVersion": "1.0.0", "name": "pod-network", "type": "bridge"}))
     put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate["type"] == "bridge"
     assert "plugins" not in world.delegate
 
@@ -82,33 +82,33 @@ async def test_a_conflist_may_have_all_its_plugins_in_the_folder(world: World, i
     path = world.node.places.confs / "10-pod-network.conflist"
     path.write_text(json.dumps({"cniVersion": "1.1.0", "name": "pod-network", **inline}))
     put(world, "10-bridge.conf", {"type": "bridge"})
-    await world.conf.look()
+    await world.conf.reconcile()
     assert types(world) == ["bridge"]
 
 
 async def test_a_primary_that_begins_with_passthru_takes_on_its_chain(world: World) -> None:
     world.node.primary(plugins=[{"type": "passthru"}])
     put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert types(world) == ["passthru", "tuning"]
 
 
 async def test_disable_gc_and_disable_check_are_pinned_as_they_stand(world: World) -> None:
     primary = world.node.primary(disableGC=True, disableCheck="true")
     put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert (world.delegate["disableGC"], world.delegate["disableCheck"]) == (True, "true")
     assert world.delegate["plugins"] == [*primary["plugins"], TUNING]
 
 
 async def test_the_conf_follows_the_folder(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     path = put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert types(world) == ["bridge", "tuning"]
     path.unlink()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert types(world) == ["bridge"]
     assert not world.conf.health.warning
 
@@ -191,19 +191,19 @@ async def test_a_file_of_the_chain_that_cannot_be_used_leaves_the_last_good_pin_
 ) -> None:
     world.node.primary()
     path = put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     before = world.node.conf.read_bytes()
     break_it(path)
     if restarted:
         world.start()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.read_bytes() == before
     said = "absent" if break_it is missing_program else "pod-network/10-tuning.conf"
     assert said in world.conf.health.warning
     assert "pods go on with the pinned one" in world.conf.health.warning
     path.unlink()
     put(world, "10-tuning.conf", TUNING)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert not world.conf.health.warning
 
 
@@ -220,22 +220,22 @@ async def with_auxiliary(world: World) -> World:
 
 async def test_the_plugins_of_the_auxiliary_chain_are_pinned_by_value(with_auxiliary: World) -> None:
     world = with_auxiliary
-    await world.conf.look()
+    await world.conf.reconcile()
     assert auxiliary(world) is None
     path = put(world, "20-sbr.conf", {"type": "sbr"}, "vendor")
     put(world, "10-tuning.conf", TUNING, "vendor")
-    await world.conf.look()
+    await world.conf.reconcile()
     chain = auxiliary(world)
     assert (chain["cniVersion"], chain["name"], chain["disableCheck"]) == ("1.0.0", "vendor", True)
     assert chain["plugins"] == [TUNING, {"type": "sbr"}]
     assert types(world) == ["bridge"]
     assert "auxiliaryCNIChainName" not in json.loads(world.node.conf.read_text())
     path.unlink()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert auxiliary(world)["plugins"] == [TUNING]
     world.current = world.node.revision("mooring-revision-2", plugin={})
     world.installed = "mooring-revision-2"
-    await world.conf.look()
+    await world.conf.reconcile()
     assert auxiliary(world) is None
 
 
@@ -246,12 +246,12 @@ async def test_an_auxiliary_chain_that_cannot_be_used_stays_as_it_was_and_is_tol
 ) -> None:
     world = with_auxiliary
     path = put(world, "10-tuning.conf", TUNING, "vendor")
-    await world.conf.look()
+    await world.conf.reconcile()
     before = world.node.conf.read_bytes()
     break_it(path)
     if restarted:
         world.start()
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.node.conf.read_bytes() == before
     assert "The auxiliary chain vendor cannot be used, pods go on with the chain as it was" in world.conf.health.warning
     assert world.conf.health.settled
@@ -260,7 +260,7 @@ async def test_an_auxiliary_chain_that_cannot_be_used_stays_as_it_was_and_is_tol
 async def test_a_first_auxiliary_chain_that_cannot_be_used_keeps_no_pod_from_starting(with_auxiliary: World) -> None:
     world = with_auxiliary
     put(world, "10-tuning.conf", "{", "vendor")
-    await world.conf.look()
+    await world.conf.reconcile()
     assert auxiliary(world) is None
     assert types(world) == ["bridge"]
     assert "pods start without it" in world.conf.health.warning
@@ -270,16 +270,16 @@ async def test_a_first_auxiliary_chain_that_cannot_be_used_keeps_no_pod_from_sta
 @pytest.mark.parametrize("value", ["yes", 1, None])
 async def test_a_switch_that_the_runtime_would_not_read_is_not_pinned(world: World, key: str, value: Any) -> None:
     primary = world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     world.node.primary(**{key: value})
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.delegate == primary
     assert f"`{key}`" in world.conf.health.warning
 
 
 async def test_a_change_in_the_folder_is_noticed_at_once_even_if_the_folder_is_new(world: World) -> None:
     world.node.primary()
-    await world.conf.look()
+    await world.conf.reconcile()
     told = asyncio.Event()
     task = asyncio.create_task(watching.follow_below(world.node.places.confs, told.set))
 

@@ -74,7 +74,7 @@ async def world(node: Node) -> World:
 
 
 async def test_a_kubeconfig_is_written_that_only_root_can_read(world: World) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(world.path.parent.stat().st_mode) == 0o700
     assert world.document["clusters"][0]["cluster"] == {
@@ -86,7 +86,7 @@ async def test_a_kubeconfig_is_written_that_only_root_can_read(world: World) -> 
 
 
 async def test_the_token_is_asked_for_a_day_and_bound_to_the_node(world: World) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     [request] = world.api.requests
     assert request["spec"] == {
         "expirationSeconds": 86400,
@@ -95,12 +95,12 @@ async def test_the_token_is_asked_for_a_day_and_bound_to_the_node(world: World) 
 
 
 async def test_it_is_renewed_at_half_its_life_and_not_before(world: World) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     world.api.now += 11 * HOUR
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert len(world.api.requests) == 1
     world.api.now += 1 * HOUR
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert len(world.api.requests) == 2
     assert world.document["users"][0]["user"]["token"] == token(issued=world.api.now)
 
@@ -117,16 +117,16 @@ async def test_it_is_renewed_at_half_its_life_and_not_before(world: World) -> No
     ],
 )
 async def test_what_somebody_made_of_it_is_replaced(world: World, content: bytes) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     world.path.write_bytes(content)
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert world.document["users"][0]["user"]["token"] == token(issued=1_000_000.0)
 
 
 async def test_one_that_others_can_read_is_replaced(world: World) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     world.path.chmod(0o644)
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert len(world.api.requests) == 2
     assert stat.S_IMODE(world.path.stat().st_mode) == 0o600
 
@@ -136,41 +136,41 @@ async def test_one_that_others_can_read_is_replaced(world: World) -> None:
     [("node", "uid-made-anew"), ("url", "https://other:6443"), ("certificate_authority", b"OTHER")],
 )
 async def test_another_node_object_or_server_needs_another_one(world: World, attribute: str, value: str) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     setattr(world.api, attribute, value)
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert len(world.api.requests) == 2
 
 
 async def test_without_an_api_server_the_one_on_the_node_serves_until_it_ends(world: World) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     before = world.path.read_bytes()
     world.api.failing = errors.Unreachable(message="nobody there")
     world.api.now += 20 * HOUR
-    assert await world.credentials.look() == 30
+    assert await world.credentials.reconcile() == 30
     assert "cannot be renewed" in world.credentials.health.warning
     assert world.path.read_bytes() == before
     world.api.now += 5 * HOUR
     with pytest.raises(errors.Unreachable):
-        await world.credentials.look()
+        await world.credentials.reconcile()
 
 
 async def test_another_authority_is_written_though_no_token_can_be_had(world: World) -> None:
-    await world.credentials.look()
+    await world.credentials.reconcile()
     before = world.document["users"]
     world.api.certificate_authority = b"OTHER"
     world.api.failing = errors.Unreachable(message="nobody there")
-    assert await world.credentials.look() == 30
+    assert await world.credentials.reconcile() == 30
     assert base64.b64decode(world.document["clusters"][0]["cluster"]["certificate-authority-data"]) == b"OTHER"
     assert world.document["users"] == before
     world.api.failing = None
-    await world.credentials.look()
+    await world.credentials.reconcile()
     assert world.credentials.health.warning == ""
 
 
 async def test_no_secret_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    await world.credentials.look()
+    await world.credentials.reconcile()
     secret = world.document["users"][0]["user"]["token"]
     world.api.failing = errors.Unreachable(message="nobody there")
     for hours in (20, 25):  # it serves on, then it has ended

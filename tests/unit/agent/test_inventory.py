@@ -72,15 +72,15 @@ class World:
 
     async def start(self) -> float | None:
         """Look for the first time, when nothing is known yet."""
-        return await self.inventory.look()
+        return await self.inventory.reconcile()
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         """Look, and let the API server's watch tell what was written."""
         if not self.client.patches:
             await self.start()
         await asyncio.sleep(10)  # beyond the debouncing
         count = len(self.client.patches)
-        wait = await self.inventory.look()
+        wait = await self.inventory.reconcile()
         if len(self.client.patches) > count:
             self.states["n1"]["status"] = {k: v for k, v in self.status.items() if v is not None}
         return wait
@@ -134,7 +134,7 @@ async def test_an_agent_that_just_started_leaves_for_a_moment_what_the_one_befor
 
 
 async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) -> None:
-    await world.look()
+    await world.reconcile()
     stamp = {"lastTransitionTime": "2026-03-01T12:00:00Z", "observedGeneration": 3}
     assert world.status == {
         "revision": "r1",
@@ -177,33 +177,33 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
 
 async def test_it_is_written_when_something_changed_and_otherwise_every_five_minutes(world: World) -> None:
     for _ in range(5):
-        await world.look()
+        await world.reconcile()
     assert len(world.client.patches) == 1
     await asyncio.sleep(300)
-    await world.look()
+    await world.reconcile()
     assert len(world.client.patches) == 2
     world.fail(1)
-    await world.look()
+    await world.reconcile()
     assert len(world.client.patches) == 3
 
 
 async def test_a_burst_of_changes_is_one_write(world: World) -> None:
-    await world.look()
+    await world.reconcile()
     for _ in range(10):
         world.fail(1)
-        wait = await world.inventory.look()
+        wait = await world.inventory.reconcile()
         assert wait is not None
         assert 0 < wait <= 2
     await asyncio.sleep(2)
-    await world.inventory.look()
+    await world.inventory.reconcile()
     assert len(world.client.patches) == 2
     assert world.status["failedAdds"] == 10
 
 
 async def test_a_status_edited_by_hand_is_put_right(world: World) -> None:
-    await world.look()
+    await world.reconcile()
     world.states["n1"]["status"]["failedAdds"] = 99
-    await world.look()
+    await world.reconcile()
     assert world.status["failedAdds"] == 0
     assert len(world.client.patches) == 2
 
@@ -216,7 +216,7 @@ async def test_networks_are_counted_and_the_first_twenty_pods_named(world: World
         (folder / f"c{number}@eth0.jsonl").write_bytes(content)
     (folder / "x@eth0.jsonl").write_bytes(write_journal(pod="default/q", networks=("a/m",)))
     await world.sandboxes.scan(folder)
-    await world.look()
+    await world.reconcile()
     assert world.status["networks"] == [
         {"namespace": "a", "name": "m", "attachments": 1, "pods": ["default/q"]},
         {"namespace": "a", "name": "n", "attachments": 26, "pods": [f"default/p{number:02}" for number in range(20)]},
@@ -226,7 +226,7 @@ async def test_networks_are_counted_and_the_first_twenty_pods_named(world: World
 async def test_failed_adds_are_counted_and_the_last_ten_failures_told(world: World) -> None:
     world.fail(15)
     world.fail(1, "DEL")
-    await world.look()
+    await world.reconcile()
     assert world.status["failedAdds"] == 15
     assert len(world.status["lastErrors"]) == 10
     assert world.status["lastErrors"][-2:] == [
@@ -245,7 +245,7 @@ async def test_failures_are_told_by_network_and_by_how_many_pods_they_concern(wo
         world.fail(1, pod=pod, network="a/m")
     world.fail(1, "DEL", pod="three", network="a/m")
     world.fail(1, pod="", network="")
-    await world.look()
+    await world.reconcile()
     assert world.status["failures"] == [
         {"network": "a/m", "calls": 4, "pods": 3},
         {"network": "a/n", "calls": 40, "pods": 1},
@@ -278,7 +278,7 @@ async def test_a_clock_that_was_put_back_leaves_no_failures_for_ever(world: Worl
     world.put_forward = 3600
     world.fail(3)
     world.put_forward = 0
-    await world.look()
+    await world.reconcile()
     assert world.status["failedAdds"] == 0
 
 
@@ -304,13 +304,13 @@ async def test_problems_make_it_not_ready_and_warnings_only_degraded(world: Worl
         problems=(("BinaryNotInstalled", "the disk is full"),),
         warnings=(("ConfNotWritten", "Cilium took it."),),
     )
-    await world.look()
+    await world.reconcile()
     assert world.status["revision"] is None
     assert world.condition("Ready")["status"] == "False"
     assert world.condition("Ready")["message"] == "The disk is full."
     assert world.condition("Degraded")["message"] == "The disk is full. Cilium took it."
     world.facts = inventory.Facts(**{**_fields(GOOD), "warnings": (("ConfNotWritten", "Cilium took it."),)})
-    await world.look()
+    await world.reconcile()
     assert world.condition("Ready")["status"] == "True"
     assert world.condition("Degraded")["status"] == "True"
 
@@ -319,7 +319,7 @@ async def test_rivals_and_what_the_runtime_loaded_are_told(world: World) -> None
     said = dataclasses.replace(SAID, networks=(cri.Network("k8s-pod-network", ("calico",)),))
     verdict = runtime.Verdict("False", "RuntimeHasNotLoadedUs", "it has loaded another", said)
     world.facts = inventory.Facts(**{**_fields(GOOD), "rivals": ("00-calico.conflist",), "loaded": verdict})
-    await world.look()
+    await world.reconcile()
     assert world.status["rivals"] == ["00-calico.conflist"]
     assert world.status["runtime"]["networks"] == ["k8s-pod-network"]
     condition = world.condition("RuntimeLoaded")
@@ -330,16 +330,16 @@ async def test_a_runtime_that_does_not_tell_is_not_written_about_again_and_again
     said = dataclasses.replace(SAID, networks=None)
     verdict = runtime.Verdict("Unknown", "RuntimeDoesNotTell", "It does not tell", said)
     world.facts = inventory.Facts(**{**_fields(GOOD), "loaded": verdict})
-    await world.look()
+    await world.reconcile()
     # A merge patch removes what is null.
     world.states["n1"]["status"]["runtime"] = {"name": "containerd", "version": "v2.4.2"}
-    await world.look()
+    await world.reconcile()
     assert len(world.client.patches) == 1
 
 
 async def test_a_revision_that_is_not_on_the_node_yet_is_not_ready(world: World) -> None:
     world.facts = inventory.Facts(**{**_fields(GOOD), "revision": "r2"})
-    await world.look()
+    await world.reconcile()
     assert world.status["revision"] == "r1"
     assert world.condition("Ready")["reason"] == "Applying"
 
@@ -356,9 +356,9 @@ async def test_a_transition_time_moves_only_with_the_status() -> None:
 
 async def test_a_node_that_is_leaving_is_no_problem(world: World) -> None:
     world.client.errors = [errors.NotFound(status=404, message="gone")]
-    await world.look()
+    await world.reconcile()
     world.states.clear()
-    await world.look()
+    await world.reconcile()
     assert world.client.patches == []
 
 

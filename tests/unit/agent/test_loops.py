@@ -29,11 +29,11 @@ class Counter(loops.Reconciler):
     def count(self) -> None:
         self.told += 1
 
-    async def look(self) -> float | None:
+    async def reconcile(self) -> float | None:
         self.looks.append(asyncio.get_running_loop().time())
         if self.failing:
             raise self.failing.pop(0)
-        self.tell(settled=True)
+        self.report(settled=True)
         return self.wanted
 
 
@@ -70,14 +70,14 @@ async def test_many_wakes_before_a_look_are_one_look() -> None:
 
 async def test_a_wake_during_a_look_is_not_lost() -> None:
     counter = Counter()
-    original = counter.look
+    original = counter.reconcile
 
-    async def look() -> float | None:
+    async def reconcile() -> float | None:
         if len(counter.looks) == 0:
             counter.wake()
         return await original()
 
-    counter.look = look  # type: ignore[method-assign]
+    counter.reconcile = reconcile  # type: ignore[method-assign]
     async with running(counter):
         await asyncio.sleep(1)
     assert len(counter.looks) == 2

@@ -35,7 +35,7 @@ class World:
             self,  # type: ignore[arg-type]
             sandboxes_known=lambda: self.known,
             has_sandbox=lambda key, pod: key in self.journals,
-            tell_pod=self.tell,
+            report_on_pod=self.report,
             why_in_vain=lambda: self.vain,
             now=lambda: NOW,
             on_health=lambda: None,
@@ -43,7 +43,7 @@ class World:
         self.missing.follow(pods)  # type: ignore[arg-type]
         pods.synced.set()
 
-    async def tell(self, pod: dict[str, Any], reason: str, note: str) -> None:
+    async def report(self, pod: dict[str, Any], reason: str, note: str) -> None:
         self.events.append(reason)
 
     async def apply(self, resource: Any, body: dict[str, Any], **more: Any) -> None:
@@ -71,9 +71,9 @@ class World:
         )
 
     async def look_twice(self) -> None:
-        await self.missing.look()
+        await self.missing.reconcile()
         await asyncio.sleep(10)
-        await self.missing.look()
+        await self.missing.reconcile()
 
 
 @pytest.fixture
@@ -103,10 +103,10 @@ async def test_nobody_is_told_to_make_it_anew_where_that_would_change_nothing(wo
     assert "not ready: containerd has loaded the network k8s-pod-network" in condition["message"]
     assert "delete" not in condition["message"]
     world.vain = None
-    assert await world.missing.look() == 10
+    assert await world.missing.reconcile() == 10
     assert len(world.applied) == 1
     await asyncio.sleep(10)
-    assert await world.missing.look() is None
+    assert await world.missing.reconcile() is None
     (_, [condition]) = world.applied[-1]
     assert condition["reason"] == "StartedBeforeMooring"
     assert "delete it" in condition["message"]
@@ -118,7 +118,7 @@ async def test_a_node_that_is_not_ready_for_a_moment_changes_no_advice(world: Wo
     await world.look_twice()
     for _ in range(5):
         for world.vain in (("CredentialsNotWritten", "the API server is away"), None):
-            await world.missing.look()
+            await world.missing.reconcile()
             await asyncio.sleep(9)
     assert world.applied == []
 
@@ -133,11 +133,11 @@ async def test_advice_that_is_not_right_any_more_is_taken_back(world: World) -> 
 
 async def test_it_is_not_marked_at_first_sight(world: World) -> None:
     world.pod()
-    assert await world.missing.look() == 10
+    assert await world.missing.reconcile() == 10
     assert world.applied == []
     world.journals.add("default/web")
     await asyncio.sleep(10)
-    await world.missing.look()
+    await world.missing.reconcile()
     assert world.applied == []
 
 
@@ -164,7 +164,7 @@ async def test_pods_that_ask_for_nothing_do_not_run_or_were_attached_by_others_a
 async def test_the_mark_goes_when_there_is_a_journal(world: World) -> None:
     world.pod(marked=True)
     world.journals.add("default/web")
-    await world.missing.look()
+    await world.missing.reconcile()
     assert world.applied == [("web", [])]
     assert not world.missing.health.warning
 
@@ -179,7 +179,7 @@ async def test_a_mark_of_the_agent_before_this_one_stays_while_it_makes_sure(wor
 async def test_nothing_is_judged_before_journals_and_pods_are_known(world: World) -> None:
     world.pod()
     world.known = False
-    assert await world.missing.look() == 1
+    assert await world.missing.reconcile() == 1
     assert not world.missing.health.settled
 
 

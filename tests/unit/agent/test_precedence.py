@@ -66,7 +66,7 @@ class World:
     async def settle(self) -> None:
         """Reconcile until it asks for no further time soon."""
         for _ in range(10):
-            wait = await self.conf.look()
+            wait = await self.conf.reconcile()
             if wait is None or wait >= 60:
                 return
             await asyncio.sleep(wait)
@@ -85,7 +85,7 @@ async def test_a_rival_that_sorts_before_ours_makes_it_take_a_name_before_that(w
     before = world.node.conf.read_bytes()
     world.rival(text=text)
     assert world.loaded == RIVAL
-    await world.conf.look()
+    await world.conf.reconcile()
     assert (world.ours, world.loaded) == ([FIRST], FIRST)
     assert (world.folder / FIRST).read_bytes() == before
     assert world.conf.applied is not None
@@ -100,11 +100,11 @@ async def test_it_takes_its_usual_name_when_the_rival_has_been_gone_for_a_while(
     world.rival()
     await world.settle()
     (world.folder / RIVAL).unlink()
-    assert await world.conf.look() == 5
+    assert await world.conf.reconcile() == 5
     assert world.ours == [FIRST]
     assert list(world.conf.rivals) == [RIVAL]
     await asyncio.sleep(5)
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.loaded == USUAL
     assert len(world.conf.rivals) == 0
     assert not world.conf.health.warning
@@ -123,9 +123,9 @@ async def test_a_rival_that_comes_and_goes_does_not_make_it_move_each_time(
     monkeypatch.setattr(conffolder, "write", counted)
     for _ in range(50):
         world.rival()
-        await world.conf.look()
+        await world.conf.reconcile()
         (world.folder / RIVAL).unlink()
-        await world.conf.look()
+        await world.conf.reconcile()
         await asyncio.sleep(1)
     assert len(writes) == 1
 
@@ -156,7 +156,7 @@ async def test_ours_is_never_the_primary_under_either_name(world: World) -> None
     (world.folder / "10-pod-network.conflist").unlink()
     for _ in range(3):
         world.start()
-        await world.conf.look()
+        await world.conf.reconcile()
         assert world.conf.applied is not None
         assert world.conf.applied.primary.name == "k8s-pod-network"
         conflist = json.loads((world.folder / FIRST).read_text())
@@ -166,7 +166,7 @@ async def test_ours_is_never_the_primary_under_either_name(world: World) -> None
 async def test_a_rival_before_every_name_of_ours_is_named_and_the_node_not_ready(world: World) -> None:
     await world.settle()
     world.rival("00-00-a.conflist")
-    await world.conf.look()
+    await world.conf.reconcile()
     assert "/etc/cni/net.d the runtime loads 00-00-a.conflist and not ours" in world.conf.health.problem
     assert world.ours == [FIRST]
     (world.folder / "00-00-a.conflist").unlink()
@@ -178,7 +178,7 @@ async def test_who_renames_it_under_its_other_name_is_named_too(world: World) ->
     world.rival()
     await world.settle()
     (world.folder / FIRST).rename(world.folder / f"{FIRST}.cilium_bak")
-    await world.conf.look()
+    await world.conf.reconcile()
     assert world.ours == [FIRST]
     assert f"renamed /etc/cni/net.d/{FIRST} to {FIRST}.cilium_bak" in world.conf.health.warning
 
@@ -229,7 +229,7 @@ def test_whatever_comes_and_goes_ours_is_first_and_alone_and_always_there(
         world = World(node)
         clock = [0.0]
         asyncio.get_running_loop().time = lambda: clock[0]  # type: ignore[method-assign]
-        await world.conf.look()
+        await world.conf.reconcile()
         with pytest.MonkeyPatch.context() as patch:
             for name, there, passes in steps:
                 path = world.folder / name
@@ -240,7 +240,7 @@ def test_whatever_comes_and_goes_ours_is_first_and_alone_and_always_there(
                     path.unlink(missing_ok=True)
                 watched = Watched(world, patch)
                 clock[0] += passes
-                while (wait := await world.conf.look()) is not None and wait <= 2:
+                while (wait := await world.conf.reconcile()) is not None and wait <= 2:
                     clock[0] += wait
                 assert watched.without == []
                 assert len(world.ours) == 1

@@ -56,7 +56,7 @@ async def test_the_revision_is_read_and_told_once(world: World, node: Node) -> N
     world.config_map("r1", plugin={"logLevel": "debug"})
     world.wanted("r1")
     for _ in range(2):
-        await world.follower.look()
+        await world.follower.reconcile()
     assert world.told == ["r1"]
     assert world.follower.current is not None
     assert world.follower.current.plugin == {"logLevel": "debug"}
@@ -69,16 +69,16 @@ async def test_another_revision_is_told_and_none_any_more_changes_nothing(world:
     for name in ("r1", "r2"):
         world.config_map(name)
         world.wanted(name)
-        await world.follower.look()
+        await world.follower.reconcile()
     world.wanted(None)
-    await world.follower.look()
+    await world.follower.reconcile()
     assert world.told == ["r1", "r2"]
     assert world.follower.current is not None
     assert world.follower.current.name == "r2"
 
 
 async def test_a_node_without_a_revision_says_so(world: World) -> None:
-    await world.follower.look()
+    await world.follower.reconcile()
     assert world.follower.health.problem == "The operator has not given node n1 a revision yet"
 
 
@@ -87,14 +87,14 @@ async def test_a_missing_config_map_is_told(world: World) -> None:
     world.follower.image = ""
     world.client.errors = [errors.NotFound(status=404, message="no")]
     with pytest.raises(OSError, match="r1 of node n1 has no ConfigMap in mooring-system"):
-        await world.follower.look()
+        await world.follower.reconcile()
 
 
 async def test_a_revision_of_folders_that_are_not_mounted_waits(world: World) -> None:
     world.config_map("r1", paths={**DOCUMENT["paths"], "stateDir": "/srv/mooring"})
     world.wanted("r1")
     with pytest.raises(OSError, match="wants /srv/mooring, which this agent's pod does not mount"):
-        await world.follower.look()
+        await world.follower.reconcile()
     assert world.told == []
     assert world.follower.wanted == "r1"
 
@@ -102,7 +102,7 @@ async def test_a_revision_of_folders_that_are_not_mounted_waits(world: World) ->
 async def test_while_the_node_state_cannot_be_read_it_says_why(world: World) -> None:
     world.informer.synced.clear()
     world.informer.last_error = errors.Forbidden(status=403, message="no")
-    assert await world.follower.look() == 1.0
+    assert await world.follower.reconcile() == 1.0
     assert "the NodeState cannot be read" in world.follower.health.problem
 
 
@@ -113,7 +113,7 @@ async def test_the_agent_s_image_is_that_of_its_pod_that_is_not_ending(world: Wo
     world.client.listed = [pod("mooring:0", deletionTimestamp="2026-03-01T12:00:00Z"), pod("mooring:1")]
     world.config_map("r1")
     world.wanted("r1")
-    await world.follower.look()
+    await world.follower.reconcile()
     assert world.follower.image == "mooring:1"
 
 

@@ -43,13 +43,13 @@ class World:
             self.client,  # type: ignore[arg-type]
             boot="boot-1",
             sandboxes=self.sandboxes,
-            tell_pod=self.tell,
+            report_on_pod=self.report,
             on_attached=lambda pod, sandbox: self.attached.append((pod["metadata"]["uid"], sandbox.added)),
             on_health=lambda: None,
         )
         self.status.follow(self.pods)  # type: ignore[arg-type]
 
-    async def tell(self, pod: dict[str, Any], reason: str, note: str) -> None:
+    async def report(self, pod: dict[str, Any], reason: str, note: str) -> None:
         self.events.append((reason, note))
 
     def pod(self, name: str = "web", uid: str = "uid-1", **annotations: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ async def test_the_status_is_patched_once_with_the_pod_s_uid_and_nothing_else(
 ) -> None:
     world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     [(kind, name, patch)] = world.client.patches
     assert (kind, name) == ("Pod", "default/web")
     assert patch["metadata"]["uid"] == "uid-1"
@@ -99,24 +99,24 @@ async def test_the_status_is_patched_once_with_the_pod_s_uid_and_nothing_else(
     assert list(patch["metadata"]["annotations"]) == [statuses.ANNOTATION]
     assert names(world.written[0]) == ["pod-network", "default/storage"]
     world.annotate(world.written[0])
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
     assert world.status.health.settled
 
 
 async def test_journal_and_pod_may_come_in_any_order(world: World, write_journal: Journal) -> None:
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     assert world.written == []
     world.pod()
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
 
 
 async def test_a_pod_without_extra_networks_gets_its_status_too(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal(networks=()))
-    await world.status.look()
+    await world.status.reconcile()
     assert names(world.written[0]) == ["pod-network"]
 
 
@@ -125,9 +125,9 @@ async def test_nothing_is_written_before_all_networks_are_attached_or_after_one_
 ) -> None:
     world.pod()
     world.sandbox(write_journal(complete=False))
-    await world.status.look()
+    await world.status.reconcile()
     world.sandbox(write_journal(undone=True))
-    await world.status.look()
+    await world.status.reconcile()
     assert world.written == []
 
 
@@ -137,10 +137,10 @@ async def test_a_status_that_is_removed_or_edited_by_hand_is_repaired(
 ) -> None:
     world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     world.annotate(world.written[0])
     world.annotate(text)
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 2
     assert world.written[0] == world.written[1]
 
@@ -150,35 +150,35 @@ async def test_a_status_that_says_the_same_in_another_layout_is_left_alone(
 ) -> None:
     world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     compact = json.dumps(json.loads(world.written[0]), sort_keys=True)
     world.annotate(compact)
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
 
 
 async def test_a_pod_of_the_same_name_and_another_uid_gets_nothing(world: World, write_journal: Journal) -> None:
     world.pod(uid="uid-2")
     world.sandbox(write_journal(uid="uid-1"))
-    await world.status.look()
+    await world.status.reconcile()
     assert world.written == []
 
 
 async def test_a_mirror_pod_is_known_by_the_hash_of_its_file(world: World, write_journal: Journal) -> None:
     world.sandbox(write_journal(uid="hash-1"))
     world.pod(uid="uid-9", **{"kubernetes.io/config.hash": "hash-1"})
-    await world.status.look()
+    await world.status.reconcile()
     assert world.written == []  # an ordinary pod with that annotation is not one
     mirror = {"kubernetes.io/config.hash": "hash-1", "kubernetes.io/config.mirror": "hash-1"}
     world.pod(uid="uid-9", **mirror)
-    await world.status.look()
+    await world.status.reconcile()
     assert world.client.patches[0][2]["metadata"]["uid"] == "uid-9"
 
 
 async def test_a_runtime_that_tells_no_uid_leaves_the_name_to_go_by(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal(uid=""))
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
 
 
@@ -187,7 +187,7 @@ async def test_of_several_sandboxes_the_newest_of_this_boot_counts(world: World,
     world.sandbox(write_journal(networks=("default/old",), time="2026-03-01T12:00:00.000001Z"), "a")
     world.sandbox(write_journal(networks=("default/new",), time="2026-03-01T12:00:01.000001Z"), "b")
     world.sandbox(write_journal(networks=("default/gone",), time="2026-03-01T13:00:00.000001Z", boot="boot-0"), "c")
-    await world.status.look()
+    await world.status.reconcile()
     assert names(world.written[0]) == ["pod-network", "default/new"]
 
 
@@ -197,7 +197,7 @@ async def test_while_the_newest_sandbox_is_being_made_the_old_status_stays(
     world.pod()
     world.sandbox(write_journal(time="2026-03-01T12:00:00.000001Z"), "a")
     world.sandbox(write_journal(time="2026-03-01T12:00:01.000001Z", complete=False), "b")
-    await world.status.look()
+    await world.status.reconcile()
     assert world.written == []
 
 
@@ -205,7 +205,7 @@ async def test_a_pod_that_is_gone_is_no_problem(world: World, write_journal: Jou
     world.pod()
     world.sandbox(write_journal())
     world.client.errors = [errors.NotFound(status=404, message="gone")]
-    assert await world.status.look() is None
+    assert await world.status.reconcile() is None
     assert not world.status.health.problem
 
 
@@ -213,12 +213,12 @@ async def test_a_conflict_is_tried_again_after_a_pause(world: World, write_journ
     world.pod()
     world.sandbox(write_journal())
     world.client.errors = [errors.Conflict(status=409, message="changed")]
-    wait = await world.status.look()
+    wait = await world.status.reconcile()
     assert wait is not None
     assert 0 < wait <= 0.5
     assert not world.status.health.settled
     await asyncio.sleep(wait)
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
     assert world.status.health.settled
 
@@ -229,7 +229,7 @@ async def test_a_pod_that_is_another_one_by_now_is_no_failure(world: World, writ
     causes = [{"field": "metadata.uid", "reason": "FieldValueInvalid", "message": "field is immutable"}]
     refused = errors.Invalid(status=422, message="metadata.uid: field is immutable", details={"causes": causes})
     world.client.errors = [refused]
-    assert await world.status.look() is not None, "it is looked at again"
+    assert await world.status.reconcile() is not None, "it is looked at again"
     assert world.status.health.warning == ""
     assert world.written == []
 
@@ -239,7 +239,7 @@ async def test_one_pod_that_cannot_be_written_does_not_hold_the_others(world: Wo
         world.pod(name, uid=name)
         world.sandbox(write_journal(pod=f"default/{name}", uid=name), name)
     world.client.errors = [errors.Forbidden(status=403, message="no")]
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
     assert "cannot be written" in world.status.health.warning
 
@@ -251,14 +251,14 @@ async def test_who_keeps_changing_a_status_makes_us_slower_and_is_told(world: Wo
         if world.written:
             world.annotate(world.written[-1])
         world.annotate("[]")
-        wait = await world.status.look()
+        wait = await world.status.reconcile()
         await asyncio.sleep(min(wait or 0.1, 0.1))
     assert 5 <= len(world.written) <= 6
     assert "Another program keeps changing the network-status of default/web" in world.status.health.warning
     await asyncio.sleep(120)
-    await world.status.look()
+    await world.status.reconcile()
     world.annotate(world.written[-1])
-    await world.status.look()
+    await world.status.reconcile()
     assert not world.status.health.warning
 
 
@@ -266,17 +266,17 @@ async def test_every_status_is_looked_at_again_from_time_to_time(world: World, w
     """A change that no event told, because the watch was broken when it was made and unmade."""
     pod = world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     pod["metadata"]["annotations"].clear()
-    assert await world.status.look() is None
+    assert await world.status.reconcile() is None
     await asyncio.sleep(world.status.period + 1)
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 2
 
 
 async def test_changes_of_a_pod_that_are_none_of_ours_are_not_looked_at(world: World) -> None:
     world.pod()
-    await world.status.look()
+    await world.status.reconcile()
     world.pod()
     assert not world.status._pending
 
@@ -288,7 +288,7 @@ async def test_networks_that_did_not_fit_are_told_in_an_event(
     monkeypatch.setattr(statuses, "annotation", lambda attached: whole(attached, most_bytes=150))
     world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     assert names(world.written[0]) == ["pod-network"]
     assert world.events == [
         ("NetworkStatusTooLong", "The network-status would be too long; it leaves out default/storage")
@@ -298,10 +298,10 @@ async def test_networks_that_did_not_fit_are_told_in_an_event(
 async def test_it_is_settled_only_when_pods_and_journals_are_known(world: World) -> None:
     world.pods.synced.clear()
     world.pods.last_error = errors.Forbidden(status=403, message="no")
-    assert await world.status.look() == 0.5
+    assert await world.status.reconcile() == 0.5
     assert "cannot be listed" in world.status.health.problem
     world.pods.synced.set()
-    assert await world.status.look() is None
+    assert await world.status.reconcile() is None
     assert world.status.health.settled
 
 
@@ -311,23 +311,23 @@ ADDED = ("Add eth0 [] from pod-network", "Add net1 [] from default/storage")
 async def test_what_a_new_sandbox_has_is_told_once_it_is_in_the_status(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal(complete=False))
-    await world.status.look()
+    await world.status.reconcile()
     assert world.attached == []
     world.sandbox(write_journal())
     world.client.errors = [errors.Conflict(status=409, message="changed")]
-    wait = await world.status.look()
+    wait = await world.status.reconcile()
     assert world.attached == []
     await asyncio.sleep(wait or 0)
-    await world.status.look()
+    await world.status.reconcile()
     assert world.attached == [("uid-1", ADDED)]
 
 
 async def test_a_status_that_is_repaired_tells_nothing_again(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     world.annotate("[]")
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 2
     assert len(world.attached) == 1
 
@@ -335,12 +335,12 @@ async def test_a_status_that_is_repaired_tells_nothing_again(world: World, write
 async def test_an_agent_that_starts_tells_nothing_that_was_told(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     world.annotate(world.written[0])
     world.start()
-    await world.status.look()
+    await world.status.reconcile()
     world.annotate(None)
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 2
     assert len(world.attached) == 1
 
@@ -349,17 +349,17 @@ async def test_an_agent_that_starts_tells_what_was_attached_without_it(world: Wo
     world.sandbox(write_journal())
     world.pod()
     world.start()
-    await world.status.look()
+    await world.status.reconcile()
     assert world.attached == [("uid-1", ADDED)]
 
 
 async def test_a_status_that_the_plugin_wrote_itself_is_told_too(world: World, write_journal: Journal) -> None:
     world.pod("other", "uid-2")
     world.sandbox(write_journal(pod="default/other", uid="uid-2"), "other")
-    await world.status.look()
+    await world.status.reconcile()
     world.pod(**{statuses.ANNOTATION: world.written[0]})
     world.sandbox(write_journal())
-    await world.status.look()
+    await world.status.reconcile()
     assert len(world.written) == 1
     assert world.attached == [("uid-2", ADDED), ("uid-1", ADDED)]
 
@@ -367,11 +367,11 @@ async def test_a_status_that_the_plugin_wrote_itself_is_told_too(world: World, w
 async def test_a_second_sandbox_of_a_pod_is_told_as_the_first_one(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal(), "a")
-    await world.status.look()
+    await world.status.reconcile()
     world.annotate(world.written[0])
     # The status says the same of it, letter by letter.
     world.sandbox(write_journal(time="2026-03-01T12:00:01.000001Z"), "b")
-    await world.status.look()
+    await world.status.reconcile()
     assert world.attached == [("uid-1", ADDED), ("uid-1", ADDED)]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import sandboxes, telling
+from mooring.agent import reporting, sandboxes
 
 if TYPE_CHECKING:
     import pytest
@@ -35,7 +35,7 @@ def sandbox(name: str = "c@eth0.jsonl", *added: str) -> sandboxes.Sandbox:
     )
 
 
-async def told(each: telling.Telling, recorder: Recorder) -> None:
+async def told(each: reporting.Reporter, recorder: Recorder) -> None:
     task = asyncio.create_task(each.run())
     try:
         async with asyncio.timeout(10):
@@ -48,7 +48,7 @@ async def told(each: telling.Telling, recorder: Recorder) -> None:
 
 async def test_each_attachment_is_an_event_of_its_own_that_is_named_after_the_sandbox() -> None:
     recorder = Recorder(2)
-    each = telling.Telling(recorder)  # type: ignore[arg-type]
+    each = reporting.Reporter(recorder)  # type: ignore[arg-type]
     each.attached(POD, sandbox("c@eth0.jsonl", "Add eth0 [] from a", "Add net1 [] from b"))
     await told(each, recorder)
     assert [(one["uid"], one["kind"], one["reason"], one["note"], one["once"]) for one in recorder.told] == [
@@ -59,7 +59,7 @@ async def test_each_attachment_is_an_event_of_its_own_that_is_named_after_the_sa
 
 async def test_of_more_than_can_wait_the_rest_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(1000)
-    each = telling.Telling(recorder)  # type: ignore[arg-type]
+    each = reporting.Reporter(recorder)  # type: ignore[arg-type]
     for number in range(1001):
         each.attached(POD, sandbox(f"c{number}@eth0.jsonl", f"Add eth0 [] from {number}"))
     assert "no event tells what default/web got" in caplog.text

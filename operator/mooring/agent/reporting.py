@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 _MOST_WAITING = 1000
 
 
-class Telling:
+class Reporter:
     """Writes the event `AddedInterface` on a pod for each attachment of a sandbox that it got."""
 
     def __init__(self, recorder: Recorder) -> None:
