@@ -52,6 +52,7 @@ class Agent:
         self._places: places.Places | None = None
         self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
         site = loops.Site(client, node, namespace)
+        container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
         self.revisions = revisions.Follower(
             site,
             host_root=host_root,
@@ -82,7 +83,7 @@ class Agent:
             on_health=self._ground_changed,
         )
         self.runtime = runtime.Runtime(
-            ask=cri.Runtime(programs / cri.PROGRAM, host_root=host_root).status,
+            ask=container_runtime.status,
             conf=self._conf_place,
             on_health=self._ground_changed,
         )
@@ -149,7 +150,7 @@ class Agent:
         self.slices = slices.Slices(client, node=node, sandboxes=self.sandboxes, on_health=changed)
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
-            node=garbage.AskedNode(cri.Runtime(programs / cri.PROGRAM, host_root=host_root), host_root=host_root),
+            node=garbage.AskedNode(container_runtime, host_root=host_root),
             runner=namespaces.Runner(),
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
