@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/resultcache"
 )
@@ -31,13 +30,7 @@ func (s *Session) Del(ctx context.Context) error {
 	if t == nil {
 		return s.delDefault(ctx)
 	}
-	t.endStragglers()
-	result := t.undo(ctx)
-	t.end()
-	if failed := cnierror.Join(result.failed); failed != nil {
-		return cnierror.Prefix(failed, "pod %s", s.pod)
-	}
-	return nil
+	return t.run(ctx)
 }
 
 // delDefault undoes the default network of a sandbox that no record tells of.
@@ -48,10 +41,8 @@ func (s *Session) delDefault(ctx context.Context) error {
 	}
 	s.Log.Verbose("no record of this sandbox: undoing the default network", "network", state.Network)
 	t := &teardown{Session: s, journal: journal.Unwritten(), states: []*journal.State{state}, netns: s.Call.Netns}
-	result := t.undo(ctx)
-	t.end()
-	if failed := cnierror.Join(result.failed); failed != nil {
-		return cnierror.Prefix(failed, "pod %s", s.pod)
+	if err := t.run(ctx); err != nil {
+		return err
 	}
 	if err := resultcache.Remove(resultcache.Runtime, state.Network, s.Call.ContainerID, s.Call.IfName); err != nil {
 		s.Log.Warnf("libcni's result cache: %v", err)

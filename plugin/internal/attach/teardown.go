@@ -57,6 +57,17 @@ func (t *teardown) take(state *journal.State, begun bool) {
 	}
 }
 
+// run undoes what a DEL is about. What is quarantined is no failure of it.
+func (t *teardown) run(ctx context.Context) error {
+	t.endStragglers()
+	result := t.undo(ctx)
+	t.end()
+	if failed := cnierror.Join(result.failed); failed != nil {
+		return cnierror.Prefix(failed, "pod %s", t.pod)
+	}
+	return nil
+}
+
 // undo runs DEL for every attachment that is not undone, in reverse. One failure stops nothing.
 //
 // While a delegate works the next one is prepared, and nothing that changes the node is done: a
