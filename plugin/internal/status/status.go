@@ -141,7 +141,7 @@ func (e *entry) render() string {
 	add("mtu", json.Number(e.link.mtu), named && e.link.mtu != "")
 	add("default", true, e.isDefault)
 	add("dns", e.dns, true)
-	add("device-info", e.deviceInfo, len(reader(e.deviceInfo).Members) > 0)
+	add("device-info", e.deviceInfo, json.Valid(e.deviceInfo) && len(reader(e.deviceInfo).Members) > 0)
 	add("gateway", e.gateways, len(e.gateways) > 0)
 	add("default-route", e.defaultRoute, e.defaultRoute != nil)
 	return layout(fields)

@@ -78,6 +78,7 @@ func FuzzWhateverAPluginReturnsTheStatusIsJSONWithOneDefault(f *testing.F) {
 			f.Add([]byte(each.Result), []byte(each.DeviceInfo))
 		}
 	}
+	f.Add([]byte("0"), []byte("{"))
 	f.Fuzz(func(t *testing.T, result, device []byte) {
 		text, leftOut := Text([]Attached{
 			{Network: "pod-network", Default: true, Result: result},
