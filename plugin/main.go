@@ -123,11 +123,11 @@ func newSession(c *call.Call, configuration *config.Config) session {
 
 // end notes a failed call where the agent reads it, and what a call may have left behind.
 func (s session) end(err error, started time.Time) error {
-	switch {
-	case err == nil && s.Leak() == "":
-		return nil
-	case err == nil:
-		s.note(cnierror.New(types.ErrIOFailure, "%s", s.Leak()), time.Now(), started)
+	if leak := s.Leak(); leak != "" {
+		s.Log.Errorf("%s", leak)
+		s.note(cnierror.New(types.ErrIOFailure, "%s", leak), time.Now(), started)
+	}
+	if err == nil {
 		return nil
 	}
 	known := cnierror.From(err)

@@ -229,6 +229,7 @@ def test_the_cache_says_what_libcni_says_and_where_the_attachment_came_from(node
     assert entry["kind"] == "cniCacheV1"
     assert entry["mooring"] == {
         "caller": "multus-cni-network",
+        "callIfName": "eth0",
         "index": 1,
         "network": "default/a",
         "nad": True,
@@ -246,3 +247,95 @@ def test_DEL_16_a_kernels_links_and_leases_are_gone_when_the_journal_was_lost(no
     node.delete(conf, pod, env={"CNI_NETNS": ""}).ok()
     assert node.leases() == []
     assert node.left() == []
+
+
+def test_DEL_21_sandboxes_of_one_container_are_told_apart_by_their_interface(node: Node) -> None:
+    node.network("a", stub("a"))
+    conf, pod = node.conf(stub()), node.pod()
+    node.add(conf, pod, "a").ok()
+    node.answer(stub__ADD__eth1=STUCK)
+    assert node.add(conf, pod, ifname="eth1").error["code"] == 100
+    node.answer()
+    node.forget_calls()
+    node.delete(conf, pod, ifname="eth1").ok()
+    assert node.ran("DEL") == ["eth1"]
+    node.delete(conf, pod).ok()
+    assert node.ran("DEL") == ["eth1", "net1", "eth0"]
+    assert node.left() == []
+
+
+def test_DEL_21_sandboxes_of_one_container_are_told_apart_by_their_configuration(node: Node) -> None:
+    node.network("a", stub("a"))
+    ours, theirs, pod = node.conf(stub()), node.conf(stub("other-primary", kind="other"), name="another"), node.pod()
+    node.add(ours, pod, "a").ok()
+    node.delete(theirs, pod, ifname="eth9").ok()
+    assert [(call["type"], call["env"]["CNI_IFNAME"]) for call in node.calls("DEL")] == [("other", "eth9")]
+    node.journal_path(pod).write_text("no journal\nany more\n")
+    node.call("GC", theirs | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}).ok()
+    assert len(node.calls("DEL")) == 1, "a damaged journal is its configuration's by what the cache says"
+
+
+@pytest.mark.parametrize("key", ["interfaces", "ips", "routes"])
+def test_ADD_22_a_result_with_null_in_a_list_is_refused_and_undone(node: Node, key: str) -> None:
+    node.network("a", stub("a", kind="other", version="0.4.0"))
+    node.answer(other__ADD={"result": {"cniVersion": "1.0.0", key: [None]}})
+    conf, pod = node.conf(stub()), node.pod()
+    error = node.add(conf, pod, "a").error
+    assert error["code"] == 6
+    assert f"{key}[0]" in error["msg"]
+    assert node.ran("DEL") == ["net1", "eth0"]
+
+
+@pytest.mark.parametrize("key", ["interfaces", "ips", "routes"])
+def test_DEL_22_a_result_that_an_earlier_plugin_should_have_refused_does_not_stop_del(node: Node, key: str) -> None:
+    conf, pod = _attached(node)
+    records = node.journal(pod)
+    for record in records:
+        if record["type"] == "result":
+            record["result"] = {"cniVersion": "0.4.0", key: [None]}
+    node.write_journal(pod, records)
+    node.delete(conf, pod).ok()
+    assert node.ran("DEL") == ["net2", "data", "eth0"]
+
+
+def test_DEL_16_an_entry_that_cannot_be_read_is_told_and_set_aside(node: Node) -> None:
+    conf, pod = _attached(node)
+    _lose(node, pod, "overwritten")
+    (node.state / "results" / f"b-{pod.container}-net2").write_text("{")
+    node.delete(conf, pod).ok()
+    assert node.ran("DEL") == ["data", "eth0"]
+    assert "leaked" in node.failures()[-1]["msg"]
+    assert [path for path in node.left() if not path.startswith("quarantine")] == []
+
+
+def test_DEL_16_an_entry_whose_conf_is_none_does_not_spoil_the_journal_that_is_rebuilt(node: Node) -> None:
+    conf, pod = _attached(node)
+    _lose(node, pod, "removed")
+    path = node.state / "results" / f"b-{pod.container}-net2"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config": "e30"[:2]}))
+    node.answer(stub__DEL__data=STUCK)
+    for _ in range(2):
+        assert node.delete(conf, pod).error["code"] == 100
+    assert node.ran("DEL").count("eth0") == 1
+    node.answer()
+    node.delete(conf, pod).ok()
+    assert [path for path in node.left() if not path.startswith("quarantine")] == []
+
+
+def test_DEL_17_a_cache_that_cannot_be_listed_is_an_error_where_the_journal_is_lost(node: Node) -> None:
+    conf, pod = _attached(node)
+    _lose(node, pod, "removed")
+    (node.state / "results").rename(node.root / "results")
+    (node.state / "results").touch()
+    assert node.delete(conf, pod).error["code"] == 11
+    assert node.ran("DEL") == []
+
+
+@pytest.mark.parametrize("content", ["[{", "{}"])
+def test_DEL_11_a_scratch_file_that_cannot_be_understood_is_told_and_set_aside(node: Node, content: str) -> None:
+    pod = node.pod()
+    (node.state / pod.container).write_text(content)
+    node.delete(node.conf(stub()), pod).ok()
+    assert node.ran() == ["DEL eth0"]
+    assert "leaked" in node.failures()[-1]["msg"]
+    assert (node.state / "quarantine" / pod.container).read_text() == content

@@ -39,12 +39,12 @@ PRIMARY = {"cniVersion": "1.0.0", "name": "pod-network", "type": "bridge", "ipam
 PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d", "stateDir": "/var/lib/mooring"}
 
 
-def eventually(probe: Callable[[], Any], *, seconds: float = 15, what: str) -> Any:
-    """Ask until the answer is true."""
+def eventually(probe: Callable[[], Any], *, seconds: float = 15, what: str | Callable[[], str]) -> Any:
+    """Ask until the answer is true; `what` may say at the end what the matter is."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:.0f} s for {what}")
+            pytest.fail(f"waited {seconds:.0f} s for {what if isinstance(what, str) else what()}")
         time.sleep(0.02)
     return found
 
@@ -158,6 +158,10 @@ class Node:
 
     def ready(self) -> bool:
         return not self.unready()
+
+    def get_ready(self, *, seconds: float = 15) -> None:
+        """Wait until the agent is ready; it says why where it is not."""
+        eventually(self.ready, seconds=seconds, what=lambda: f"readiness: {self.unready()}")
 
     def seen(self, path: str) -> Path:
         return self.host_root / path.lstrip("/")
@@ -288,7 +292,7 @@ def node(bare: Node) -> Node:
 def ready(node: Node) -> Node:
     """The node, with a revision applied."""
     node.revision(logLevel="error")
-    eventually(node.ready, what=f"readiness; {node.unready()}")
+    node.get_ready()
     return node
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     eventually(lambda: "has not given node" in node.unready(), what="the wait for a revision")
     name = node.revision(logLevel="debug")
-    eventually(node.ready, what="readiness")
+    node.get_ready()
     conf = json.loads(node.conf.read_text())
     assert (conf["type"], conf["logLevel"], conf["delegates"]) == ("mooring", "debug", [PRIMARY])
     assert node.seen("/opt/cni/bin/mooring").read_text() == PLUGIN
@@ -199,7 +199,7 @@ def test_a_node_is_ready_only_while_its_runtime_says_that_it_runs_us(node: Node)
         assert conditions()["Ready"][0] == "False"
         load("status-containerd-ours.json")
         node.conf.with_name("99-touched.tmp").touch()  # a change in the folder is why it asks again
-        eventually(node.ready, what="readiness")
+        node.get_ready()
         eventually(lambda: conditions()["RuntimeLoaded"][0] == "True", what="the condition")
         assert node.status()["runtime"]["networks"] == ["multus-cni-network"]
 
@@ -297,7 +297,7 @@ def test_the_plugin_s_credentials_are_its_own_and_bound_to_the_node(ready: Node)
     before = kubeconfig.read_bytes()
     ready.stop()
     ready.start()
-    eventually(ready.ready, what="readiness")
+    ready.get_ready()
     assert kubeconfig.read_bytes() == before
     kubeconfig.unlink()
     ready.stop()
@@ -312,7 +312,7 @@ def test_without_an_api_server_the_agent_serves_on_and_catches_up_afterwards(nod
     node.kubeconfig.write_text(text)
     node.start()
     node.revision()
-    eventually(node.ready, what="readiness")
+    node.get_ready()
     uid = node.pod("outlasting")
     line.cut()
     heartbeat = node.seen("/var/lib/mooring/networks/heartbeat")
@@ -375,7 +375,7 @@ def real(bare: Node) -> Node:
     (bare.seen(bare.paths["cniConfDir"]) / "10-pods.conf").write_text(json.dumps(PRIMARY))
     bare.revision()
     bare.start()
-    eventually(bare.ready, what="readiness")
+    bare.get_ready()
     return bare
 
 

@@ -150,7 +150,7 @@ def test_what_happened_while_the_api_server_was_away_is_written_when_it_is_back(
     node.kubeconfig.write_text(text)
     node.start()
     node.revision()
-    eventually(node.ready, what="readiness")
+    node.get_ready()
     node.attach("before", "u-1", "default/storage")
     eventually(lambda: held(node) == of("before"), what="the slice")
     line.cut()

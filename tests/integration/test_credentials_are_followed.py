@@ -143,7 +143,7 @@ def test_an_agent_and_its_plugin_follow_the_server_of_the_kubeconfig(node: Node,
     node.kubeconfig.write_text(text.replace(node.plane.url, line.url))
     node.start()
     node.revision()
-    agents.eventually(node.ready, what="readiness")
+    node.get_ready()
     assert plugins_cluster(node)["server"] == line.url
     line.close()
     (node.root / "new").write_text(text)

@@ -46,7 +46,7 @@ def behind(node: Node, url: str) -> None:
     node.kubeconfig.write_text(text)
     node.start()
     node.revision()
-    eventually(node.ready, what="readiness")
+    node.get_ready()
 
 
 @pytest.fixture

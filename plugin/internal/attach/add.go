@@ -186,7 +186,7 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 	state.Begun = true
 	if path := infoPath(state.CapabilityArgs); path != "" {
 		if err := devices.PrepareInfo(path, plan.resource, plan.device); err != nil {
-			return cnierror.New(types.ErrIOFailure, "the device-information file: %v", err)
+			return err
 		}
 	}
 	started := w.Now()
@@ -221,14 +221,15 @@ func (w *work) attach(ctx context.Context, index int, plans []planned) error {
 		w.journal.AddFailed(index, took, failed)
 		return failed
 	}
-	w.journal.Attached(index, took, oneLine(state.Result), state.DeviceInfo)
+	told := oneLine(state.Result)
+	w.journal.Attached(index, took, told, state.DeviceInfo)
 	state.Attached = true
 	w.later = func() {
 		if err := w.cache(index, plan.conf.Name); err != nil {
 			w.Log.Warnf("network %s: libcni's result cache: %v", plan.network, err)
 		}
 	}
-	w.Log.Verbose("attached", "network", plan.network, "interface", plan.ifName, "milliseconds", milliseconds(took), "result", string(oneLine(state.Result)))
+	w.Log.Verbose("attached", "network", plan.network, "interface", plan.ifName, "milliseconds", milliseconds(took), "result", string(told))
 	return nil
 }
 
@@ -256,7 +257,7 @@ func (w *work) catchUp() {
 func (w *work) cache(index int, name string) error {
 	state := &w.states[index]
 	return resultcache.Write(w.Config.CNIDir, &resultcache.Entry{
-		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Config.Name, Attachment: state.Attachment, Result: state.Result,
+		ContainerID: w.Call.ContainerID, Netns: w.Call.Netns, Name: name, Caller: w.Config.Name, CallIfName: w.Call.IfName, Attachment: state.Attachment, Result: state.Result,
 	})
 }
 

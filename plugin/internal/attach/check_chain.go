@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/cni/pkg/types/create"
 	"golang.org/x/sys/unix"
 
+	"mooring.dev/mooring/plugin/internal/delegate"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/object"
 )
@@ -65,7 +65,7 @@ func parseResult(data json.RawMessage) (*current.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := create.Create(stated, data)
+	parsed, err := delegate.ParseResult(stated, data)
 	if err != nil {
 		return nil, err
 	}

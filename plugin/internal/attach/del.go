@@ -17,9 +17,7 @@ const lockPatience = 30 * time.Second
 // never was; a sandbox of which nothing is known has a default network.
 func (s *Session) Del(ctx context.Context) error {
 	s.logAbout()
-	limited, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	t, err := s.teardown(limited, openToDelete)
+	t, err := s.teardown(ctx, s.openToDelete(ctx))
 	if errors.Is(err, journal.ErrRemoved) {
 		s.Log.Verbose("another call has undone everything")
 		return nil

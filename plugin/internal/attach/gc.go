@@ -132,7 +132,7 @@ func (g *garbage) of(key sandboxKey) *Session {
 func (g *garbage) visit(ctx context.Context, key sandboxKey) {
 	session := g.of(key)
 	contents := session.readJournal()
-	foreign := contents != nil && contents.Header != nil && contents.Header.Network != "" && contents.Header.Network != g.Config.Name
+	foreign := session.isForeign(contents)
 	if g.known[key.containerID] || foreign {
 		g.keep(session, contents, foreign)
 		return
@@ -140,13 +140,38 @@ func (g *garbage) visit(ctx context.Context, key sandboxKey) {
 	g.collect(ctx, session)
 }
 
+// isForeign says whether a sandbox is another configuration's: by its journal's word, and where
+// that is damaged by its results'.
+func (s *Session) isForeign(contents *journal.Contents) bool {
+	switch {
+	case contents == nil:
+		return false
+	case contents.Header != nil:
+		return contents.Header.Network != "" && contents.Header.Network != s.Config.Name
+	}
+	own, others := false, false
+	for _, root := range s.roots() {
+		entries, _, err := resultcache.Sandbox(root, s.Call.ContainerID)
+		if err != nil {
+			return true // who cannot be asked is let be
+		}
+		for _, entry := range entries {
+			own = own || entry.Caller == "" || entry.Caller == s.Config.Name
+			others = others || entry.Caller != "" && entry.Caller != s.Config.Name
+		}
+	}
+	return others && !own
+}
+
 // keep notes the interfaces of a sandbox that lives, so that no plugin collects them.
 func (g *garbage) keep(session *Session, contents *journal.Contents, foreign bool) {
 	var states []journal.State
 	if contents != nil && trusted(contents) {
 		states = contents.States
+	} else if found, err := session.witnessed(contents); err == nil {
+		states = found.states
 	} else {
-		states, _ = session.witnessed(contents)
+		g.problems = append(g.problems, err)
 	}
 	for i := range states {
 		if !foreign {
@@ -169,9 +194,7 @@ func (g *garbage) remember(state *journal.State) {
 // collect undoes a sandbox that is gone, but for networks that forbid it: those are their owner's.
 // One whose journal a call holds the lock of is no garbage.
 func (g *garbage) collect(ctx context.Context, session *Session) {
-	now, cancel := context.WithCancel(ctx)
-	cancel()
-	t, err := session.teardown(now, openJournal)
+	t, err := session.teardown(ctx, session.openAtOnce)
 	if errors.Is(err, context.Canceled) || (err == nil && t == nil) {
 		return
 	}
@@ -188,7 +211,11 @@ func (g *garbage) collect(ctx context.Context, session *Session) {
 	if len(t.states) < len(all) {
 		g.Log.Warnf("%s: networks with disableGC are left alone", session.Call.ContainerID)
 	}
-	t.endStragglers()
+	if err := t.endStragglers(); err != nil {
+		g.problems = append(g.problems, cnierror.Prefix(err, "collecting %s", session.Call.ContainerID))
+		t.close()
+		return
+	}
 	result := t.undo(ctx)
 	t.states = all
 	t.end()

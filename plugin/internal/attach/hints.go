@@ -95,10 +95,10 @@ func remedyFor(failure string) string {
 		{"failed to allocate all requested ips", "an asked address is taken or outside of the range; ask for a free one of the range"},
 		{"no ip addresses available", "all addresses of the range are taken on the node; enlarge the range, or delete pods that hold addresses of it"},
 		{"could not allocate ip in range", "all addresses of the range are taken; enlarge the range, or delete pods that hold addresses of it"},
-		{"unreachable", "the gateway must be in the subnet of an address that the network gives the pod; correct default-route or the network"},
+		{"default-route: ", "the gateway must be in the subnet of an address that the network gives the pod; correct default-route or the network"},
 		{"link not found", "the node has no such interface; correct the name in the network's configuration, or keep the pod off nodes without it"},
 		{"failed to find plugin", "install that plugin on the node, or correct the type in the network's configuration"},
-		{"failed to find", "the node has no such interface, or it is in another pod; correct the name in the network's configuration, or keep the pod off nodes without it"},
+		{"failed to find host device", "the node has no such interface, or it is in another pod; correct the name in the network's configuration, or keep the pod off nodes without it"},
 		{"/sys/bus/pci/devices/", "the node has no such device, or it is in another pod; correct it in the network's configuration, or keep the pod off nodes without it"},
 	} {
 		if strings.Contains(failure, known.words) {

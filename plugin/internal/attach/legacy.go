@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"mooring.dev/mooring/plugin/internal/cnierror"
 	"mooring.dev/mooring/plugin/internal/journal"
 	"mooring.dev/mooring/plugin/internal/netconf"
 	"mooring.dev/mooring/plugin/internal/object"
@@ -59,6 +60,30 @@ func (s *Session) readScratch() ([]journal.State, error) {
 		return states, nil
 	}
 	return nil, nil
+}
+
+// askScratch adds what the scratch file tells. One that cannot be understood is unreadable.
+func (s *Session) askScratch(found *witness) error {
+	states, err := s.readScratch()
+	var unreadable *os.PathError
+	switch {
+	case errors.As(err, &unreadable):
+		return cnierror.New(cnierror.TryAgain, "%v", err)
+	case err != nil:
+		s.Log.Errorf("%v", err)
+		for _, root := range s.roots() {
+			if path := filepath.Join(root, s.Call.ContainerID); isFile(path) {
+				found.unreadable = append(found.unreadable, path)
+			}
+		}
+	}
+	found.states, found.scratch = states, len(states) > 0
+	return nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // hasScratch says whether a Multus' scratch file tells of the sandbox.

@@ -57,7 +57,7 @@ type Session struct {
 
 	pod    journal.Pod
 	failed string // the network whose delegate failed
-	leak   string // what a call that succeeded may have left behind
+	leak   string // what may be left behind, since no record tells of it
 }
 
 // logAbout puts into every line of the log what the call is about, as far as it is known.
@@ -88,6 +88,5 @@ func (s *Session) Pod() journal.Pod { return s.pod }
 // FailedNetwork is the network that the call failed at, empty where it was none.
 func (s *Session) FailedNetwork() string { return s.failed }
 
-// Leak says what a call that succeeded may have left behind, since no record tells of it; empty
-// for nothing.
+// Leak says what may be left behind, since no record tells of it; empty for nothing.
 func (s *Session) Leak() string { return s.leak }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -38,8 +39,9 @@ type teardown struct {
 	netns   string
 	final   bool // a failure that lasts is quarantined; not so in a roll-back
 
-	damaged *journal.File // locked, where no journal could be written in its place
-	leak    string        // what may be left that nobody knows of
+	damaged    *journal.File // locked, where no journal could be written in its place
+	scratch    bool          // a Multus' scratch file tells of the sandbox
+	unreadable []string      // files that tell of it in vain, to be set aside
 }
 
 // outcome is what a teardown came to.
@@ -59,7 +61,10 @@ func (t *teardown) take(state *journal.State, begun bool) {
 
 // run undoes what a DEL is about. What is quarantined is no failure of it.
 func (t *teardown) run(ctx context.Context) error {
-	t.endStragglers()
+	if err := t.endStragglers(); err != nil {
+		t.close()
+		return cnierror.Prefix(err, "pod %s", t.pod)
+	}
 	result := t.undo(ctx)
 	t.end()
 	if failed := cnierror.Join(result.failed); failed != nil {
@@ -128,33 +133,52 @@ func (t *teardown) failedToUndo(state *journal.State, took time.Duration, err *t
 
 // end removes the journal where everything is undone, and lets go of it otherwise.
 func (t *teardown) end() {
-	var err error
-	undone := !slices.ContainsFunc(t.states, func(state *journal.State) bool { return !state.Undone })
-	switch {
-	case !undone:
-		err = t.journal.Close()
-		if t.damaged != nil {
-			err = errors.Join(err, t.damaged.Close())
+	if slices.ContainsFunc(t.states, func(state *journal.State) bool { return !state.Undone }) {
+		t.close()
+		return
+	}
+	for _, state := range t.never {
+		if conf, err := confOf(state); err == nil {
+			t.forget(conf.Name, state)
 		}
-	default:
-		for _, state := range t.never {
-			if conf, err := confOf(state); err == nil {
-				t.forget(conf.Name, state)
-			}
-		}
+	}
+	if t.scratch {
 		t.removeScratch()
-		err = t.journal.Remove()
-		if t.damaged != nil {
-			err = errors.Join(err, t.damaged.SetAside(t.Config.CNIDir))
-		}
+	}
+	t.setAside()
+	err := t.journal.Remove()
+	if t.damaged != nil {
+		err = errors.Join(err, t.damaged.SetAside(t.Config.CNIDir))
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Log.Errorf("the journal: %v", err)
 	}
-	if undone && t.leak != "" {
-		t.Log.Errorf("%s", t.leak)
-		t.Session.leak = t.leak
+}
+
+// close lets go of the journal, which says what is left.
+func (t *teardown) close() {
+	err := t.journal.Close()
+	if t.damaged != nil {
+		err = errors.Join(err, t.damaged.Close())
 	}
+	if err != nil {
+		t.Log.Errorf("the journal: %v", err)
+	}
+}
+
+// setAside moves what could not be read to where people find it: nobody is to stumble over it again.
+func (t *teardown) setAside() {
+	for _, file := range t.unreadable {
+		folder := journal.SetAsideDir(t.Config.CNIDir)
+		err := os.MkdirAll(folder, 0o700)
+		if err == nil {
+			err = os.Rename(file, filepath.Join(folder, filepath.Base(file)))
+		}
+		if err != nil {
+			t.Log.Warnf("setting %s aside: %v", file, err)
+		}
+	}
+	t.unreadable = nil
 }
 
 // detachment is DEL of one attachment, ready to run.
@@ -186,13 +210,14 @@ func (d *detachment) run(ctx context.Context, meanwhile func()) *types.Error {
 
 // endStragglers sees to it that nothing runs any more of a call that was killed: a DEL of a
 // delegate outlives us, and so does what any delegate started. Nothing may finish behind our back.
-func (t *teardown) endStragglers() {
+func (t *teardown) endStragglers() error {
 	if !slices.ContainsFunc(t.states, func(state *journal.State) bool { return state.Open }) {
-		return
+		return nil
 	}
 	if err := delegate.EndStragglers(t.Call.ContainerID, t.Runner.Timeout); err != nil {
-		t.Log.Errorf("an earlier call of this sandbox was killed: %v", err)
+		return cnierror.New(cnierror.TryAgain, "an earlier call of this sandbox was killed, and what it started still runs: %v", err)
 	}
+	return nil
 }
 
 // forget removes the files that tell of an attachment which is undone.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,21 +24,29 @@ import (
 // it is undone, "begun" or not.
 const anyBoot = "00000000-0000-0000-0000-000000000000"
 
-// opener locks and reads a journal.
-type opener func(ctx context.Context, s *Session) (*journal.File, *journal.Contents, error)
+// opener locks and reads the journal of the call's sandbox.
+type opener func() (*journal.File, *journal.Contents, error)
 
-func openToDelete(ctx context.Context, s *Session) (*journal.File, *journal.Contents, error) {
-	return journal.OpenToDelete(ctx, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+// openToDelete waits for another call of the sandbox.
+func (s *Session) openToDelete(ctx context.Context) opener {
+	return func() (*journal.File, *journal.Contents, error) {
+		limited, cancel := context.WithTimeout(ctx, lockPatience)
+		defer cancel()
+		return journal.OpenToDelete(limited, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+	}
 }
 
-func openJournal(ctx context.Context, s *Session) (*journal.File, *journal.Contents, error) {
-	return journal.Open(ctx, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
+// openAtOnce is context.Canceled while another call of the sandbox runs.
+func (s *Session) openAtOnce() (*journal.File, *journal.Contents, error) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	return journal.Open(now, s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName, s.Now)
 }
 
 // teardown finds out what there is to undo of the call's sandbox. Nil without error: nothing is
 // known of it. A journal that is there and cannot be opened is an error: success would be a guess.
 func (s *Session) teardown(ctx context.Context, open opener) (*teardown, error) {
-	file, contents, err := open(ctx, s)
+	file, contents, err := open()
 	switch {
 	case errors.Is(err, journal.ErrRemoved), errors.Is(err, context.Canceled):
 		return nil, err
@@ -49,11 +58,14 @@ func (s *Session) teardown(ctx context.Context, open opener) (*teardown, error) 
 		return s.rebuilt(ctx, journal.Unwritten(), nil)
 	}
 	s.introduce(contents.Header)
-	cached := s.cachedResults(contents)
+	cached, err := s.cachedResults(contents)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	if !trusted(contents) || (len(contents.States) == 0 && len(cached) > 0) {
 		return s.rebuilt(ctx, file, contents)
 	}
-	t := &teardown{Session: s, journal: file, netns: s.netns(contents.Header.Netns), final: true}
+	t := &teardown{Session: s, journal: file, netns: s.netns(contents.Header.Netns), final: true, scratch: contents.Header.BootID == anyBoot}
 	// "Begun" proves nothing after a reboot, when only the intents were brought to disk, nor where
 	// the end of the file was lost.
 	lost := contents.Torn || contents.Header.BootID != boot.ID()
@@ -96,41 +108,87 @@ func trusted(contents *journal.Contents) bool {
 
 // cachedResults lists the interfaces of which libcni's cache has a result: where the journal has
 // none it was cut. The cache is read only where something was never begun, which is rare.
-func (s *Session) cachedResults(contents *journal.Contents) []string {
+func (s *Session) cachedResults(contents *journal.Contents) ([]string, error) {
 	if len(contents.States) > 0 && !slices.ContainsFunc(contents.States, func(state journal.State) bool { return !state.Begun }) {
-		return nil
+		return nil, nil
 	}
+	entries, _, err := s.cachedEntries()
 	var interfaces []string
-	for _, root := range s.roots() {
-		entries, err := resultcache.Sandbox(root, s.Call.ContainerID)
-		if err != nil {
-			s.Log.Errorf("libcni's result cache: %v", err)
+	for _, entry := range entries {
+		if len(entry.Result) > 0 {
+			interfaces = append(interfaces, entry.Attachment.IfName)
 		}
-		for _, entry := range entries {
-			if len(entry.Result) > 0 {
-				interfaces = append(interfaces, entry.Attachment.IfName)
+	}
+	return interfaces, err
+}
+
+// cachedEntries lists what libcni's cache has of the call's sandbox, and the paths of entries of
+// the container that cannot be read. One container may have several sandboxes, each with a default
+// interface of its own and of a configuration of its own.
+func (s *Session) cachedEntries() (entries []resultcache.Entry, damaged []string, err error) {
+	for _, root := range s.roots() {
+		found, unreadable, err := resultcache.Sandbox(root, s.Call.ContainerID)
+		if err != nil {
+			return nil, nil, cnierror.New(cnierror.TryAgain, "libcni's result cache cannot be read, and without it nothing can be undone for certain: %v", err)
+		}
+		damaged = append(damaged, unreadable...)
+		for i := range found {
+			if s.isOfThisSandbox(&found[i]) {
+				entries = append(entries, found[i])
 			}
 		}
 	}
-	return interfaces
+	return entries, damaged, nil
+}
+
+// isOfThisSandbox tells the entries of one container apart. Those of libcni's own, and of ours from
+// before they named the call's interface, are told by what other journals of the container hold.
+func (s *Session) isOfThisSandbox(entry *resultcache.Entry) bool {
+	if entry.Caller != "" && entry.Caller != s.Config.Name {
+		return false
+	}
+	if entry.CallIfName != "" {
+		return entry.CallIfName == s.Call.IfName
+	}
+	if entry.Attachment.Default && entry.Attachment.IfName != s.Call.IfName {
+		return false
+	}
+	own := journal.Path(s.Config.CNIDir, s.Call.ContainerID, s.Call.IfName)
+	others, _ := filepath.Glob(journal.Path(s.Config.CNIDir, s.Call.ContainerID, "*"))
+	for _, other := range others {
+		data, err := os.ReadFile(other)
+		if other == own || err != nil {
+			continue
+		}
+		if slices.ContainsFunc(journal.Parse(data).States, func(state journal.State) bool { return state.IfName == entry.Attachment.IfName }) {
+			return false
+		}
+	}
+	return true
 }
 
 // rebuilt makes a teardown of what is known where the journal is damaged, in which case its lock is
 // held, or absent (contents is nil). Nil where nothing is known.
 func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *journal.Contents) (*teardown, error) {
-	states, netns := s.witnessed(contents)
-	t := &teardown{Session: s, netns: s.netns(netns), final: true, journal: journal.Unwritten()}
+	found, err := s.witnessed(contents)
+	if err != nil {
+		return nil, errors.Join(err, damaged.Close())
+	}
+	states := found.states
+	t := &teardown{Session: s, netns: s.netns(found.netns), final: true, journal: journal.Unwritten(), scratch: found.scratch, unreadable: found.unreadable}
 	if contents != nil {
 		s.Log.Errorf("%s; it is set aside, and rebuilt from %d attachments that are known of", damage(contents), len(states))
 		if len(states) == 0 && !damaged.Empty() {
-			t.leak = fmt.Sprintf("%s, and libcni's result cache knows nothing of this sandbox: only its default network is undone, further networks may have leaked", damage(contents))
+			s.leak = fmt.Sprintf("%s, and libcni's result cache has nothing of this sandbox: only its default network is undone, further networks may have leaked", damage(contents))
 		}
 	}
-	if contents == nil && len(states) == 0 {
+	if len(found.unreadable) > 0 {
+		s.leak = fmt.Sprintf("what tells of this sandbox is damaged (%s): %d attachments are known and undone, further networks may have leaked", strings.Join(found.unreadable, ", "), len(states))
+	}
+	if contents == nil && len(states) == 0 && len(found.unreadable) == 0 {
 		return nil, nil
 	}
-	states, err := s.withDefault(ctx, states)
-	if err != nil {
+	if states, err = s.withDefault(ctx, states); err != nil {
 		return nil, errors.Join(err, damaged.Close())
 	}
 	if s.pod == (journal.Pod{}) {
@@ -138,7 +196,7 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 		s.logAbout()
 	}
 	header := journal.Header{
-		Network: s.Config.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: netns,
+		Network: s.Config.Name, BootID: anyBoot, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName, Netns: found.netns,
 		Pod: s.pod, CNIArgs: s.Call.Args, CNIPath: s.Runner.Path,
 	}
 	file, err := journal.Rebuild(s.Config.CNIDir, damaged, header, states, s.Now)
@@ -151,6 +209,7 @@ func (s *Session) rebuilt(ctx context.Context, damaged *journal.File, contents *
 		t.damaged = damaged
 	default:
 		t.journal = file
+		t.setAside() // the journal says now what could be found out
 		if err := damaged.Close(); err != nil {
 			s.Log.Warnf("the damaged journal: %v", err)
 		}
@@ -167,8 +226,11 @@ func (s *Session) attachments(ctx context.Context, contents *journal.Contents) (
 	if contents != nil && trusted(contents) && len(contents.States) > 0 {
 		return contents.States, nil
 	}
-	states, _ := s.witnessed(contents)
-	return s.withDefault(ctx, states)
+	found, err := s.witnessed(contents)
+	if err != nil {
+		return nil, err
+	}
+	return s.withDefault(ctx, found.states)
 }
 
 // withDefault puts the configured default network before what is known, unless it is known.
@@ -198,39 +260,47 @@ func damage(contents *journal.Contents) string {
 	return fmt.Sprintf("the journal is damaged (%d records, %d attachments can be read)", contents.Records, len(contents.States))
 }
 
-// witnessed is what is known of the sandbox beside a whole journal, in the order in which it was
-// attached: what can be read of a damaged one, a Multus' scratch file, libcni's result cache. It
-// returns the network namespace that they name, too.
-func (s *Session) witnessed(contents *journal.Contents) ([]journal.State, string) {
-	var states []journal.State
-	netns := s.Call.Netns
+// witness is what is known of a sandbox beside a whole journal.
+type witness struct {
+	states     []journal.State // in the order in which they were attached
+	netns      string
+	scratch    bool     // a Multus' scratch file tells of it
+	unreadable []string // files that tell of it, and cannot be read
+}
+
+// witnessed asks what there is: what can be read of a damaged journal, a Multus' scratch file,
+// libcni's result cache.
+func (s *Session) witnessed(contents *journal.Contents) (*witness, error) {
+	found := &witness{netns: s.Call.Netns}
 	if contents != nil && contents.Header != nil {
-		netns = contents.Header.Netns
+		found.netns = contents.Header.Netns
 	}
 	if contents != nil {
-		states = slices.Clone(contents.States)
-		for i := range states {
-			states[i].Begun = true // the line that says so may be the one that is lost
+		found.states = slices.Clone(contents.States)
+		for i := range found.states {
+			found.states[i].Begun = true // the line that says so may be the one that is lost
 		}
-	} else if scratch, err := s.readScratch(); err != nil {
-		s.Log.Errorf("%v", err)
-	} else {
-		states = scratch
+	} else if err := s.askScratch(found); err != nil {
+		return nil, err
 	}
+	entries, damaged, err := s.cachedEntries()
+	if err != nil {
+		return nil, err
+	}
+	found.unreadable = append(found.unreadable, damaged...)
 	for _, root := range s.roots() {
-		entries, err := resultcache.Sandbox(root, s.Call.ContainerID)
-		if err = errors.Join(err, resultcache.Sweep(root, s.Call.ContainerID)); err != nil {
-			s.Log.Errorf("libcni's result cache: %v", err)
-		}
-		for i := range entries {
-			states = s.join(states, &entries[i])
-			if netns == "" {
-				netns = entries[i].Netns
-			}
+		if err := resultcache.Sweep(root, s.Call.ContainerID); err != nil {
+			s.Log.Warnf("libcni's result cache: %v", err)
 		}
 	}
-	slices.SortStableFunc(states, func(a, b journal.State) int { return a.Index - b.Index })
-	return states, netns
+	for i := range entries {
+		found.states = s.join(found.states, &entries[i])
+		if found.netns == "" {
+			found.netns = entries[i].Netns
+		}
+	}
+	slices.SortStableFunc(found.states, func(a, b journal.State) int { return a.Index - b.Index })
+	return found, nil
 }
 
 // netns is the network namespace to undo a sandbox in: the call's, and for GC, which names none,

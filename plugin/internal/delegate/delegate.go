@@ -102,13 +102,8 @@ func (r *Runner) Add(ctx context.Context, conf *netconf.Conf, call Call) (json.R
 	return last, nil
 }
 
-// Del runs the plugins in reverse and stops at the first error.
-func (r *Runner) Del(ctx context.Context, conf *netconf.Conf, call Call) error {
-	return r.PrepareDel(conf, call)(ctx, call.Meanwhile)
-}
-
-// PrepareDel does of Del what can be done before, and returns the rest: the call's Meanwhile is
-// given to that.
+// PrepareDel makes ready to run the plugins in reverse, up to the first error, and returns what does
+// that; the call's Meanwhile is given to it.
 func (r *Runner) PrepareDel(conf *netconf.Conf, call Call) func(ctx context.Context, meanwhile func()) error {
 	given := netconf.Invocation{CapabilityArgs: call.CapabilityArgs, PrevResult: previousResult(conf, call)}
 	inputs := make([]input, len(conf.Plugins))
@@ -208,10 +203,28 @@ func complete(printed []byte, confVersion string) (json.RawMessage, error) {
 	if !Supported(stated) {
 		return nil, cnierror.New(types.ErrIncompatibleCNIVersion, "its result has cniVersion %q, which is not known", stated)
 	}
-	if _, err := create.Create(stated, printed); err != nil {
+	if _, err := ParseResult(stated, printed); err != nil {
 		return nil, cnierror.New(types.ErrDecodingFailure, "its result is unreadable: %v", err)
 	}
 	return printed, nil
+}
+
+// ParseResult reads a result of a version. Nothing that the library would stumble over later passes:
+// it takes null for an item of a list, and follows it when the result is converted.
+func ParseResult(cniVersion string, data json.RawMessage) (types.Result, error) {
+	members, is := object.Members(data)
+	if !is {
+		return nil, fmt.Errorf("expected an object, found %s", object.Kind(data))
+	}
+	for _, key := range []string{"interfaces", "ips", "routes"} {
+		items, _ := object.Items(members[key])
+		for i, item := range items {
+			if object.Kind(item) == "null" {
+				return nil, fmt.Errorf("%s[%d] is null", key, i)
+			}
+		}
+	}
+	return create.Create(cniVersion, data)
 }
 
 // previousResult is the result of ADD in the network's own version, for those verbs and
@@ -244,7 +257,7 @@ func Convert(result json.RawMessage, cniVersion string) (json.RawMessage, error)
 	if stated == cniVersion {
 		return result, nil
 	}
-	parsed, err := create.Create(stated, result)
+	parsed, err := ParseResult(stated, result)
 	if err != nil {
 		return nil, err
 	}

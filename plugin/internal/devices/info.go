@@ -40,7 +40,7 @@ func InfoPath(network, containerID, ifName string) string {
 // wrote about the device, where it wrote something.
 func PrepareInfo(path, resource, device string) error {
 	if err := os.MkdirAll(cniInfo, 0o755); err != nil {
-		return err
+		return cnierror.New(types.ErrIOFailure, "the folder of device-information files: %v", err)
 	}
 	if resource == "" || device == "" {
 		return nil
@@ -50,7 +50,10 @@ func PrepareInfo(path, resource, device string) error {
 	if data == nil || err != nil {
 		return err
 	}
-	return atomicfile.Write(path, data, 0o444)
+	if err := atomicfile.Write(path, data, 0o444); err != nil {
+		return cnierror.New(types.ErrIOFailure, "the device-information file %s: %v", path, err)
+	}
+	return nil
 }
 
 // ReadInfo returns what the file of an attachment tells, nil where there is no path or file.

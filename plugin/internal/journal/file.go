@@ -225,12 +225,15 @@ func (j *File) Flush() error {
 		return nil
 	}
 	written, err := j.file.Write(j.held)
-	j.held = nil
-	if err != nil && written > 0 {
-		return errors.Join(err, j.file.Truncate(j.size))
+	if err != nil {
+		if written > 0 {
+			err = errors.Join(err, j.file.Truncate(j.size))
+		}
+		return err // what is held stays so: there may be room the next time
 	}
+	j.held = nil
 	j.size += int64(written)
-	return err
+	return nil
 }
 
 // Remove deletes the file with what is held, and what a killed Rebuild left, then lets go of the

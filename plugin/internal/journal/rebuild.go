@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
 
 	"mooring.dev/mooring/plugin/internal/atomicfile"
@@ -43,7 +44,11 @@ func Rebuild(cniDir string, damaged *File, header Header, states []State, now fu
 }
 
 func (j *File) rebuild(temporary string, damaged *File, cniDir string, header Header, states []State) error {
-	if _, err := lockNow(j.file, temporary); err != nil {
+	current, err := lockNow(j.file, temporary)
+	if err == nil && !current { // another call made a journal of it
+		err = unix.EWOULDBLOCK
+	}
+	if err != nil {
 		return err
 	}
 	if err := j.file.Truncate(0); err != nil { // a call that was killed here may have left something
@@ -86,6 +91,9 @@ func (j *File) repeat(state *State) {
 		j.Attached(state.Index, 0, state.Result, state.DeviceInfo)
 	case state.Attached: // a Multus' scratch file tells no result
 		j.Attached(state.Index, 0, object.Object{}.Bytes(), nil)
+	}
+	for _, at := range state.FailedDELs {
+		j.DelFailed(state.Index, 0, types.NewError(types.ErrInternal, "it failed before the journal was rebuilt", ""), at)
 	}
 	if state.Quarantined {
 		j.Quarantine(state.Index, "given up before the journal was rebuilt")

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/containernetworking/cni/pkg/types/create"
 
@@ -34,10 +33,9 @@ type Entry struct {
 	Netns       string
 	Name        string // of the network's conf
 	Caller      string // the name of the meta-plugin's configuration, empty where somebody else wrote the entry
+	CallIfName  string // the interface that the meta-plugin was called for, with which its journal is named
 	Attachment  journal.Attachment
 	Result      json.RawMessage // nil where the attachment had not come to that
-	Written     time.Time
-	path        string
 }
 
 func folder(root string) string { return filepath.Join(root, "results") }
@@ -59,6 +57,7 @@ func Write(root string, e *Entry) error {
 	a := &e.Attachment
 	var own, entry object.Writer
 	own.Text("caller", e.Caller)
+	own.Text("callIfName", e.CallIfName)
 	own.Int("index", int64(a.Index))
 	own.Text("network", a.Network)
 	own.Bool("nad", a.NAD)
@@ -136,17 +135,16 @@ func Find(root, name, containerID, ifName string) *Entry {
 	return &Entry{ContainerID: containerID, Name: name, Result: data}
 }
 
-// Sandbox lists what is known of one container, as it was written. Only files whose name holds
-// the container's id are read.
-func Sandbox(root, containerID string) ([]Entry, error) {
-	entries, err := list(root, func(name string) bool { return strings.Contains(name, "-"+containerID+"-") })
-	kept := entries[:0]
-	for _, entry := range entries {
+// Sandbox lists what is known of one container, and the paths of files that are named after it and
+// cannot be read. Only files whose name holds the container's id are opened.
+func Sandbox(root, containerID string) (entries []Entry, damaged []string, err error) {
+	listed, damaged, err := list(root, func(name string) bool { return strings.Contains(name, "-"+containerID+"-") })
+	for _, entry := range listed {
 		if entry.ContainerID == containerID {
-			kept = append(kept, entry)
+			entries = append(entries, entry)
 		}
 	}
-	return kept, err
+	return entries, damaged, err
 }
 
 // Sweep removes what writers that were killed left of a container's entries.
@@ -160,42 +158,36 @@ func Sweep(root, containerID string) error {
 
 // All lists the cache; files that are none of its are passed over.
 func All(root string) ([]Entry, error) {
-	return list(root, func(string) bool { return true })
+	entries, _, err := list(root, func(string) bool { return true })
+	return entries, err
 }
 
-func list(root string, wanted func(name string) bool) ([]Entry, error) {
+func list(root string, wanted func(name string) bool) (entries []Entry, damaged []string, err error) {
 	files, err := os.ReadDir(folder(root))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var entries []Entry
 	for _, file := range files {
 		if strings.HasPrefix(file.Name(), ".") || !wanted(file.Name()) {
 			continue
 		}
 		name := filepath.Join(folder(root), file.Name())
 		data, err := os.ReadFile(name)
-		if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		entry := parse(data)
-		if entry == nil || entry.ContainerID == "" || entry.Attachment.IfName == "" || len(entry.Attachment.Conf) == 0 {
+		if err != nil || entry == nil || entry.ContainerID == "" || entry.Attachment.IfName == "" || object.Check(entry.Attachment.Conf) != nil {
+			damaged = append(damaged, name)
 			continue
 		}
-		if info, err := file.Info(); err == nil {
-			entry.Written = info.ModTime()
-		}
-		entry.path = name
 		entries = append(entries, *entry)
 	}
-	return entries, nil
+	return entries, damaged, nil
 }
-
-// Drop deletes an entry that was listed.
-func (e *Entry) Drop() error { return atomicfile.Remove(e.path) }
 
 func parse(data []byte) *Entry {
 	members, err := object.Parse(data)
@@ -206,7 +198,8 @@ func parse(data []byte) *Entry {
 	own := &object.Reader{Members: r.Object("mooring")}
 	config, decodeErr := base64.StdEncoding.DecodeString(r.Text("config"))
 	entry := &Entry{
-		ContainerID: r.Text("containerId"), Netns: r.Text("netns"), Name: r.Text("networkName"), Caller: own.Text("caller"),
+		ContainerID: r.Text("containerId"), Netns: r.Text("netns"), Name: r.Text("networkName"),
+		Caller: own.Text("caller"), CallIfName: own.Text("callIfName"),
 		Attachment: journal.Attachment{
 			Index: own.Int("index"), Network: own.Text("network"), NAD: own.Bool("nad"), Default: own.Bool("default"),
 			IfName: r.Text("ifName"), Conf: config, CapabilityArgs: r.Object("capabilityArgs"), Args: r.Pairs("cniArgs"),
