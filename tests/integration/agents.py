@@ -258,15 +258,27 @@ def agent_kubeconfig(plane: ControlPlane, kinds: None) -> Path:
     return plane.kubeconfig_for(AGENT, "system:serviceaccounts", "system:authenticated")
 
 
+def _kubeconfig_of_node(plane: ControlPlane, name: str, uid: str, path: Path) -> Path:
+    """Write credentials as an agent has them: the policies go by the node that its token names."""
+    _, _, account = AGENT.rpartition(":")
+    bound = ["--bound-object-kind=Node", f"--bound-object-name={name}", f"--bound-object-uid={uid}"]
+    token = plane.kubectl("create", "token", account, "-n", SYSTEM, *bound).strip()
+    document = json.loads(plane.kubeconfig.read_text())
+    document["users"][0]["user"] = {"token": token}
+    path.write_text(json.dumps(document))
+    return path
+
+
 @pytest.fixture
 def bare(plane: ControlPlane, agent_kubeconfig: Path, tmp_path: Path) -> Iterator[Node]:
     """A Node with nothing on it."""
     name = f"node-{uuid.uuid4().hex[:8]}"
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
-    plane.kubectl("create", "-f", "-", stdin=json.dumps(node))
+    uid = json.loads(plane.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(node)))["metadata"]["uid"]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    made = Node(plane, name, tmp_path, port, agent_kubeconfig, tmp_path / "host")
+    kubeconfig = _kubeconfig_of_node(plane, name, uid, tmp_path / "agent.kubeconfig")
+    made = Node(plane, name, tmp_path, port, kubeconfig, tmp_path / "host")
     yield made
     if made.process is not None and made.process.poll() is None:
         made.stop()
