@@ -41,6 +41,19 @@ ASKED_IN_VAIN = {("mooring-agent", "patch", "nodestates")}
 POD = "mooring-operator-under-test"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of an installed Mooring come last: its webhook and policies stay, and hold all that come after."""
+    ours = [number for number, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
+    names = {"installed", "place"}
+    ordered = sorted((items[number] for number in ours), key=lambda item: not names.isdisjoint(_fixtures(item)))
+    for number, item in zip(ours, ordered, strict=True):
+        items[number] = item
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """etcd, API server and controller manager on loopback; KUBECONFIG names its administrator."""
