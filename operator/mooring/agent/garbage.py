@@ -281,7 +281,7 @@ class Garbage(loops.Reconciler):
         """Undo sandboxes of which only results tell, and release leases of which nothing else does."""
         self._swept = self._clock().boottime
         journals, own = site.places.journals, site.places.results
-        cached = site.inside.root / site.runtime_results
+        cached = await asyncio.to_thread(site.inside.seen, site.runtime_results)
         for folder, network, known in ((own, "", (journals,)), (cached, str(site.conf["name"]), (journals, own))):
             found = await asyncio.to_thread(
                 functools.partial(
@@ -296,7 +296,7 @@ class Garbage(loops.Reconciler):
             )
             gone = [each for each in found if self._is_garbage(each) and not self._lives(each.name, each.pod)]
             await self._undo(gone, site, _Pass())
-        folders = {site.inside.root / each.lstrip("/") for each in self._lease_folders(site.conf)}
+        folders = await asyncio.to_thread(_seen, site.inside, self._lease_folders(site.conf))
         orphans = await asyncio.to_thread(
             functools.partial(
                 records.orphaned_leases,
@@ -324,6 +324,17 @@ class Garbage(loops.Reconciler):
         for name, text in self._networks():
             found |= leases.folders_in(text, name=name)
         return found
+
+
+def _seen(inside: namespaces.Namespaces, folders: Iterable[str]) -> set[Path]:
+    """Return where folders of the runtime are seen. What a NAD names and leads nowhere holds no lease."""
+    found = set()
+    for folder in folders:
+        try:
+            found.add(inside.seen(folder))
+        except OSError as error:
+            _LOG.debug("there are no leases in %r: %s", folder, error.strerror)
+    return found
 
 
 def _conf(folder: Path) -> dict[str, Any] | None:

@@ -37,13 +37,22 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inside(namespaces.Namespaces):
-    """A runtime whose root is a folder."""
+    """A runtime whose root is a folder, with namespaces under some names."""
 
     folder: Path = Path("/")
+    mounted: tuple[tuple[str, Path], ...] = (
+        # A namespace that is held by the agent's own descriptor is mounted nowhere, but another kind is as good.
+        ("a-namespace", Path("/proc/self/ns/uts")),
+        ("the-node-s", Path("/proc/self/ns/net")),
+    )
 
     @property
     def root(self) -> Path:
         return self.folder
+
+    def seen(self, path: str) -> Path:
+        found = namespaces.Namespaces.seen(self, path)
+        return dict(self.mounted).get(found.name, found)
 
 
 class World:
@@ -366,11 +375,10 @@ async def test_thousands_are_undone_in_turns_that_leave_most_of_the_time_to_othe
 
 
 async def test_the_network_namespace_that_is_left_is_cleaned_and_no_other_s(world: World) -> None:
-    plain = world.seen_by_the_runtime("run/netns/plain", "")
-    # A namespace that is held by the agent's own descriptor is mounted nowhere, but another kind of it is as good.
-    (plain.parent / "cni-1").symlink_to("/proc/self/ns/uts")
-    (plain.parent / "node").symlink_to("/proc/self/ns/net")
-    named = ("/run/netns/cni-1", "/proc/1/ns/net", "/run/netns/gone", "/run/netns/plain", "/run/netns/node")
+    world.seen_by_the_runtime("run/netns/plain", "")
+    (world.node.root / "var/run").symlink_to("/run")
+    (world.node.root / "run/netns/cni-1").symlink_to("/run/netns/a-namespace")
+    named = ("/var/run/netns/cni-1", "/proc/1/ns/net", "/run/netns/gone", "/run/netns/plain", "/run/netns/the-node-s")
     for number, netns in enumerate(named):
         header: dict[str, Any] = {
             "type": "header",
@@ -382,7 +390,7 @@ async def test_the_network_namespace_that_is_left_is_cleaned_and_no_other_s(worl
         header["pod"] = {"namespace": "default", "name": "web", "uid": "u"}
         (world.node.places.journals / f"{sandbox(number)}@eth0.jsonl").write_bytes(line(header))
     async with world.running_for(600):
-        assert [each.get("CNI_NETNS") for each in world.dels] == ["/run/netns/cni-1", None, None, None, None]
+        assert [each.get("CNI_NETNS") for each in world.dels] == ["/var/run/netns/cni-1", None, None, None, None]
         assert {each["CNI_ARGS"] for each in world.dels} == {"K8S_POD_NAME=web"}
 
 
@@ -462,6 +470,23 @@ async def test_an_address_of_which_nothing_else_tells_is_free_again(world: World
     assert all(path.exists() for path in kept)
     assert world.garbage.counts.leases == len(freed)
     assert world.dels == []
+
+
+async def test_absolute_links_of_the_node_lead_to_the_node(world: World) -> None:
+    world.seen_by_the_runtime("run/netns/nerdctl", "")
+    (world.node.root / "var/run").symlink_to("/run")
+    (world.node.root / "var/lib/cni").symlink_to("/data/cni")
+    header = {"type": "header", "version": 1, "bootID": BOOT, "netns": "/var/run/netns/nerdctl"}
+    (world.node.places.journals / f"{sandbox(1)}@eth0.jsonl").write_bytes(line(header))
+    cached = world.seen_by_the_runtime(f"data/cni/results/multus-cni-network-{sandbox(2)}-eth1", "{}")
+    lease = world.seen_by_the_runtime("data/cni/networks/nad/10.1.1.2", f"{sandbox(3)}\r\neth0")
+    nowhere = [json.dumps(host_local("x", dataDir=folder)) for folder in (f"/{'x' * 5000}", "/zero\0byte")]
+    world.networks = [("nad", json.dumps(host_local("nad"))), *(("x", text) for text in nowhere)]
+    async with world.running_for(1800):
+        assert world.undone == [sandbox(2)]
+        assert world.garbage.health.warning == ""
+    assert not cached.exists()
+    assert not lease.exists()
 
 
 async def test_an_address_is_not_taken_while_host_local_works(world: World) -> None:
