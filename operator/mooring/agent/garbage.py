@@ -212,7 +212,9 @@ class Garbage(loops.Reconciler):
         done = _Pass()
         gone = [each for each in search.found if self._is_garbage(each)]
         # A runtime that does not list what runs cannot say what is gone: it may be the one that the node had before.
-        self._doubt = next((each.pod for each in gone if not each.ending and self._lives(each.name, each.pod)), "")
+        # Of an earlier boot nothing lives, whatever the API server says until the kubelet has told it more.
+        doubtful = (each for each in gone if each.changed is not None and not each.ending)
+        self._doubt = next((each.pod for each in doubtful if self._lives(each.name, each.pod)), "")
         if self._doubt:
             return self.period
         sweeps = not search.behind and self._sweep_is_due()

@@ -279,6 +279,15 @@ async def test_a_pod_that_runs_does_not_keep_a_sandbox_whose_del_was_begun(world
         assert world.undone == [sandbox(1)]
 
 
+async def test_a_pod_that_runs_does_not_keep_its_sandbox_of_an_earlier_boot_nor_any_other(world: World) -> None:
+    world.journal(sandbox(1), boot="another", pod="shop/till")
+    world.journal(sandbox(2), pod="shop/gone")
+    world.living = {"shop/till"}
+    async with world.running_for(600):
+        assert world.undone == [sandbox(1), sandbox(2)]
+        assert world.garbage.health.warning == ""
+
+
 async def test_without_a_conf_of_ours_nothing_is_done(world: World) -> None:
     world.journal(sandbox(1))
     world.conf({"cniVersion": "1.0.0", "name": "other", "type": "bridge"})
