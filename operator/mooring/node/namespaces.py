@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0
 _PEER = struct.Struct("3i")  # pid, uid, gid
+_NSENTER = "/usr/bin/nsenter"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # An error of CNI is one JSON object; what is longer is not for people.
 _MOST_OUTPUT = 64 << 10
@@ -163,7 +165,13 @@ class Runner:
             if len(stdin) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
                 fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(stdin))
             process = subprocess.Popen(
-                ["nsenter", *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--", command],
+                # Ours: Popen would look it up in the PATH of `env`, whose folders need not have one here.
+                [
+                    shutil.which("nsenter") or _NSENTER,
+                    *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered),
+                    "--",
+                    command,
+                ],
                 stdin=reading,
                 stdout=stdout,
                 stderr=stderr,

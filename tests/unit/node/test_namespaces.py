@@ -34,13 +34,15 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def listening(*arguments: str, within: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+def listening(
+    *arguments: str, within: tuple[str, ...] = (), path: str = f"/the/runtime/has:{os.environ['PATH']}"
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [*within, sys.executable, "-c", RUNTIME, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PATH": f"/the/runtime/has:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": path},
     )
     with process:
         assert process.stdout is not None
@@ -138,6 +140,15 @@ def test_a_namespace_of_a_process_is_seen_although_its_link_names_no_file(tmp_pa
         assert not inside.holds(f"{tmp_path}/net:[1]")
     finally:
         os.close(process)
+
+
+@needs_root
+async def test_a_runtime_whose_path_has_nothing_of_ours_is_entered_all_the_same(tmp_path: Path) -> None:
+    address = tmp_path / "socket"
+    program = script(tmp_path, 'echo "$PATH"')
+    with listening(str(address), path="/run/current-system/sw/bin"), namespaces.behind(address) as inside:
+        done = await namespaces.Runner().run(inside, program, stdin=b"", env={}, seconds=30)
+    assert done.stdout == b"/run/current-system/sw/bin\n"
 
 
 @needs_root
