@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mooring.agent import collectable, loops, undoing
 from mooring.installing import confs
 from mooring.networks import leases
-from mooring.node import cri, namespaces, records
+from mooring.node import conffolder, cri, namespaces, records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -341,9 +341,9 @@ def _seen(inside: namespaces.Namespaces, folders: Iterable[str]) -> set[Path]:
 
 def _conf(folder: Path) -> dict[str, Any] | None:
     """Return the node's own conf of the plugin; None where there is none."""
-    for path in sorted(folder.glob("*.conf")):
+    for name in confs.FILES:
         try:
-            conf = json.loads(path.read_bytes())
+            conf = json.loads(conffolder.content(folder / name))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(conf, dict) and conf.get("type") == confs.TYPE and isinstance(conf.get("name"), str):

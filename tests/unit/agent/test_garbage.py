@@ -295,6 +295,21 @@ async def test_without_a_conf_of_ours_nothing_is_done(world: World) -> None:
         assert (world.dels, world.asked) == ([], 0)
 
 
+async def test_no_other_file_is_taken_for_the_node_s_own_conf(world: World) -> None:
+    (world.node.places.confs / "00-a.conf").write_text(json.dumps({**CONF, "name": "of-somebody"}))
+    world.journal(sandbox(1))
+    async with world.running_for(1800):
+        assert [json.loads(text) for text in world.stdin] == [CONF]
+
+
+async def test_a_pipe_among_the_confs_keeps_nobody_waiting(world: World) -> None:
+    for name in ("00-00-multus.conf", "00-a.conf"):
+        os.mkfifo(world.node.places.confs / name)
+    world.journal(sandbox(1))
+    async with world.running_for(1800):
+        assert world.undone == [sandbox(1)]
+
+
 async def test_a_clock_that_jumps_takes_the_proof_away(world: World) -> None:
     world.journal(sandbox(1))
     async with world.going():
