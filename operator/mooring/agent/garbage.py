@@ -117,6 +117,7 @@ class Garbage(loops.Reconciler):
     reason = "GarbageNotCollected"
     period = 60.0
     pause = loops.Pause(first=30.0, longest=600.0)
+    fails_as = "warning"
 
     def __init__(
         self,

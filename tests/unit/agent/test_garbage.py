@@ -250,6 +250,13 @@ async def test_without_the_runtime_s_word_nothing_is_touched_and_a_person_is_tol
         assert world.garbage.health.warning == ""
 
 
+async def test_a_fault_of_ours_does_not_take_the_node_s_readiness(world: World) -> None:
+    world.error = ValueError("a list that nobody can read")  # type: ignore[assignment]
+    async with world.running_for(1200):
+        assert world.garbage.health.problem == ""
+        assert "a fault in the agent" in world.garbage.health.warning
+
+
 async def test_a_runtime_that_lists_no_sandbox_is_not_believed(world: World) -> None:
     world.journal(sandbox(1), boot="another")
     world.ids = []
