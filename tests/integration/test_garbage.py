@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -213,11 +213,23 @@ async def test_fifty_thousand_stale_journals_leave_the_agent_its_pace(node: Node
     conf = node.conf(stub())
     _configure(node, conf)
     folder = collected.places.journals
-    folder.mkdir(mode=0o700)
-    header: dict[str, Any] = {"type": "header", "version": 1, "bootID": "another", "ifName": "eth0"}
-    header["pod"] = {"namespace": "default", "name": "stale", "uid": "u"}
+    live = node.pod()
+    node.add(conf, live).ok()
+    collected.ids.append(live.container)
+    # The journal of an attached pod, as the plugin writes it, of as many pods.
+    header = node.header(live) | {"bootID": "another", "netns": "/run/netns/gone"}
+    lines = b"".join(journal_line(record) for record in node.journal(live) if record["type"] != "header")
+
+    def stale(container: str, name: str) -> None:
+        pod = {"namespace": "default", "name": name, "uid": f"uid-of-{name}"}
+        arguments = (
+            f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={container}"
+        )
+        own = header | {"containerID": container, "pod": pod, "cniArgs": arguments}
+        (folder / f"{container}@eth0.jsonl").write_bytes(journal_line(own) + lines)
+
     for number in range(50_000):
-        (folder / f"{number:064x}@eth0.jsonl").write_bytes(journal_line(header | {"containerID": f"{number:064x}"}))
+        stale(f"{number:064x}", f"stale-{number}")
     heard: asyncio.Queue[str] = asyncio.Queue()
     followed = sandboxes.Sandboxes(on_change=heard.put_nowait)
     lags: list[float] = []
@@ -239,14 +251,13 @@ async def test_fifty_thousand_stale_journals_leave_the_agent_its_pace(node: Node
     took = time.perf_counter() - began
     undone = collected.garbage.counts.sandboxes
     assert undone > 0
+    assert len(node.calls("DEL")) >= undone
     assert collected.garbage.counts.waiting == 50_000 - undone
     while not heard.empty():
         heard.get_nowait()
     collecting = asyncio.create_task(collected.reconcile())
     began = time.perf_counter()
-    (folder / f"{uuid.uuid4().hex}@eth0.jsonl").write_bytes(
-        journal_line(header | {"pod": {"namespace": "default", "name": "new", "uid": "u"}})
-    )
+    stale(uuid.uuid4().hex, "new")
     async with asyncio.timeout(60):
         while await heard.get() != "default/new":
             pass

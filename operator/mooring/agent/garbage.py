@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mooring.agent import collectable, loops, undoing
 from mooring.installing import confs
 from mooring.networks import leases
-from mooring.node import cri, namespaces, records
+from mooring.node import conffolder, cri, namespaces, records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -117,6 +117,7 @@ class Garbage(loops.Reconciler):
     reason = "GarbageNotCollected"
     period = 60.0
     pause = loops.Pause(first=30.0, longest=600.0)
+    fails_as = "warning"
 
     def __init__(
         self,
@@ -212,7 +213,9 @@ class Garbage(loops.Reconciler):
         done = _Pass()
         gone = [each for each in search.found if self._is_garbage(each)]
         # A runtime that does not list what runs cannot say what is gone: it may be the one that the node had before.
-        self._doubt = next((each.pod for each in gone if not each.ending and self._lives(each.name, each.pod)), "")
+        # Of an earlier boot nothing lives, whatever the API server says until the kubelet has told it more.
+        doubtful = (each for each in gone if each.changed is not None and not each.ending)
+        self._doubt = next((each.pod for each in doubtful if self._lives(each.name, each.pod)), "")
         if self._doubt:
             return self.period
         sweeps = not search.behind and self._sweep_is_due()
@@ -281,7 +284,7 @@ class Garbage(loops.Reconciler):
         """Undo sandboxes of which only results tell, and release leases of which nothing else does."""
         self._swept = self._clock().boottime
         journals, own = site.places.journals, site.places.results
-        cached = site.inside.root / site.runtime_results
+        cached = await asyncio.to_thread(site.inside.seen, site.runtime_results)
         for folder, network, known in ((own, "", (journals,)), (cached, str(site.conf["name"]), (journals, own))):
             found = await asyncio.to_thread(
                 functools.partial(
@@ -296,7 +299,7 @@ class Garbage(loops.Reconciler):
             )
             gone = [each for each in found if self._is_garbage(each) and not self._lives(each.name, each.pod)]
             await self._undo(gone, site, _Pass())
-        folders = {site.inside.root / each.lstrip("/") for each in self._lease_folders(site.conf)}
+        folders = await asyncio.to_thread(_seen, site.inside, self._lease_folders(site.conf))
         orphans = await asyncio.to_thread(
             functools.partial(
                 records.orphaned_leases,
@@ -326,11 +329,22 @@ class Garbage(loops.Reconciler):
         return found
 
 
+def _seen(inside: namespaces.Namespaces, folders: Iterable[str]) -> set[Path]:
+    """Return where folders of the runtime are seen. What a NAD names and leads nowhere holds no lease."""
+    found = set()
+    for folder in folders:
+        try:
+            found.add(inside.seen(folder))
+        except OSError as error:
+            _LOG.debug("there are no leases in %r: %s", folder, error.strerror)
+    return found
+
+
 def _conf(folder: Path) -> dict[str, Any] | None:
     """Return the node's own conf of the plugin; None where there is none."""
-    for path in sorted(folder.glob("*.conf")):
+    for name in confs.FILES:
         try:
-            conf = json.loads(path.read_bytes())
+            conf = json.loads(conffolder.content(folder / name))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(conf, dict) and conf.get("type") == confs.TYPE and isinstance(conf.get("name"), str):

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import random
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mooring.kube import errors
 from mooring.kube.pauses import Pause
@@ -60,6 +60,8 @@ class Reconciler(abc.ABC):
     period: ClassVar[float] = 300.0
     """Seconds after which it looks although nobody asked."""
     pause: ClassVar[Pause] = Pause()
+    fails_as: ClassVar[Literal["problem", "warning"]] = "problem"
+    """What a failure is: a warning where pods get their networks without this one."""
 
     def __init__(self, *, on_health: Callable[[], None]) -> None:
         self._on_health = on_health
@@ -79,7 +81,7 @@ class Reconciler(abc.ABC):
     async def reconcile(self) -> float | None:
         """Compare and repair; return seconds until the next look where that is before `period`.
 
-        What it raises becomes its problem, and it looks again after a pause.
+        What it raises becomes its problem, or its warning by `fails_as`, and it looks again after a pause.
         """
 
     async def run(self) -> None:
@@ -125,4 +127,7 @@ class Reconciler(abc.ABC):
         if not isinstance(error, EXPECTED):
             _LOG.error("%s: failed for the %d. time in a row", self.name, failures, exc_info=error)
             text = f"a fault in the agent: {type(error).__name__}: {text}"
-        self.report(problem=text)
+        if self.fails_as == "warning":
+            self.report(settled=True, warning=text)
+        else:
+            self.report(problem=text)

@@ -53,6 +53,7 @@ class Slices(loops.Reconciler):
     name = "slices"
     reason = "SlicesNotWritten"
     period = 600.0
+    fails_as = "warning"
 
     def __init__(self, client: Client, *, node: str, sandboxes: Sandboxes, on_health: Callable[[], None]) -> None:
         super().__init__(on_health=on_health)

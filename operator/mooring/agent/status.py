@@ -135,6 +135,8 @@ class Status(loops.Reconciler):
             self._all_at = now
         ready = [pod for pod in self._pending if self._until(pod) <= now]
         self._pending.difference_update(ready)
+        # What is left of pods that are gone may be very much; a pod that comes is looked at then.
+        ready = [pod for pod in ready if pod in pods.store]
         limit = asyncio.Semaphore(_AT_ONCE)
         done = await asyncio.gather(*(self._limited(limit, pod) for pod in ready))
         self._reconciled = True

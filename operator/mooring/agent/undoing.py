@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Where the runtime's own libcni keeps results and host-local its leases, in the runtime's root.
-RUNTIME_STATE = "var/lib/cni"
+#: Where the runtime's own libcni keeps results and host-local its leases, as the runtime sees it.
+RUNTIME_STATE = "/var/lib/cni"
 _SECONDS = 120.0
 _MOST_REMEMBERED = 256
 _MOST_TOLD = 3
@@ -54,7 +54,7 @@ class Site:
 
     @property
     def runtime_results(self) -> str:
-        """The runtime's own cache of results, below its root."""
+        """The runtime's own cache of results, as the runtime sees it."""
         return f"{RUNTIME_STATE}/results"
 
 
@@ -165,7 +165,7 @@ def _is_its_own(netns: str, inside: namespaces.Namespaces) -> bool:
     if not netns.startswith("/") or netns.startswith("/proc/") or ".." in netns.split("/"):
         return False
     try:
-        found, node = (inside.root / netns.lstrip("/")).stat(), os.fstat(inside.network)
+        found, node = inside.seen(netns).stat(), os.fstat(inside.network)
     except OSError:
         return False
     return found.st_dev == node.st_dev and found.st_ino != node.st_ino
@@ -174,7 +174,7 @@ def _is_its_own(netns: str, inside: namespaces.Namespaces) -> bool:
 def _forget(found: Found, site: Site) -> None:
     """Remove the runtime's own cached result: it will not call for this sandbox any more."""
     name = f"{site.conf['name']}-{found.container}-{found.interface}"
-    (site.inside.root / site.runtime_results / name).unlink(missing_ok=True)
+    (site.inside.seen(site.runtime_results) / name).unlink(missing_ok=True)
 
 
 def _said(ended: namespaces.Ended) -> str:

@@ -57,7 +57,7 @@ class Agent:
             site,
             host_root=host_root,
             on_revision=self._revised,
-            on_health=changed,
+            on_health=self._ground_changed,
         )
         self.states = informers.Informer(
             client,
@@ -132,7 +132,7 @@ class Agent:
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
             report_on_pod=self._report_on_pod,
-            why_in_vain=self._why_in_vain,
+            why_in_vain=self.why_in_vain,
             now=lambda: datetime.datetime.now(datetime.UTC),
             on_health=changed,
         )
@@ -204,7 +204,9 @@ class Agent:
 
     def problems(self) -> list[tuple[str, str]]:
         """Return reason and message of each thing that keeps the node from being Ready."""
-        return self._problems_of(self.reconcilers)
+        found = self._problems_of(self.reconcilers)
+        found.extend(("TaskDied", f"{name}: {why}") for name, why in self._supervisor.dead.items())
+        return found
 
     def _problems_of(self, reconcilers: Iterable[loops.Reconciler]) -> list[tuple[str, str]]:
         found = []
@@ -215,12 +217,11 @@ class Agent:
                 found.append((each.reason, each.health.problem))
             elif not each.health.settled:
                 found.append(("Starting", f"{each.name} is not settled yet"))
-        found.extend(("TaskDied", f"{name}: {why}") for name, why in self._supervisor.dead.items())
         return found
 
-    def _why_in_vain(self) -> tuple[str, str] | None:
+    def why_in_vain(self) -> tuple[str, str] | None:
         """Return why a pod that is made anew would not get its networks: reason and message; None where it would."""
-        return next(iter(self._problems_of(each for each in self.reconcilers if each is not self.missing)), None)
+        return next(iter(self._problems_of((self.revisions, self.binaries, self.conf, self.runtime))), None)
 
     def facts(self) -> inventory.Facts:
         """Return what the node's status is made of."""

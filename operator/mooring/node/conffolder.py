@@ -73,7 +73,7 @@ def chain(folder: Path) -> chains.Folder:
     for name in chains.candidates(names):
         path = folder / name
         try:
-            texts[name] = _content(path)
+            texts[name] = content(path)
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, FileNotFoundError) and not os.path.lexists(path):
                 continue  # removed meanwhile
@@ -92,6 +92,21 @@ def remove(folder: Path, name: str) -> None:
     files.remove(folder / name, durable=True)
 
 
+def content(path: Path) -> str:
+    """Return the text of a regular file; anything else could keep its reader waiting for ever. Raises `OSError`.
+
+    Raises `UnicodeDecodeError` too.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {_MOST_BYTES} bytes", str(path))
+    return data.decode()
+
+
 def digest(data: bytes) -> str:
     """Return the hash of a file's bytes as the NodeState tells it: `sha256:…`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
@@ -102,20 +117,8 @@ def _text(path: Path) -> str | None:
     try:
         if path.is_dir():
             return None
-        return _content(path)
+        return content(path)
     except FileNotFoundError:
         return None  # removed meanwhile
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _content(path: Path) -> str:
-    """Return the text of a regular file; anything else could keep its reader waiting for ever. Raises `OSError`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it is larger than {_MOST_BYTES} bytes", str(path))
-    return data.decode()

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import logging
 import os
+import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -25,9 +28,15 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0
 _PEER = struct.Struct("3i")  # pid, uid, gid
+_NSENTER = "/usr/bin/nsenter"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # An error of CNI is one JSON object; what is longer is not for people.
 _MOST_OUTPUT = 64 << 10
+# As the kernel has it, for one path.
+_MOST_LINKS = 40
+# What a link of procfs to a namespace says: it names no file, and only the kernel can follow it.
+_KERNELS_LINK = re.compile(r"[a-z_]+:\[[0-9]+\]")
+_LEADS_NOWHERE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG})
 # How often a program is asked whether it has ended.
 _FIRST_POLL, _LONGEST_POLL = 0.005, 0.25
 
@@ -57,12 +66,45 @@ class Namespaces:
 
     @property
     def root(self) -> Path:
-        """The runtime's root folder, as the agent sees it."""
+        """The runtime's root folder, as the agent sees it; what is below it is to be had from `seen`."""
         return Path(f"/proc/self/fd/{self.process}/root")
+
+    def seen(self, path: str) -> Path:
+        """Return where the agent sees what the runtime has at an absolute path, whether it is there or not.
+
+        The kernel would follow a link to `/run` into the agent's own root. So links are followed here, from the
+        runtime's root, which no `..` leaves. It blocks. Raises `OSError` for a path that leads nowhere.
+        """
+        if "\0" in path:
+            raise OSError(errno.EINVAL, "no path has a zero byte", path)
+        names, walked, links = path.split("/")[::-1], list[str](), 0
+        while names:
+            name = names.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del walked[-1:]
+                continue
+            target = _target(self.root.joinpath(*walked, name))
+            if target is None:
+                walked.append(name)
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if target.startswith("/"):
+                walked.clear()
+            names += target.split("/")[::-1]
+        return self.root.joinpath(*walked)
 
     def holds(self, path: str) -> bool:
         """Say whether the runtime sees something at an absolute path."""
-        return (self.root / path.lstrip("/")).exists()
+        try:
+            return self.seen(path).exists()
+        except OSError as error:
+            if error.errno in _LEADS_NOWHERE:
+                return False
+            raise
 
 
 @contextlib.contextmanager
@@ -123,7 +165,13 @@ class Runner:
             if len(stdin) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
                 fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(stdin))
             process = subprocess.Popen(
-                ["nsenter", *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--", command],
+                # Ours: Popen would look it up in the PATH of `env`, whose folders need not have one here.
+                [
+                    shutil.which("nsenter") or _NSENTER,
+                    *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered),
+                    "--",
+                    command,
+                ],
                 stdin=reading,
                 stdout=stdout,
                 stderr=stderr,
@@ -141,6 +189,19 @@ class Runner:
         finally:
             os.close(reading)
             os.close(writing)
+
+
+def _target(path: Path) -> str | None:
+    """Return what a link says; None for what is none, is not there, or is the kernel's own way to a namespace."""
+    try:
+        target = os.readlink(path)  # noqa: PTH115  its very text, to be measured
+        size = path.lstat().st_size
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise
+    # One that a person made has the size of its text.
+    return None if _KERNELS_LINK.fullmatch(target) and size != len(target) else target
 
 
 def _leave_cgroup(pid: int, inside: Namespaces) -> None:

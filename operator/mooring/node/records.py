@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import heapq
 import ipaddress
 import json
 import os
 import re
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -234,20 +236,24 @@ def _is_address(name: str) -> bool:
 def _holder(path: Path) -> str:
     """Return the container that a lease names: its first line."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return _content(path, 512).decode(errors="replace").partition("\n")[0].strip()
     except OSError:
         return ""
-    try:
-        return os.read(descriptor, 512).decode(errors="replace").partition("\n")[0].strip()
-    finally:
-        os.close(descriptor)
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Return the beginning of a regular file that is no link; anything else may keep its reader waiting for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read(most)
 
 
 def _said(path: Path) -> tuple[str, str, str]:
     """Return what an entry of the cache says: a default network's interface, the network namespace, the pod."""
     try:
-        with path.open("rb") as file:
-            entry = json.loads(file.read(_MOST_BYTES))
+        entry = json.loads(_content(path, _MOST_BYTES))
         own = entry.get("mooring") or {}
         interface = entry["ifName"] if own.get("default") is True else ""
         arguments = dict(entry.get("cniArgs") or [])

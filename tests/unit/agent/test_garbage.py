@@ -37,13 +37,22 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inside(namespaces.Namespaces):
-    """A runtime whose root is a folder."""
+    """A runtime whose root is a folder, with namespaces under some names."""
 
     folder: Path = Path("/")
+    mounted: tuple[tuple[str, Path], ...] = (
+        # A namespace that is held by the agent's own descriptor is mounted nowhere, but another kind is as good.
+        ("a-namespace", Path("/proc/self/ns/uts")),
+        ("the-node-s", Path("/proc/self/ns/net")),
+    )
 
     @property
     def root(self) -> Path:
         return self.folder
+
+    def seen(self, path: str) -> Path:
+        found = namespaces.Namespaces.seen(self, path)
+        return dict(self.mounted).get(found.name, found)
 
 
 class World:
@@ -241,6 +250,13 @@ async def test_without_the_runtime_s_word_nothing_is_touched_and_a_person_is_tol
         assert world.garbage.health.warning == ""
 
 
+async def test_a_fault_of_ours_does_not_take_the_node_s_readiness(world: World) -> None:
+    world.error = ValueError("a list that nobody can read")  # type: ignore[assignment]
+    async with world.running_for(1200):
+        assert world.garbage.health.problem == ""
+        assert "a fault in the agent" in world.garbage.health.warning
+
+
 async def test_a_runtime_that_lists_no_sandbox_is_not_believed(world: World) -> None:
     world.journal(sandbox(1), boot="another")
     world.ids = []
@@ -270,11 +286,35 @@ async def test_a_pod_that_runs_does_not_keep_a_sandbox_whose_del_was_begun(world
         assert world.undone == [sandbox(1)]
 
 
+async def test_a_pod_that_runs_does_not_keep_its_sandbox_of_an_earlier_boot_nor_any_other(world: World) -> None:
+    world.journal(sandbox(1), boot="another", pod="shop/till")
+    world.journal(sandbox(2), pod="shop/gone")
+    world.living = {"shop/till"}
+    async with world.running_for(600):
+        assert world.undone == [sandbox(1), sandbox(2)]
+        assert world.garbage.health.warning == ""
+
+
 async def test_without_a_conf_of_ours_nothing_is_done(world: World) -> None:
     world.journal(sandbox(1))
     world.conf({"cniVersion": "1.0.0", "name": "other", "type": "bridge"})
     async with world.running_for(3600):
         assert (world.dels, world.asked) == ([], 0)
+
+
+async def test_no_other_file_is_taken_for_the_node_s_own_conf(world: World) -> None:
+    (world.node.places.confs / "00-a.conf").write_text(json.dumps({**CONF, "name": "of-somebody"}))
+    world.journal(sandbox(1))
+    async with world.running_for(1800):
+        assert [json.loads(text) for text in world.stdin] == [CONF]
+
+
+async def test_a_pipe_among_the_confs_keeps_nobody_waiting(world: World) -> None:
+    for name in ("00-00-multus.conf", "00-a.conf"):
+        os.mkfifo(world.node.places.confs / name)
+    world.journal(sandbox(1))
+    async with world.running_for(1800):
+        assert world.undone == [sandbox(1)]
 
 
 async def test_a_clock_that_jumps_takes_the_proof_away(world: World) -> None:
@@ -366,11 +406,10 @@ async def test_thousands_are_undone_in_turns_that_leave_most_of_the_time_to_othe
 
 
 async def test_the_network_namespace_that_is_left_is_cleaned_and_no_other_s(world: World) -> None:
-    plain = world.seen_by_the_runtime("run/netns/plain", "")
-    # A namespace that is held by the agent's own descriptor is mounted nowhere, but another kind of it is as good.
-    (plain.parent / "cni-1").symlink_to("/proc/self/ns/uts")
-    (plain.parent / "node").symlink_to("/proc/self/ns/net")
-    named = ("/run/netns/cni-1", "/proc/1/ns/net", "/run/netns/gone", "/run/netns/plain", "/run/netns/node")
+    world.seen_by_the_runtime("run/netns/plain", "")
+    (world.node.root / "var/run").symlink_to("/run")
+    (world.node.root / "run/netns/cni-1").symlink_to("/run/netns/a-namespace")
+    named = ("/var/run/netns/cni-1", "/proc/1/ns/net", "/run/netns/gone", "/run/netns/plain", "/run/netns/the-node-s")
     for number, netns in enumerate(named):
         header: dict[str, Any] = {
             "type": "header",
@@ -382,7 +421,7 @@ async def test_the_network_namespace_that_is_left_is_cleaned_and_no_other_s(worl
         header["pod"] = {"namespace": "default", "name": "web", "uid": "u"}
         (world.node.places.journals / f"{sandbox(number)}@eth0.jsonl").write_bytes(line(header))
     async with world.running_for(600):
-        assert [each.get("CNI_NETNS") for each in world.dels] == ["/run/netns/cni-1", None, None, None, None]
+        assert [each.get("CNI_NETNS") for each in world.dels] == ["/var/run/netns/cni-1", None, None, None, None]
         assert {each["CNI_ARGS"] for each in world.dels} == {"K8S_POD_NAME=web"}
 
 
@@ -462,6 +501,23 @@ async def test_an_address_of_which_nothing_else_tells_is_free_again(world: World
     assert all(path.exists() for path in kept)
     assert world.garbage.counts.leases == len(freed)
     assert world.dels == []
+
+
+async def test_absolute_links_of_the_node_lead_to_the_node(world: World) -> None:
+    world.seen_by_the_runtime("run/netns/nerdctl", "")
+    (world.node.root / "var/run").symlink_to("/run")
+    (world.node.root / "var/lib/cni").symlink_to("/data/cni")
+    header = {"type": "header", "version": 1, "bootID": BOOT, "netns": "/var/run/netns/nerdctl"}
+    (world.node.places.journals / f"{sandbox(1)}@eth0.jsonl").write_bytes(line(header))
+    cached = world.seen_by_the_runtime(f"data/cni/results/multus-cni-network-{sandbox(2)}-eth1", "{}")
+    lease = world.seen_by_the_runtime("data/cni/networks/nad/10.1.1.2", f"{sandbox(3)}\r\neth0")
+    nowhere = [json.dumps(host_local("x", dataDir=folder)) for folder in (f"/{'x' * 5000}", "/zero\0byte")]
+    world.networks = [("nad", json.dumps(host_local("nad"))), *(("x", text) for text in nowhere)]
+    async with world.running_for(1800):
+        assert world.undone == [sandbox(2)]
+        assert world.garbage.health.warning == ""
+    assert not cached.exists()
+    assert not lease.exists()
 
 
 async def test_an_address_is_not_taken_while_host_local_works(world: World) -> None:

@@ -136,6 +136,19 @@ async def test_a_fault_of_ours_is_told_as_one_and_does_not_end_it(caplog: pytest
     assert counter.health == loops.Health(settled=True)
 
 
+async def test_a_fault_where_pods_get_their_networks_all_the_same_is_a_warning() -> None:
+    class Beside(Counter):
+        fails_as = "warning"
+
+    beside = Beside()
+    beside.failing = [KeyError("uid")]
+    async with running(beside):
+        await asyncio.sleep(0.1)
+        assert beside.health == loops.Health(settled=True, warning="a fault in the agent: KeyError: 'uid'")
+        await asyncio.sleep(10)
+    assert beside.health == loops.Health(settled=True)
+
+
 async def test_a_task_that_dies_is_started_again_while_the_others_go_on() -> None:
     starts: list[float] = []
     changes: list[dict[str, str]] = []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring.agent import sandboxes, slices
+from mooring.agent import loops, sandboxes, slices
 from mooring.installing import attachmentslices
 from mooring.kube import errors
 from tests.unit.agent.conftest import journal
@@ -360,6 +360,13 @@ async def test_without_an_api_server_it_backs_off_and_catches_up_by_itself(world
         await asyncio.sleep(120)
         assert sum(len(held) for held in world.api.pods().values()) == 202
         assert world.slices.health.warning == ""
+
+
+async def test_a_fault_of_ours_does_not_take_the_node_s_readiness(world: World) -> None:
+    world.api.failures = [KeyError("items")]  # type: ignore[list-item]
+    async with world.running():
+        await asyncio.sleep(10)
+        assert world.slices.health == loops.Health(settled=True, warning="a fault in the agent: KeyError: 'items'")
 
 
 async def test_an_api_server_that_asks_to_wait_is_left_alone_for_that_long(world: World) -> None:

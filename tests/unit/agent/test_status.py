@@ -113,6 +113,28 @@ async def test_journal_and_pod_may_come_in_any_order(world: World, write_journal
     assert len(world.written) == 1
 
 
+async def test_journals_of_pods_that_are_gone_cost_no_task(world: World, write_journal: Journal) -> None:
+    world.pod()
+    for number in range(50):
+        world.sandbox(write_journal(pod=f"default/gone-{number}"), container=f"gone-{number}")
+    world.sandbox(write_journal())
+    tasks: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def remembering(of: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+        tasks.append(work.__qualname__)
+        return asyncio.Task(work, loop=of, **more)
+
+    loop.set_task_factory(remembering)
+    await world.status.reconcile()
+    loop.set_task_factory(None)
+    assert len(tasks) == 1
+    assert len(world.written) == 1
+    world.pod("gone-7")
+    await world.status.reconcile()
+    assert world.client.patches[-1][1] == "default/gone-7"
+
+
 async def test_a_pod_without_extra_networks_gets_its_status_too(world: World, write_journal: Journal) -> None:
     world.pod()
     world.sandbox(write_journal(networks=()))

@@ -34,13 +34,15 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def listening(*arguments: str, within: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+def listening(
+    *arguments: str, within: tuple[str, ...] = (), path: str = f"/the/runtime/has:{os.environ['PATH']}"
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [*within, sys.executable, "-c", RUNTIME, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PATH": f"/the/runtime/has:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": path},
     )
     with process:
         assert process.stdout is not None
@@ -88,6 +90,65 @@ async def test_a_program_sees_what_the_runtime_sees(tmp_path: Path) -> None:
     assert done.stderr.endswith(b" v\n")
     assert done.status == 0
     assert list(seen.iterdir()) == []
+
+
+@pytest.fixture
+def another_root(tmp_path: Path) -> Iterator[namespaces.Namespaces]:
+    """A process whose root is the folder `root`."""
+    (tmp_path / "root").mkdir()
+    process = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield namespaces.Namespaces(process, -1, -1)
+    os.close(process)
+
+
+def test_links_of_another_root_are_followed_in_that_root(tmp_path: Path, another_root: namespaces.Namespaces) -> None:
+    root = tmp_path / "root"
+    for folder in ("run/netns", "var", "tmp"):
+        (root / folder).mkdir(parents=True)
+    (root / "run/netns/cni-1").touch()
+    (root / "run/netns/agent").symlink_to(tmp_path)
+    (root / "var/run").symlink_to("/run")
+    (root / "var/up").symlink_to("../../../../run/./netns/")
+    (root / "var/twice").symlink_to("run/netns")
+    for path in ("/var/run/netns/cni-1", "/var/up/cni-1", "/var/twice/cni-1", "//run/../../run/netns/cni-1"):
+        assert another_root.holds(path), path
+        assert another_root.seen(path).samefile(root / "run/netns/cni-1")
+    # What only the agent's own root has.
+    for path in ("/var/run/netns/agent", str(tmp_path), f"/../..{tmp_path}", "/run/netns/cni-1/below", "/proc/self"):
+        assert not another_root.holds(path), path
+    assert another_root.seen("/var/run/not/yet") == another_root.root / "run/not/yet"
+
+
+def test_links_that_lead_nowhere_end(tmp_path: Path, another_root: namespaces.Namespaces) -> None:
+    (tmp_path / "root/a").symlink_to("/b")
+    (tmp_path / "root/b").symlink_to("a/.")
+    with pytest.raises(OSError, match="symbolic links"):
+        another_root.seen("/a/x")
+    for path in ("/a/x", "/zero\0byte", f"/{'x' * 5000}"):
+        assert not another_root.holds(path)
+
+
+def test_a_namespace_of_a_process_is_seen_although_its_link_names_no_file(tmp_path: Path) -> None:
+    (tmp_path / "root").symlink_to("/")
+    (tmp_path / "net:[1]").symlink_to("net:[1]")
+    process = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        inside = namespaces.Namespaces(process, -1, -1)
+        assert inside.holds(f"/proc/{os.getpid()}/ns/net")
+        assert inside.seen(f"/proc/{os.getpid()}/ns/net").samefile("/proc/self/ns/net")
+        assert not inside.holds("/proc/0/ns/net")
+        assert not inside.holds(f"{tmp_path}/net:[1]")
+    finally:
+        os.close(process)
+
+
+@needs_root
+async def test_a_runtime_whose_path_has_nothing_of_ours_is_entered_all_the_same(tmp_path: Path) -> None:
+    address = tmp_path / "socket"
+    program = script(tmp_path, 'echo "$PATH"')
+    with listening(str(address), path="/run/current-system/sw/bin"), namespaces.behind(address) as inside:
+        done = await namespaces.Runner().run(inside, program, stdin=b"", env={}, seconds=30)
+    assert done.stdout == b"/run/current-system/sw/bin\n"
 
 
 @needs_root

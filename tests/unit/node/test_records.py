@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -113,6 +114,14 @@ def test_a_lease_that_another_has_by_now_stays(tmp_path: Path) -> None:
     path.write_text(f"{sandbox(2)}\r\neth0")
     assert not records.release(lease)
     assert path.exists()
+
+
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    for name in ("10.1.1.2", f"pods-{sandbox(1)}-eth7"):
+        os.mkfifo(tmp_path / name)
+    assert records.orphaned_leases([tmp_path], listed=(), known=(), most=9, clock=clock()) == []
+    (found,) = records.orphaned_results(tmp_path, network="", listed=(), known=(), most=9, clock=clock())
+    assert found.interface == "eth0"
 
 
 def test_a_link_in_the_place_of_a_lease_is_not_followed(tmp_path: Path) -> None:
