@@ -49,10 +49,15 @@ func path(root, name, containerID, ifName string) string {
 	return filepath.Join(folder(root), name+"-"+containerID+"-"+ifName)
 }
 
-// maxFileName leaves room for the two '-', and for what atomicfile adds while it writes.
-const maxFileName = 255 - len("--") - len("..tmp")
+// maxFileName leaves room for the two '-', and for what is added to a name.
+const maxFileName = 255 - len("--") - len(intentSuffix) - len("..tmp")
 
-// Write puts an entry below root, in the place of an older one.
+// intentSuffix is behind the name of an entry without a result. The one with the result must not
+// take its place by rename: ext4 writes the data of a file that replaces another to the disk at
+// once (auto_da_alloc), which every pod would wait for, at ADD and again at DEL.
+const intentSuffix = ".intent"
+
+// Write puts an entry below root: one with a result in the place of one without.
 func Write(root string, e *Entry) error {
 	a := &e.Attachment
 	var own, entry object.Writer
@@ -84,6 +89,10 @@ func Write(root string, e *Entry) error {
 	}
 	entry.Raw("mooring", own.Bytes())
 	file, data := path(root, e.Name, e.ContainerID, a.IfName), entry.Bytes()
+	intent := file + intentSuffix
+	if len(e.Result) == 0 {
+		file = intent
+	}
 	err := atomicfile.Write(file, data, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -91,12 +100,16 @@ func Write(root string, e *Entry) error {
 		}
 		err = atomicfile.Write(file, data, 0o600)
 	}
+	if err == nil && file != intent {
+		err = atomicfile.Remove(intent)
+	}
 	return err
 }
 
 // Remove deletes the entry; that there is none is no error.
 func Remove(root, name, containerID, ifName string) error {
-	return atomicfile.Remove(path(root, name, containerID, ifName))
+	file := path(root, name, containerID, ifName)
+	return errors.Join(atomicfile.Remove(file), atomicfile.Remove(file+intentSuffix))
 }
 
 // Result finds the result of an attachment, nil where there is none.

@@ -23,7 +23,7 @@ func entry(name string) *Entry {
 }
 
 func TestAnEntryIsReadBackWhateverTheLengthOfItsName(t *testing.T) {
-	for _, name := range []string{"a", strings.Repeat("n", 169), strings.Repeat("n", 170), strings.Repeat("n", 253)} {
+	for _, name := range []string{"a", strings.Repeat("n", 162), strings.Repeat("n", 163), strings.Repeat("n", 253)} {
 		root := t.TempDir()
 		written := entry(name)
 		if err := Write(root, written); err != nil {
@@ -45,6 +45,21 @@ func TestAnEntryIsReadBackWhateverTheLengthOfItsName(t *testing.T) {
 		}
 		if left, err := os.ReadDir(folder(root)); err != nil || len(left) != 0 {
 			t.Errorf("%d characters: left %v, %v", len(name), left, err)
+		}
+	}
+}
+
+func TestAnEntryWithItsResultTakesThePlaceOfTheOneWithout(t *testing.T) {
+	root, intended := t.TempDir(), entry("a")
+	intended.Result = nil
+	for _, want := range []string{"", `{"cniVersion":"1.0.0"}`} {
+		intended.Result = json.RawMessage(want)
+		if err := Write(root, intended); err != nil {
+			t.Fatal(err)
+		}
+		listed, _, err := Sandbox(root, intended.ContainerID)
+		if err != nil || len(listed) != 1 || string(listed[0].Result) != want {
+			t.Errorf("%q: %+v, %v", want, listed, err)
 		}
 	}
 }
