@@ -101,7 +101,7 @@ class Conf(loops.Reconciler):
         choice, auxiliary = await self._choose(target, found, record)
         if choice.primary is None or (not choice.works and _sound(found)):
             # What is there is no worse, and may be what the programs are where the paths were changed.
-            self.report(problem=choice.problem)
+            self.report(problem=choice.problem, warning=" ".join(choice.notes))
             return None
         cni_version = self._cni_version() or record.cni_version or cniversions.UNKNOWN
         content = renderers.Content(
@@ -261,6 +261,7 @@ class Conf(loops.Reconciler):
                 pinned=pinned,
                 executable=executable,
                 chosen_for=record.default_network,
+                bin_dir=target.places.bin_dir,
             )
             if not name:
                 return choice, confs.Auxiliary()

@@ -203,12 +203,14 @@ def choose(
     pinned: Primary | None,
     executable: Callable[[str], bool],
     chosen_for: str = "",
+    bin_dir: str = "the folder of CNI plugins",
 ) -> Choice:
     """Return the primary network.
 
     `wanted` is `auto`, the name of a file, or `namespace/name` of a NAD; `texts` holds the candidates by these names,
     `folders` the chains beside them; `pinned` is the primary until now, and `chosen_for` what was wanted when it was
-    chosen ("" where nobody knows: it holds then); `executable` tells whether a plugin's program is on the node.
+    chosen ("" where nobody knows: it holds then); `executable` tells whether a plugin's program is on the node,
+    in `bin_dir` as messages call it.
     """
     good: dict[str, Primary] = {}
     bad: dict[str, str] = {}
@@ -228,7 +230,7 @@ def choose(
     else:
         choice = _repinned(pinned, eligible, bad)
     if pinned is not None and choice.primary is pinned and (missing := _missing(pinned, executable)):
-        lacking = f"The program {missing} of the primary network {pinned.name} is not in the folder of CNI plugins"
+        lacking = f"The program {missing} of the primary network {pinned.name} is not in {bin_dir}"
         problem = f"{lacking}: no pod can start" + (f". {choice.problem}" if choice.problem else "")
         return dataclasses.replace(choice, problem=problem, works=False)
     return choice
