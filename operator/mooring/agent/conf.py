@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.agent import contests, loops, precedence
 from mooring.installing import chains, confs
-from mooring.node import binaries, conffolder, files
+from mooring.node import binaries, conffolder, files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +95,9 @@ class Conf(loops.Reconciler):
             auxiliary=auxiliary.conf,
             file=place.file,
         )
+        path = f"{target.places.conf_dir.rstrip('/')}/{place.file}"
+        owned = manifest.Manifest(target.places.state)
+        await asyncio.to_thread(owned.record, path, manifest.digest(data), manifest.MOORING)
         if found.ours.get(place.file) != data:
             # What we wrote and nobody but us has reason to change, was changed.
             if applied == self.applied and (wait := contest.lost(found.inodes, changed=place.file in found.ours)):
@@ -105,6 +108,7 @@ class Conf(loops.Reconciler):
         # Only now: at no moment the folder is without a conf of ours.
         for name in found.ours.keys() - {place.file}:
             await asyncio.to_thread(conffolder.remove, folder, name)
+            await asyncio.to_thread(owned.forget, f"{target.places.conf_dir.rstrip('/')}/{name}")
             _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, place.file)
         found = await asyncio.to_thread(conffolder.read, folder, ours=(), candidates=lambda _: [])
         contest.seen(found.inodes)
