@@ -25,6 +25,7 @@ class Trigger(enum.Enum):
     CONFS = "a file in the runtime's folder of confs changed"
     FAILURES = "the plugin wrote down a failed call"
     BINARY_APPLIED = "the plugin of a revision is on the node"
+    PLUGIN_SETS_APPLIED = "the plugin sets of a revision are on the node"
     CONF_APPLIED = "the conf of a revision is on the node"
     FOUNDATION = "what a new pod depends on became right, or wrong"
     HEALTH = "a reconciler became right, or wrong"
@@ -41,11 +42,12 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
     Trigger.NODE_STATE: ("revision", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
-    Trigger.PROGRAMS: ("binaries", "conf"),
+    Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon"),
     Trigger.CONFS: ("conf", "runtime"),
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
-    Trigger.CONF_APPLIED: ("runtime", "inventory"),
+    Trigger.PLUGIN_SETS_APPLIED: ("conf", "dhcpdaemon", "inventory"),
+    Trigger.CONF_APPLIED: ("runtime", "inventory", "pluginsets"),
     Trigger.FOUNDATION: ("missing", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
