@@ -165,13 +165,7 @@ class Runner:
             if len(stdin) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
                 fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(stdin))
             process = subprocess.Popen(
-                # Ours: Popen would look it up in the PATH of `env`, whose folders need not have one here.
-                [
-                    shutil.which("nsenter") or _NSENTER,
-                    *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered),
-                    "--",
-                    command,
-                ],
+                _words(inside, command),
                 stdin=reading,
                 stdout=stdout,
                 stderr=stderr,
@@ -189,6 +183,40 @@ class Runner:
         finally:
             os.close(reading)
             os.close(writing)
+
+
+def stay(inside: Namespaces, *words: str, output: int) -> subprocess.Popen[bytes]:
+    """Start a program of the node that is to outlive us; its stdout and stderr go to an open file. It blocks.
+
+    Nothing else of ours is open in it. It leaves our cgroup, where it can: `shares_our_cgroup` tells. Raises `OSError`
+    where it cannot be started.
+    """
+    process = subprocess.Popen(
+        _words(inside, *words),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={"PATH": _path(inside)},
+        pass_fds=[each for _, each in inside.entered],
+        start_new_session=True,
+    )
+    _leave_cgroup(process.pid, inside)
+    return process
+
+
+def shares_our_cgroup(pid: int) -> bool:
+    """Say whether a process ends when the runtime ends everything in the cgroup of our container. It blocks."""
+    with contextlib.suppress(OSError):
+        ours = Path("/proc/self/cgroup").read_text().splitlines()
+        theirs = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        return any(line in theirs and line.rpartition(":")[2] != "/" for line in ours)
+    return False
+
+
+def _words(inside: Namespaces, *words: str) -> list[str]:
+    # Ours: Popen would look it up in the PATH of the environment, whose folders need not have one here.
+    entering = shutil.which("nsenter") or _NSENTER
+    return [entering, *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--", *words]
 
 
 def _target(path: Path) -> str | None:
