@@ -115,11 +115,14 @@ class DhcpDaemon(loops.Reconciler):
         if pid is not None:
             await asyncio.to_thread(daemons.end, pid, _word(places), seconds=_END_SECONDS)
             _LOG.info("ended the dhcp daemon (process %d)", pid)
-        if self._started is not None:
-            self._started.process.poll()
+        self._reap()
         self._started, self._early_ends, self._not_before = None, 0, 0.0
         for path in (_pid_file(places), _log(places)):
             await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    def _reap(self) -> None:
+        if self._started is not None:
+            self._started.process.poll()
 
     async def _running(self, places: Places) -> float:
         warnings = []
@@ -168,6 +171,7 @@ class DhcpDaemon(loops.Reconciler):
         left = await asyncio.to_thread(daemons.recorded, _pid_file(places), _word(places))
         if left is not None:
             await asyncio.to_thread(daemons.end, left, _word(places), seconds=_END_SECONDS)
+            self._reap()
         process = await asyncio.to_thread(_launch, places, inside, program)
         self._started = _Started(process, clock())
         self.starts += 1
