@@ -88,7 +88,7 @@ def leases(name: str, journal: journals.Journal) -> list[Lease]:
         for attachment in journal.attachments
         if attachment.attached
         for plugin in _plugins(attachment.conf)
-        if (plugin.get("ipam") or {}).get("type") == DHCP
+        if _is_leased(plugin)
     ]
 
 
@@ -167,6 +167,11 @@ class Renewal:
 def _plugins(conf: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed = conf.get("plugins")
     return [each for each in (listed if isinstance(listed, list) else [conf]) if isinstance(each, dict)]
+
+
+def _is_leased(plugin: Mapping[str, Any]) -> bool:
+    ipam = plugin.get("ipam")
+    return isinstance(ipam, dict) and ipam.get("type") == DHCP
 
 
 def _all(folder: Path) -> Iterator[Lease]:
