@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pydantic
 import pytest
+import yaml
 
 from mooring.installing.installations import InstallationSpec
 
@@ -39,3 +41,10 @@ def test_all_that_cannot_be_is_told_at_once() -> None:
 @pytest.mark.parametrize("name", ["", ".bridge", "../bridge", "a/b", "a b"])
 def test_a_binarys_name_is_that_of_a_file_in_one_folder(name: str) -> None:
     assert "name" in refused(a_set("one", name))
+
+
+def test_the_example_is_one() -> None:
+    path = Path(__file__).parents[3] / "examples" / "plugin-sets.yaml"
+    spec = InstallationSpec.model_validate(yaml.safe_load(path.read_text())["spec"])
+    assert "loopback" in {binary.name for each in spec.plugin_sets for binary in each.binaries}
+    assert spec.dhcp_daemon
