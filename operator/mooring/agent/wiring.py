@@ -17,12 +17,15 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    dhcp,
     garbage,
     health,
     inventory,
     loops,
     missing,
+    pluginsets,
     readiness,
+    renewal,
     reporting,
     revisions,
     runtime,
@@ -106,9 +109,16 @@ class Agent:
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
+        self.pluginsets = pluginsets.PluginSets(
+            site,
+            revision=self._revision,
+            conf_applied=lambda: self.conf.applied.revision if self.conf.applied else "",
+            on_applied=on(Trigger.PLUGIN_SETS_APPLIED),
+            on_health=on(Trigger.HEALTH),
+        )
         self.conf = conf.Conf(
             revision=self._revision,
-            installed=lambda: self.binaries.applied,
+            installed=self._installed,
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
@@ -157,9 +167,18 @@ class Agent:
             sandboxes=self.sandboxes,
             on_health=on(Trigger.HEALTH),
         )
+        asked_node = garbage.AskedNode(container_runtime, host_root=host_root)
+        self.dhcpdaemon = dhcp.DhcpDaemon(
+            node_name=node,
+            host_root=host_root,
+            node=asked_node,
+            revision=self._revision,
+            renewal=renewal.Renewal(asked_node, namespaces.Runner()),
+            on_health=on(Trigger.HEALTH),
+        )
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
-            node=garbage.AskedNode(container_runtime, host_root=host_root),
+            node=asked_node,
             runner=namespaces.Runner(),
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
@@ -183,7 +202,17 @@ class Agent:
         self.missing.follow(self.pods)
         foundation = (self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
-        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        counting = (
+            *foundation,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.credentials,
+            self.cache,
+            self.status,
+            self.missing,
+            self.slices,
+            self.garbage,
+        )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
         self._triggers.connect(self.reconcilers)
@@ -221,7 +250,7 @@ class Agent:
         return inventory.Facts(
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
-            programs=dict(self.binaries.sha256),
+            programs={**self.pluginsets.programs, **self.binaries.sha256},
             conf=self.conf.applied,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
@@ -245,6 +274,11 @@ class Agent:
 
     def _revision(self) -> revisions.Revision | None:
         return self.revisions.current
+
+    def _installed(self) -> str:
+        """Return the revision whose plugin is on the node, and its plugin sets, that its networks may need."""
+        installed = self.binaries.applied
+        return installed if self.pluginsets.applied == installed else ""
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import keys, reading
-from mooring.installing import daemonsets, nodestates, revisions, rollouts, summaries
+from mooring.controller import delivering, keys, reading
+from mooring.installing import daemonsets, deliveries, nodestates, revisions, rollouts, summaries
 from mooring.installing.installations import API_VERSION, InstallationSpec
 from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
@@ -137,6 +137,11 @@ class Reconciler:
                 "DaemonSetNotApplied",
                 f"DaemonSet {daemonsets.NAME} was not applied",
             ),
+            (
+                self._apply_deliveries(spec, content, nodes, image=image, owner=owner),
+                "PluginSetsNotApplied",
+                "DaemonSets of plugin sets were not applied",
+            ),
             (self._apply_states(spec, nodes, done), "NodeStatesNotApplied", "NodeStates were not applied"),
             (self._prune(done.revision), "RevisionsNotPruned", "Old revisions were not removed"),
         ):
@@ -161,6 +166,30 @@ class Reconciler:
 
     async def _apply_daemon_set(self, daemon_set: dict[str, Any]) -> None:
         await self._client.apply(resources.DAEMON_SETS, daemon_set, field_manager=keys.FIELD_MANAGER)
+
+    async def _apply_deliveries(
+        self,
+        spec: InstallationSpec,
+        content: str,
+        nodes: dict[str, dict[str, Any]],
+        *,
+        image: str,
+        owner: dict[str, Any],
+    ) -> None:
+        """Keep what brings the plugin sets of all revisions in use to the nodes; those of no revision go."""
+        others = (
+            self._view.revisions.store.get(f"{self._namespace}/{name}") or {}
+            for name in sorted(reading.revisions_in_use(self._view.node_states.store))
+        )
+        desired = deliveries.daemon_sets(
+            spec,
+            [content, *(str((each.get("data") or {}).get(revisions.KEY)) for each in others)],
+            namespace=self._namespace,
+            image=image,
+            owner=owner,
+            mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in nodes.values()),
+        )
+        await delivering.apply(self._client, self._view.deliveries.store, desired, namespace=self._namespace)
 
     async def _ensure(self, config_map: dict[str, Any]) -> None:
         name = config_map["metadata"]["name"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.admission import certificates
 from mooring.controller import keys
-from mooring.installing import daemonsets, definitions, revisions
+from mooring.installing import daemonsets, definitions, deliveries, revisions
 from mooring.kube import resources
 from mooring.kube.informers import Informer
 
@@ -39,6 +39,13 @@ class View:
             namespace=namespace,
             field_selector=f"metadata.name={daemonsets.NAME}",
             on_change=self._on(keys.INSTALLATION, after=0.0),
+        )
+        self.deliveries = Informer(
+            client,
+            resources.DAEMON_SETS,
+            namespace=namespace,
+            label_selector=",".join(f"{name}={value}" for name, value in sorted(deliveries.LABELS.items())),
+            on_change=self._on(keys.INSTALLATION),
         )
         self.revisions = Informer(
             client,
@@ -75,6 +82,7 @@ class View:
             self.nodes,
             self.node_states,
             self.daemon_sets,
+            self.deliveries,
             self.revisions,
             self.secrets,
             self.webhooks,
@@ -108,8 +116,11 @@ class View:
 
 
 def _node(item: dict[str, Any]) -> dict[str, Any]:
-    metadata = item["metadata"]
-    return {"metadata": {"name": metadata["name"], "uid": metadata["uid"], "labels": metadata.get("labels") or {}}}
+    metadata, info = item["metadata"], (item.get("status") or {}).get("nodeInfo") or {}
+    return {
+        "metadata": {"name": metadata["name"], "uid": metadata["uid"], "labels": metadata.get("labels") or {}},
+        "status": {"nodeInfo": {name: info.get(name, "") for name in ("kubeletVersion", "containerRuntimeVersion")}},
+    }
 
 
 def _node_state(item: dict[str, Any]) -> dict[str, Any]:

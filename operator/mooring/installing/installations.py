@@ -14,12 +14,12 @@ import pydantic
 
 from mooring.installing.conditions import Condition
 from mooring.installing.models import Model
+from mooring.installing.pluginsets import AbsolutePath, PluginSet, contradictions
 
 GROUP = "mooring.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-AbsolutePath = Annotated[str, pydantic.Field(pattern=r"^/[^\s]*$", max_length=255)]
 Severity = Literal["Enforce", "Warn", "Audit"]
 Seconds = Annotated[int, pydantic.Field(ge=1, le=3600)]
 
@@ -172,22 +172,6 @@ class Plugin(Model):
         return keys
 
 
-class PluginBinary(Model):
-    """One binary of an image."""
-
-    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Its name on the node.")
-    path: AbsolutePath = pydantic.Field(description="Its path in the image.")
-    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$", description="Its checksum.")
-
-
-class PluginSet(Model):
-    """Further CNI plugins to distribute."""
-
-    name: str = pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="A name for messages.")
-    image: str = pydantic.Field(min_length=1, description="The image that holds them.")
-    binaries: list[PluginBinary] = pydantic.Field(min_length=1, max_length=64, description="What to take from it.")
-
-
 class Toleration(Model):
     """A toleration of the agent's pods, as in a pod's spec."""
 
@@ -239,6 +223,12 @@ class Admission(Model):
     )
 
 
+def _possible(sets: list[PluginSet]) -> list[PluginSet]:
+    if found := contradictions(sets):
+        raise ValueError(" ".join(found))
+    return sets
+
+
 class InstallationSpec(Model):
     """What should be on the nodes. Every field has a default."""
 
@@ -255,10 +245,12 @@ class InstallationSpec(Model):
     tolerations: list[Toleration] = pydantic.Field(
         default_factory=list, description="Further tolerations of the agent, which tolerates everything already."
     )
-    plugin_sets: list[PluginSet] = pydantic.Field(
+    plugin_sets: Annotated[list[PluginSet], pydantic.AfterValidator(_possible)] = pydantic.Field(
         default_factory=list, max_length=16, description="Further CNI plugins to distribute."
     )
-    dhcp_daemon: bool = pydantic.Field(False, description="Whether the dhcp IPAM plugin's daemon runs on the nodes.")
+    dhcp_daemon: bool = pydantic.Field(
+        False, description="Whether the agent keeps the daemon of the dhcp IPAM plugin running on the nodes."
+    )
     rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
     agent: Component = pydantic.Field(default_factory=Component, description="The agent's pods.")
     operator: Component = pydantic.Field(default_factory=Component, description="The operator's pods.")
