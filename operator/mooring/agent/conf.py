@@ -61,6 +61,8 @@ class Conf(loops.Reconciler):
         self._target: Revision | None = None
         self._contests: dict[str, contests.Contest] = {}
         self._precedences: dict[str, precedence.Precedence] = {}
+        self._uncertain = False
+        """A change failed: what is there may not outlive a power cut, and is written again though it reads right."""
         self.applied: Applied | None = None
         self.rivals: tuple[str, ...] = ()
         """The files that the runtime would load before ours, had ours its usual name."""
@@ -95,17 +97,21 @@ class Conf(loops.Reconciler):
             auxiliary=auxiliary.conf,
             file=place.file,
         )
-        if found.ours.get(place.file) != data:
-            # What we wrote and nobody but us has reason to change, was changed.
-            if applied == self.applied and (wait := contest.lost(found.inodes, changed=place.file in found.ours)):
-                self.report(warning=contest.reported)
-                return wait
+        changed, uncertain = found.ours.get(place.file) != data, self._uncertain
+        # What we wrote and nobody but us has reason to change, was changed.
+        lost = changed and applied == self.applied
+        if lost and (wait := contest.lost(found.inodes, changed=place.file in found.ours)):
+            self.report(warning=contest.reported)
+            return wait
+        self._uncertain = True
+        if changed or uncertain:
             await asyncio.to_thread(conffolder.write, folder, place.file, data)
             _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, place.file, choice.primary.name)
         # Only now: at no moment the folder is without a conf of ours.
         for name in found.ours.keys() - {place.file}:
             await asyncio.to_thread(conffolder.remove, folder, name)
             _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, place.file)
+        self._uncertain = False
         found = await asyncio.to_thread(conffolder.read, folder, ours=(), candidates=lambda _: [])
         contest.seen(found.inodes)
         if applied != self.applied:
