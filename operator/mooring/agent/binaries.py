@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mooring.agent import loops
-from mooring.node import binaries, files, places
+from mooring.node import binaries, files, manifest, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Binaries(loops.Reconciler):
         if revision is None:
             return None
         ours = self._image() in ("", revision.image)
-        await self._put_right(self._source / places.PLUGIN, revision.places.plugin, ours=ours)
+        await self._put_right(self._source / places.PLUGIN, revision.places, ours=ours)
         if ours:
             await asyncio.to_thread(_remove_former, revision.places.binaries / places.FORMER)
         if not ours and self._applied_before() != revision.name:
@@ -72,7 +72,8 @@ class Binaries(loops.Reconciler):
         self.report(settled=True)
         return None
 
-    async def _put_right(self, source: Path, target: Path, *, ours: bool) -> None:
+    async def _put_right(self, source: Path, node: places.Places, *, ours: bool) -> None:
+        target, owned = node.plugin, manifest.Manifest(node.state)
         wanted = await asyncio.to_thread(binaries.sha256, source)
         if wanted is None:
             raise FileNotFoundError(f"this image has no plugin at {source}: it was built wrong")
@@ -80,7 +81,10 @@ class Binaries(loops.Reconciler):
         self._note(target.name, found)
         executable = await asyncio.to_thread(binaries.is_executable, target)
         if (not ours or found == wanted) and executable:
+            if found == wanted:
+                await asyncio.to_thread(owned.record, node.plugin_path, wanted, manifest.MOORING)
             return
+        await asyncio.to_thread(owned.record, node.plugin_path, wanted, manifest.MOORING)
         await asyncio.to_thread(files.sweep, target.parent)
         try:
             self._note(target.name, await binaries.install(source, target))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.agent import contests, loops, precedence
 from mooring.installing import chains, confs
-from mooring.node import binaries, conffolder, files
+from mooring.node import binaries, conffolder, files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,9 @@ class Conf(loops.Reconciler):
             auxiliary=auxiliary.conf,
             file=place.file,
         )
+        path = f"{target.places.conf_dir.rstrip('/')}/{place.file}"
+        owned = manifest.Manifest(target.places.state)
+        await asyncio.to_thread(owned.record, path, manifest.digest(data), manifest.MOORING)
         changed, uncertain = found.ours.get(place.file) != data, self._uncertain
         # What we wrote and nobody but us has reason to change, was changed.
         lost = changed and applied == self.applied
@@ -110,6 +113,7 @@ class Conf(loops.Reconciler):
         # Only now: at no moment the folder is without a conf of ours.
         for name in found.ours.keys() - {place.file}:
             await asyncio.to_thread(conffolder.remove, folder, name)
+            await asyncio.to_thread(owned.forget, f"{target.places.conf_dir.rstrip('/')}/{name}")
             _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, place.file)
         self._uncertain = False
         found = await asyncio.to_thread(conffolder.read, folder, ours=(), candidates=lambda _: [])

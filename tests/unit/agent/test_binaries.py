@@ -8,7 +8,7 @@ import pytest
 
 from mooring.agent import binaries, revisions
 from mooring.node import binaries as programs
-from mooring.node import places
+from mooring.node import manifest, places
 from tests.unit.agent.conftest import PLUGIN
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ async def test_a_missing_plugin_is_installed(world: World) -> None:
     assert world.binaries.applied == "mooring-revision-1"
     assert world.binaries.sha256 == {places.PLUGIN: programs.sha256(world.target)}
     assert world.applied == 1
+
+
+async def test_the_plugin_is_recorded_as_ours_and_a_lost_record_is_made_again_where_it_is_ours_to_the_byte(
+    world: World,
+) -> None:
+    owned = manifest.Manifest(world.node.places.state)
+    await world.binaries.reconcile()
+    entry = owned.owned()["/opt/cni/bin/mooring"]
+    assert entry.wrote(programs.sha256(world.target))
+    owned.path.write_text("damaged")
+    await world.binaries.reconcile()
+    assert owned.owned() == {entry.path: entry}
 
 
 async def test_what_an_older_agent_installed_beside_the_plugin_goes_when_the_new_plugin_is_there(world: World) -> None:
