@@ -163,7 +163,11 @@ def _token_of(document: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the kubeconfig on the node; None where there is none that we wrote, or one that others can read."""
+    """Return the kubeconfig on the node; None where there is none that we wrote, or one that others can read.
+
+    A token that a killed writer left under another name goes.
+    """
+    files.sweep(path.parent)
     try:
         if path.stat().st_mode & 0o077:
             return None
@@ -176,7 +180,6 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _write(node: places.Places, document: dict[str, Any]) -> None:
     path, data = node.seen(node.kubeconfig), json.dumps(document).encode()
     files.make_folder(path.parent, mode=0o700)
-    files.sweep(path.parent)
     manifest.Manifest(node.state).record(node.kubeconfig, manifest.digest(data), manifest.MOORING)
     files.write_atomically(path, data, mode=_MODE, durable=True)
     files.sync_folder(path.parent.parent)  # the folder may be as new as the file
