@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import stat
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mooring.agent import conf, revisions, watching
-from mooring.node import conffolder
+from mooring.node import conffolder, manifest
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import Node
@@ -24,6 +25,7 @@ class World:
         self.current: revisions.Revision | None = node.revision()
         self.installed = "mooring-revision-1"
         self.networks: dict[str, str] = {}
+        self.cni = ""
         self.applied = 0
         self.written = 0
         self.changed = asyncio.Event()
@@ -37,6 +39,7 @@ class World:
             revision=lambda: self.current,
             installed=lambda: self.installed,
             network=self.networks.get,
+            cni_version=lambda: self.cni,
             on_applied=self.count,
             on_health=lambda: None,
         )
@@ -180,8 +183,13 @@ async def test_who_keeps_taking_it_makes_us_slower_and_no_more(world: World) -> 
         wait = await world.conf.reconcile()
         repairs += world.node.conf.exists()
         await asyncio.sleep(min(wait or 0.1, 0.1))
-    assert 12 <= repairs <= 16  # five at once, then one each two seconds
-    assert world.conf.health.warning
+    assert 8 <= repairs <= 11  # five at once, then after 1, 2, 4 and 8 seconds
+    assert "removed /etc/cni/net.d/00-multus.conf" in world.conf.health.problem
+    assert "is put back later each time" in world.conf.health.problem
+    await asyncio.sleep(16)
+    await world.conf.reconcile()
+    assert world.node.conf.exists()
+    assert not world.conf.health.problem
 
 
 async def test_the_pin_survives_a_restart_although_another_file_comes_first_now(world: World) -> None:
@@ -267,3 +275,20 @@ async def test_a_removal_is_noticed_at_once(world: World, monkeypatch: pytest.Mo
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_full_folder_of_our_own_keeps_the_conf_from_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.node.primary()
+    await world.conf.reconcile()
+    right = world.node.conf.read_bytes()
+    world.node.conf.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(manifest.Manifest, "record", full)
+    with pytest.raises(OSError, match="No space left"):
+        await world.conf.reconcile()
+    assert world.node.conf.read_bytes() == right
