@@ -93,14 +93,17 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
-def sweep(folder: Path) -> list[str]:
+def sweep(folder: Path, *, of: str = "") -> list[str]:
     """Remove the temporary files that a killed writer left in `folder`; return their names.
 
-    Only for a folder whose one writer is the caller, and before it writes. A folder that does not exist has none.
+    Only for a folder whose one writer is the caller, and before it writes; where there are others, `of` names the one
+    file that it writes. A folder that does not exist has none.
     """
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if is_temporary(entry.name)]
+        if of:
+            names = [name for name in names if name.startswith(f".{of}.")]
     except FileNotFoundError:
         return []
     return [name for name in sorted(names) if remove(folder / name)]
