@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
     image = commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
     image.add_argument("--version", help="as another release of the same code (default: pyproject.toml's)")
+    image.add_argument("--renderer", type=int, help="without the renderers of the nodes' confs after this one")
     commands.add_parser("snapshot", help="note what the machine has").add_argument("file", type=Path)
     clean = commands.add_parser("check-clean", help="compare the machine with what was noted; 1 if something is left")
     clean.add_argument("file", type=Path)
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         case "binaries":
             print(binaries.ensure())
         case "image":
-            print(builder.image(options.version))
+            print(builder.image(options.version, options.renderer))
         case "snapshot":
             cleanliness.write(options.file)
         case "check-clean":

@@ -33,6 +33,7 @@ CONTEXT = (
 )
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-.+a-z0-9]*[a-z0-9])?")
 _PROJECT_VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
+_RENDERERS_END = "NEWEST = max(_RENDERERS)\n"
 SUITE = "bookworm"
 # Every edit makes another archive of 100 MB and a few layers; an upgrade needs two at once.
 _KEPT_ARCHIVES = 6
@@ -63,11 +64,12 @@ def name(version: str | None = None) -> str:
     return f"mooring.dev/mooring:{version}"
 
 
-def image(version: str | None = None) -> Path:
+def image(version: str | None = None, renderer: int | None = None) -> Path:
     """Return an OCI archive of the image, building it if anything that goes in has changed.
 
-    `version` makes it another release of the same code, as an upgrade needs one. Takes seconds where only our own
-    code changed, a few minutes the first time. Raises Failure with the end of the build's log.
+    `version` makes it another release of the same code, as an upgrade needs one, `renderer` one that knows no newer
+    way to write the nodes' confs. Takes seconds where only our own code changed, a few minutes the first time. Raises
+    Failure with the end of the build's log.
     """
     tag = name(version)
     machine.require_root("building images")
@@ -79,6 +81,8 @@ def image(version: str | None = None) -> Path:
         staged = stage(context)
         if version is not None:
             release(context, version)
+        if renderer is not None:
+            keep_renderers(context, renderer)
         entry = cache.key(cache.files_key(context, staged), tag, _stand_in_key())
         try:
             archive = cache.published("image", entry, lambda folder: _build(tag, context, folder)) / "mooring.tar"
@@ -123,6 +127,16 @@ def release(context: Path, version: str) -> None:
     if not count:
         raise failures.Failure(f"{project} says no version")
     project.write_text(changed)
+
+
+def keep_renderers(context: Path, newest: int) -> None:
+    """Make what was staged a release of before further renderers. Raises Failure where that one is not there."""
+    path = context / "operator/mooring/installing/renderers.py"
+    text = path.read_text()
+    if text.count(_RENDERERS_END) != 1 or not re.search(rf"^_RENDERERS\b.*\b{newest}:", text, re.MULTILINE):
+        raise failures.Failure(f"{path.name} has no renderer {newest}")
+    cut = f"_RENDERERS = {{number: each for number, each in _RENDERERS.items() if number <= {newest}}}\n"
+    path.write_text(text.replace(_RENDERERS_END, cut + _RENDERERS_END))
 
 
 def _left_out(relative: Path) -> bool:

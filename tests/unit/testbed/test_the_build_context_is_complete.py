@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -70,6 +72,16 @@ class TestAnotherRelease:
         del ours["project"]["version"]
         assert project == ours
         assert builder.name("9.8.7-rc.1") == "mooring.dev/mooring:9.8.7-rc.1"
+
+    def test_it_may_be_one_of_before_a_renderer(self, tmp_path: Path) -> None:
+        builder.stage(tmp_path)
+        builder.keep_renderers(tmp_path, 1)
+        environment = {"PYTHONPATH": str(tmp_path / "operator")}
+        program = "from mooring.installing import renderers as r; print(r.NEWEST, r.known(1), r.known(2))"
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        assert done.stdout == b"1 True False\n"
+        with pytest.raises(failures.Failure, match="no renderer 99"):
+            builder.keep_renderers(tmp_path, 99)
 
     @pytest.mark.parametrize("version", ["", "1.0", "latest", '1.0.0"', "1.0.0\n"])
     def test_what_is_no_version_is_refused(self, tmp_path: Path, version: str) -> None:
