@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -357,6 +358,20 @@ class TestTheWebhook:
         with pytest.raises(errors.ApiError, match="MR1"):
             await client.patch(resources.NADS, "sound", {"spec": {"config": "{"}}, namespace="default")
         await client.delete(resources.NADS, "sound", namespace="default")
+
+    async def test_an_update_of_the_resource_name_alone_is_judged(self, client: Client, installed: Installed) -> None:
+        body = network("device", json.dumps({"cniVersion": "1.0.0", "type": "host-device"}))
+        body["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "intel.com/vf"}
+        await client.create(resources.NADS, body, namespace="default")
+        plane = installed.plane
+        command = [plane.programs / "kubectl", f"--kubeconfig={plane.kubeconfig}", "annotate", "--overwrite"]
+        for name, told in (("intel.com/other", False), ("none", True)):
+            change = ["net-attach-def/device", f"k8s.v1.cni.cncf.io/resourceName={name}"]
+            # Not in a thread: nothing of this test runs in the event loop meanwhile.
+            done = subprocess.run([*command, *change], capture_output=True, text=True, check=False)  # noqa: ASYNC221
+            assert done.returncode == 0, done.stderr
+            assert ("MR202" in done.stderr) is told, done.stderr
+        await client.delete(resources.NADS, "device", namespace="default")
 
     async def test_a_removed_ca_bundle_is_put_back_and_applying_the_manifests_again_leaves_it(
         self, client: Client, watching: Watching, installed: Installed
