@@ -14,27 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def follow(folder: Path, *wakes: Callable[[], None], name: str | None = None) -> None:
+async def follow(folder: Path, wake: Callable[[], None], name: str | None = None) -> None:
     """Wake at every change in the folder until cancelled; with `name` only at changes of that file.
 
     Wakes once at the start too: what happened before the watch is not told. Raises `OSError` when the folder is gone
     or cannot be watched.
     """
     async with inotify.Watch(folder) as watch:
-        _all(wakes)
+        wake()
         async for names in watch.changes():
             if name is None or not names.isdisjoint({None, name}):
-                _all(wakes)
+                wake()
 
 
-async def follow_below(folder: Path, *wakes: Callable[[], None]) -> None:
+async def follow_below(folder: Path, wake: Callable[[], None]) -> None:
     """Wake at every change in the folder and in the folders in it, as `follow` does."""
     async with inotify.Watch(folder, below=True) as watch:
-        _all(wakes)
-        async for _ in watch.changes():
-            _all(wakes)
-
-
-def _all(wakes: tuple[Callable[[], None], ...]) -> None:
-    for wake in wakes:
         wake()
+        async for _ in watch.changes():
+            wake()

@@ -1,4 +1,7 @@
-"""Owns which reconcilers run on a node, what wakes whom, and what "ready" means; refuses to do any of their work."""
+"""Owns how the agent is put together: which reconcilers run on a node, and what each is given.
+
+What wakes whom is the table of `triggers`, what "ready" means is `readiness`. Refuses to do any of their work.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from mooring.agent import (
     inventory,
     loops,
     missing,
+    readiness,
     reporting,
     revisions,
     runtime,
@@ -28,11 +32,12 @@ from mooring.agent import (
     supervising,
     watching,
 )
+from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, records
+from mooring.node import clocks, cri, namespaces, proof, records
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from mooring.kube.client import Client
@@ -48,57 +53,23 @@ class Agent:
         self._node = node
         self.outdated = asyncio.Event()
         """Set when the node is to have other folders than this agent started with: only a new one follows these."""
-        changed = self._changed
         self._places: places.Places | None = None
-        self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        self._triggers = Triggers()
+        on = self._triggers.on
         site = loops.Site(client, node, namespace)
         container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
-        self.revisions = revisions.Follower(
-            site,
-            host_root=host_root,
-            on_revision=self._revised,
-            on_health=self._ground_changed,
-        )
+        recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        self.reporting = reporting.Reporter(recorder)
+        self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
+        self._supervisor = supervising.Supervisor(on_change=on(Trigger.HEALTH))
+
+        # What is observed.
         self.states = informers.Informer(
             client,
             resources.NODE_STATES,
             field_selector=f"metadata.name={node}",
             transform=revisions.keep,
-            on_change=self._state_changed,
-        )
-        self.revisions.follow(self.states)
-        self.binaries = binaries.Binaries(
-            source=programs,
-            revision=lambda: self.revisions.current,
-            image=lambda: self.revisions.image,
-            applied_before=lambda: self.revisions.applied_before,
-            on_applied=self._binary_applied,
-            on_health=self._ground_changed,
-        )
-        self.conf = conf.Conf(
-            revision=lambda: self.revisions.current,
-            installed=lambda: self.binaries.applied,
-            network=self._network,
-            on_applied=self._conf_applied,
-            on_health=self._ground_changed,
-        )
-        self.runtime = runtime.Runtime(
-            ask=container_runtime.status,
-            conf=self._conf_place,
-            on_health=self._ground_changed,
-        )
-        self.credentials = credentials.Credentials(
-            site,
-            revision=lambda: self.revisions.current,
-            now=time.time,
-            on_health=changed,
-        )
-        client.on_moved(self.credentials.wake)
-        self.cache = cache.Cache(
-            revision=lambda: self.revisions.current,
-            boot=clocks.boot_id(),
-            boottime=clocks.boottime,
-            on_health=changed,
+            on_change=lambda *_: self._triggers.fire(Trigger.NODE_STATE),
         )
         self.networks = informers.Informer(
             client,
@@ -108,17 +79,6 @@ class Agent:
             watch_seconds=cache.WATCH_SECONDS,
             clock=clocks.boottime,
         )
-        self.cache.follow(self.networks)
-        self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
-        self.reporting = reporting.Reporter(self._recorder)
-        self.status = status.Status(
-            client,
-            boot=clocks.boot_id(),
-            sandboxes=self.sandboxes,
-            report_on_pod=self._report_on_pod,
-            on_attached=self.reporting.attached,
-            on_health=changed,
-        )
         self.pods = informers.Informer(
             client,
             resources.PODS,
@@ -126,28 +86,77 @@ class Agent:
             transform=status.keep,
             on_change=self._pod_changed,
         )
-        self.status.follow(self.pods)
+
+        # What a new pod depends on.
+        self.revisions = revisions.Follower(
+            site,
+            host_root=host_root,
+            on_revision=self._revised,
+            on_health=on(Trigger.FOUNDATION),
+        )
+        self.binaries = binaries.Binaries(
+            source=programs,
+            host_root=host_root,
+            prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
+            revision=self._revision,
+            image=lambda: self.revisions.image,
+            applied_before=lambda: self.revisions.applied_before,
+            conf_first=lambda revision: self.conf.comes_first(revision),
+            draining=lambda: False,
+            on_applied=on(Trigger.BINARY_APPLIED),
+            on_health=on(Trigger.FOUNDATION),
+        )
+        self.conf = conf.Conf(
+            revision=self._revision,
+            installed=lambda: self.binaries.applied,
+            network=self._network,
+            cni_version=lambda: self.runtime.cni_version,
+            on_applied=on(Trigger.CONF_APPLIED),
+            on_health=on(Trigger.FOUNDATION),
+        )
+        self.runtime = runtime.Runtime(
+            ask=container_runtime.status,
+            conf=self._conf_place,
+            on_identified=on(Trigger.RUNTIME_IDENTIFIED),
+            on_health=on(Trigger.FOUNDATION),
+        )
+
+        # What else a node is to have, and what is said of it.
+        self.credentials = credentials.Credentials(
+            site,
+            revision=self._revision,
+            now=time.time,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.cache = cache.Cache(
+            revision=self._revision,
+            boot=clocks.boot_id(),
+            boottime=clocks.boottime,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.status = status.Status(
+            client,
+            boot=clocks.boot_id(),
+            sandboxes=self.sandboxes,
+            report_on_pod=functools.partial(_report_on_pod, recorder),
+            on_attached=self.reporting.attached,
+            on_health=on(Trigger.HEALTH),
+        )
         self.missing = missing.Missing(
             client,
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
-            report_on_pod=self._report_on_pod,
-            why_in_vain=self.why_in_vain,
-            now=lambda: datetime.datetime.now(datetime.UTC),
-            on_health=changed,
+            report_on_pod=functools.partial(_report_on_pod, recorder),
+            why_in_vain=lambda: self.readiness.foundation(),
+            now=_now,
+            on_health=on(Trigger.HEALTH),
         )
-        self.missing.follow(self.pods)
-        self.inventory = inventory.Inventory(
+        self.slices = slices.Slices(
             client,
             node=node,
-            states=self.states.store,
-            facts=self.facts,
             sandboxes=self.sandboxes,
-            folders=lambda: self.revisions.current.places if self.revisions.current else None,
-            now=lambda: datetime.datetime.now(datetime.UTC),
-            on_health=lambda: None,  # what it fails at cannot be told by writing
+            on_health=on(Trigger.HEALTH),
         )
-        self.slices = slices.Slices(client, node=node, sandboxes=self.sandboxes, on_health=changed)
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
             node=garbage.AskedNode(container_runtime, host_root=host_root),
@@ -155,32 +164,36 @@ class Agent:
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
-            on_health=changed,
+            on_health=on(Trigger.HEALTH),
         )
-        self._supervisor = supervising.Supervisor(on_change=changed)
+        self.inventory = inventory.Inventory(
+            client,
+            node=node,
+            states=self.states.store,
+            facts=self.facts,
+            sandboxes=self.sandboxes,
+            folders=lambda: self.revisions.current.places if self.revisions.current else None,
+            now=_now,
+            on_health=lambda: None,  # what it fails at cannot be told by writing
+        )
 
-    @property
-    def reconcilers(self) -> tuple[loops.Reconciler, ...]:
-        """All of them, in the order in which their problems matter."""
-        return (
-            self.revisions,
-            self.binaries,
-            self.conf,
-            self.runtime,
-            self.credentials,
-            self.cache,
-            self.status,
-            self.missing,
-            self.slices,
-            self.garbage,
-            self.inventory,
-        )
+        self.revisions.follow(self.states)
+        self.cache.follow(self.networks)
+        self.status.follow(self.pods)
+        self.missing.follow(self.pods)
+        foundation = (self.revisions, self.binaries, self.conf, self.runtime)
+        # A node is as it should be even while nobody can be told: the inventory does not count.
+        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
+        self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
+        self._triggers.connect(self.reconcilers)
+        client.on_moved(on(Trigger.SERVER_MOVED))
 
     async def run(self, *, health_port: int) -> None:
         """Run until cancelled."""
         _LOG.info("agent of node %s", self._node)
-        tasks: dict[str, Callable[[], Awaitable[None]]] = {each.name: each.run for each in self.reconcilers}
-        tasks |= {
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            **{each.name: each.run for each in self.reconcilers},
             "health": functools.partial(health.serve, port=health_port, unready=self.unready),
             "nodestates": self.states.run,
             "networks": self.networks.run,
@@ -196,32 +209,11 @@ class Agent:
 
     def unready(self) -> list[str]:
         """Return in sentences why this agent is not ready; nothing when it is."""
-        reasons = [f"{reason}: {message}" for reason, message in self.problems()]
+        reasons = [f"{reason}: {message}" for reason, message in self.readiness.problems()]
         facts = self.facts()
         if not reasons and facts.applied != facts.revision:
             reasons.append(f"Applying: revision {facts.revision} is being applied")
         return reasons
-
-    def problems(self) -> list[tuple[str, str]]:
-        """Return reason and message of each thing that keeps the node from being Ready."""
-        found = self._problems_of(self.reconcilers)
-        found.extend(("TaskDied", f"{name}: {why}") for name, why in self._supervisor.dead.items())
-        return found
-
-    def _problems_of(self, reconcilers: Iterable[loops.Reconciler]) -> list[tuple[str, str]]:
-        found = []
-        for each in reconcilers:
-            if each is self.inventory:
-                continue  # the node is as it should be even while nobody can be told
-            if each.health.problem:
-                found.append((each.reason, each.health.problem))
-            elif not each.health.settled:
-                found.append(("Starting", f"{each.name} is not settled yet"))
-        return found
-
-    def why_in_vain(self) -> tuple[str, str] | None:
-        """Return why a pod that is made anew would not get its networks: reason and message; None where it would."""
-        return next(iter(self._problems_of((self.revisions, self.binaries, self.conf, self.runtime))), None)
 
     def facts(self) -> inventory.Facts:
         """Return what the node's status is made of."""
@@ -233,8 +225,8 @@ class Agent:
             conf=self.conf.applied,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
-            problems=tuple(self.problems()),
-            warnings=tuple((each.reason, each.health.warning) for each in self.reconcilers if each.health.warning),
+            problems=tuple(self.readiness.problems()),
+            warnings=tuple(self.readiness.warnings()),
         )
 
     async def _follow_journals(self) -> None:
@@ -242,43 +234,24 @@ class Agent:
 
     async def _follow_failures(self) -> None:
         path = (await self.revisions.places()).failures
-        await watching.follow(path.parent, self.inventory.wake, name=path.name)
+        await watching.follow(path.parent, self._triggers.on(Trigger.FAILURES), name=path.name)
 
     async def _follow_confs(self) -> None:
         # The folders in it too: they hold what is chained to the primary network.
-        await watching.follow_below((await self.revisions.places()).confs, self.conf.wake, self.runtime.wake)
+        await watching.follow_below((await self.revisions.places()).confs, self._triggers.on(Trigger.CONFS))
 
     async def _follow_programs(self) -> None:
-        # Any program: the primary network may wait for one of its own.
-        await watching.follow((await self.revisions.places()).binaries, self.binaries.wake, self.conf.wake)
+        await watching.follow((await self.revisions.places()).binaries, self._triggers.on(Trigger.PROGRAMS))
 
-    def _changed(self) -> None:
-        self.inventory.wake()
-
-    def _ground_changed(self) -> None:
-        """React to what decides whether a pod that is made anew gets its networks."""
-        self.missing.wake()
-        self._changed()
+    def _revision(self) -> revisions.Revision | None:
+        return self.revisions.current
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)
         if self._places not in (None, revision.places):
             self.outdated.set()
         self._places = revision.places
-        for each in self.reconcilers:
-            each.wake()
-
-    def _state_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        self.revisions.wake()
-        self.inventory.wake()
-
-    def _binary_applied(self) -> None:
-        self.conf.wake()
-        self._changed()
-
-    def _conf_applied(self) -> None:
-        self.runtime.wake()
-        self._changed()
+        self._triggers.fire(Trigger.REVISION)
 
     def _conf_place(self) -> tuple[str, str] | None:
         current, applied = self.revisions.current, self.conf.applied
@@ -288,7 +261,7 @@ class Agent:
         self.cache.changed(key, old, new)
         current = self.revisions.current
         if current is not None and current.default_network == key:
-            self.conf.wake()
+            self._triggers.fire(Trigger.PRIMARY_NETWORK)
 
     def _network(self, key: str) -> str | None:
         found = self.networks.store.get(key)
@@ -306,10 +279,15 @@ class Agent:
     def _sandbox_changed(self, pod: str) -> None:
         self.status.sandbox_changed(pod)
         self.slices.changed()
+        self._triggers.fire(Trigger.SANDBOX)
         if self.pods.store.get(pod, {}).get("marked"):
-            self.missing.wake()
-        self._changed()
+            self._triggers.fire(Trigger.LACKING_POD)
 
-    async def _report_on_pod(self, pod: dict[str, Any], reason: str, note: str) -> None:
-        regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
-        await self._recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")
+
+async def _report_on_pod(recorder: events.Recorder, pod: dict[str, Any], reason: str, note: str) -> None:
+    regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
+    await recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

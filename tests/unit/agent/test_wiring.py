@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import wiring
+from mooring.agent import triggers, wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,30 +27,50 @@ async def agent(tmp_path: Path) -> wiring.Agent:
     return wiring.Agent(client, node="node-1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path)
 
 
-GROUND = ("revisions", "binaries", "conf", "runtime")
+FOUNDATION = ("revisions", "binaries", "conf", "runtime")
 
 
-async def test_a_pod_made_anew_gets_its_networks_whatever_else_of_the_agent_fails(agent: wiring.Agent) -> None:
+async def test_a_new_pod_gets_its_networks_whatever_else_of_the_agent_fails(agent: wiring.Agent) -> None:
     for each in agent.reconcilers:
         each.report(settled=True, problem="the API server is slow")
-    for name in GROUND:
+    for name in FOUNDATION:
         getattr(agent, name).report(settled=True)
     agent._supervisor._dead["networks"] = "it ended"
-    reasons = {reason for reason, _ in agent.problems()}
+    reasons = {reason for reason, _ in agent.readiness.problems()}
     assert {"TaskDied", agent.cache.reason, agent.credentials.reason} <= reasons
-    assert agent.why_in_vain() is None
+    assert agent.readiness.foundation() is None
 
 
-@pytest.mark.parametrize("name", GROUND)
-async def test_a_pod_made_anew_needs_what_the_node_is_to_have(
+@pytest.mark.parametrize("name", FOUNDATION)
+async def test_a_new_pod_needs_what_the_node_is_to_have(
     agent: wiring.Agent, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in agent.reconcilers:
         each.report(settled=True)
-    assert agent.why_in_vain() is None
+    assert agent.readiness.foundation() is None
     woken: list[str] = []
     monkeypatch.setattr(agent.missing, "wake", lambda: woken.append(name))
     concerned = getattr(agent, name)
     concerned.report(problem="it is not there")
-    assert agent.why_in_vain() == (concerned.reason, "it is not there")
+    assert agent.readiness.foundation() == (concerned.reason, "it is not there")
     assert woken == [name]
+
+
+async def test_every_trigger_wakes_somebody_who_exists(agent: wiring.Agent) -> None:
+    assert set(triggers.WAKES) == set(triggers.Trigger)
+    names = {each.name for each in agent.reconcilers}
+    for trigger, woken in triggers.WAKES.items():
+        assert woken == triggers.ALL or set(woken) <= names, trigger
+
+
+async def test_a_trigger_wakes_those_whom_it_concerns_and_nobody_else(
+    agent: wiring.Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[str] = []
+    for each in agent.reconcilers:
+        monkeypatch.setattr(each, "wake", functools.partial(woken.append, each.name))
+    for trigger, names in triggers.WAKES.items():
+        woken.clear()
+        agent._triggers.fire(trigger)
+        everybody = [each.name for each in agent.reconcilers]
+        assert woken == (everybody if names == triggers.ALL else list(names)), trigger
