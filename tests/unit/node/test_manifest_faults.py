@@ -70,8 +70,8 @@ def outlive(steps: list[tuple[Step, Fault | None]], last: tuple[Step, Fault], pi
 
 
 def _whole(folder: Path, noted: dict[str, str], doubtful: set[str]) -> None:
-    path = manifest.Manifest(folder).path
-    found = manifest.parse(path.read_bytes()) if path.exists() else {}
+    file = manifest.Manifest(folder).path
+    found = manifest.parse(file.read_bytes()) if file.exists() else {}
     assert {path for path in found if path not in doubtful} == noted.keys() - doubtful
     for path, digest in noted.items():
         # A note that a later one may have replaced is remembered with it.
