@@ -102,6 +102,7 @@ class Agent:
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            conf_first=lambda revision: self.conf.comes_first(revision),
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -116,12 +117,14 @@ class Agent:
             revision=self._revision,
             installed=self._installed,
             network=self._network,
+            cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
         self.runtime = runtime.Runtime(
             ask=container_runtime.status,
             conf=self._conf_place,
+            on_identified=on(Trigger.RUNTIME_IDENTIFIED),
             on_health=on(Trigger.FOUNDATION),
         )
 

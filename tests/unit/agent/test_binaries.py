@@ -27,15 +27,20 @@ class World:
         self.image = ""
         self.before = ""
         self.applied = 0
+        self.later: set[str] = set()
         self.carry(PLUGIN)
         self.binaries = binaries.Binaries(
             source=source,
             revision=lambda: self.current,
             image=lambda: self.image,
             applied_before=lambda: self.before,
+            conf_first=self.conf_first,
             on_applied=self.count,
             on_health=lambda: None,
         )
+
+    async def conf_first(self, revision: revisions.Revision) -> bool:
+        return revision.name in self.later
 
     def count(self) -> None:
         self.applied += 1
@@ -152,3 +157,23 @@ async def test_nothing_is_done_before_there_is_a_revision(world: World) -> None:
     world.current = None
     await world.binaries.reconcile()
     assert not world.target.exists()
+
+
+async def test_on_the_way_back_the_newer_plugin_stays_until_the_older_conf_is_there(world: World) -> None:
+    await world.binaries.reconcile()
+    newer = world.target.read_bytes()
+    world.carry(PLUGIN + "# older")
+    world.current = world.node.revision("mooring-revision-0")
+    world.later = {"mooring-revision-0"}
+    await world.binaries.reconcile()
+    assert (world.target.read_bytes(), world.binaries.applied) == (newer, "mooring-revision-1")
+    world.later = set()
+    await world.binaries.reconcile()
+    assert world.target.read_text().endswith("# older")
+    assert world.binaries.applied == "mooring-revision-0"
+
+
+async def test_without_any_plugin_nobody_waits_for_a_conf(world: World) -> None:
+    world.later = {"mooring-revision-1"}
+    await world.binaries.reconcile()
+    assert world.target.exists()
