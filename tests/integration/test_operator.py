@@ -477,6 +477,8 @@ class TestPluginSets:
 
         async def assigned(client: Client) -> bool:
             revision = ((await client.get(resources.INSTALLATIONS, "default")).get("status") or {}).get("revision")
+            if not revision:
+                return False
             content = (await client.get(resources.CONFIG_MAPS, revision, namespace=SYSTEM))["data"][revisions.KEY]
             wanted = json.loads(content)["pluginSets"]
             states = [await client.get(resources.NODE_STATES, node) for node in NODES]
@@ -507,7 +509,7 @@ class TestPluginSets:
 
         async def right(client: Client) -> dict[str, Any]:
             found = (await self.brought(client)).get("plugins:1")
-            return found if found and found["spec"]["template"]["spec"]["hostNetwork"] else {}
+            return found if found and found["spec"]["template"]["spec"].get("hostNetwork") else {}
 
         before = await watching.until(right, what="what brings the set")
         name = before["metadata"]["name"]
