@@ -456,7 +456,7 @@ class TestPluginSets:
 
     @staticmethod
     async def say(client: Client, *sets: dict[str, Any], **rollout: Any) -> None:
-        at_once = {"maxUnavailable": "100%", "canary": {"nodes": 0}, **rollout}
+        at_once = {"maxUnavailable": "100%", "canary": {"nodes": 0}, "paused": False, **rollout}
         spec = {"pluginSets": list(sets), "rollout": at_once}
         await client.patch(resources.INSTALLATIONS, "default", {"spec": spec})
 
