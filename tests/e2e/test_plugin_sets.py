@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed import images
+from testbed import images, state
 from testbed.kubectl import ask_testbed, eventually
 from tests.e2e import objects
 
@@ -88,11 +89,22 @@ def image(cluster: Cluster, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def bare(cluster: Cluster, nodes: list[str]) -> Iterator[str]:
-    """A node that booted without any CNI plugin; it has its own again afterwards."""
+def bare(cluster: Cluster, image: str, nodes: list[str]) -> Iterator[str]:
+    """A node that booted without any CNI plugin and knows of none, in a cluster that has sets; later it has its own."""
     node = nodes[1]
-    cluster.on_node(node, "sh", "-c", "rm -rf /opt/cni/bin/*")
-    ask_testbed("reboot-node", node, "--name", cluster.name)
+    found = state.load(cluster.name)
+    assert found is not None
+    disk = found.node_folder(node) / "root"
+    rest = sorted(set(programs()) - set(LAN))
+    sets = [a_set("reference", image, "ImageVolume", *rest), a_set("lan", image, "Container", *LAN)]
+    say(cluster, pluginSets=sets, dhcpDaemon=True)
+    for each in nodes:
+        settled(cluster, each)
+    ask_testbed("stop-node", node, "--name", cluster.name)
+    for folder in ("opt/cni/bin", "var/lib/mooring"):
+        shutil.rmtree(disk / folder)
+        (disk / folder).mkdir()
+    ask_testbed("start-node", node, "--name", cluster.name)
     yield node
     say(cluster, pluginSets=[], dhcpDaemon=False)
     eventually(lambda: set(program_files(cluster, node)) <= {"mooring"}, seconds=60, what="the end of the sets")
@@ -141,12 +153,8 @@ class Daemon:
         return self._cluster.on_node(self._node, "cat", LOG).count(text)
 
 
-def test_an_empty_node_becomes_a_working_one(cluster: Cluster, namespace: str, image: str, bare: str, lan: str) -> None:
-    assert set(program_files(cluster, bare)) <= {"mooring"}
-    rest = sorted(set(programs()) - set(LAN))
-    sets = [a_set("reference", image, "ImageVolume", *rest), a_set("lan", image, "Container", *LAN)]
-    say(cluster, pluginSets=sets, dhcpDaemon=True)
-    settled(cluster, bare, seconds=120)
+def test_an_empty_node_becomes_a_working_one(cluster: Cluster, namespace: str, bare: str, lan: str) -> None:
+    settled(cluster, bare)
     assert set(program_files(cluster, bare)) == {"mooring", *programs()}
     told = {each["name"]: each["sha256"] for each in cluster.get("nodestate", bare)["status"]["binaries"]}
     assert set(programs()) <= set(told)
