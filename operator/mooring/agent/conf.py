@@ -69,6 +69,7 @@ class Conf(loops.Reconciler):
         """Compare the conf with what it should be, and write it where it differs."""
         target = await self._choose_target()
         if target is None:
+            self.applied = None  # this node is drained, or was never ours
             return None
         folder = target.places.confs
         await asyncio.to_thread(files.sweep, folder)
@@ -137,6 +138,7 @@ class Conf(loops.Reconciler):
         """Return the newest revision whose binary is on the node: a conf never comes before its binary."""
         revision = self._revision()
         if revision is None:
+            self._target = None
             return None
         if self._target is None or self._target.name != revision.name:
             if self._installed() != revision.name and (self._target is not None or not await self._urgent(revision)):

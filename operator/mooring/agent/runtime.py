@@ -95,6 +95,7 @@ class Runtime(loops.Reconciler):
         """Ask, and judge the answer; after a bad one ask again, at longer and longer intervals."""
         conf = self._conf()
         if conf is None:
+            self._set(UNKNOWN)
             return None  # woken when it is there
         clock = asyncio.get_running_loop().time
         if self._asked_at is not None and (wait := self._asked_at + _PAUSE_SECONDS - clock()) > 0:
