@@ -62,13 +62,15 @@ class Binaries(loops.Reconciler):
         image: Callable[[], str | None],
         applied_before: Callable[[], str],
         draining: Callable[[], bool],
+        conf_first: Callable[[Revision], Awaitable[bool]],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
         """`source` is the image's folder that holds the plugin, `host_root` where the node's folders are mounted.
 
-        `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node. While
-        `draining` nothing is written, and what was applied is no longer.
+        `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node, `conf_first`
+        says whether the conf of a revision has to be there before its plugin. While `draining` nothing is written, and
+        what was applied is no longer.
         """
         super().__init__(on_health=on_health)
         self._source = source
@@ -78,6 +80,7 @@ class Binaries(loops.Reconciler):
         self._image = image
         self._applied_before = applied_before
         self._draining = draining
+        self._conf_first = conf_first
         self._on_applied = on_applied
         self._looked: dict[Path, _Looked] = {}
         self.applied = ""
@@ -97,6 +100,9 @@ class Binaries(loops.Reconciler):
             await self._stand_by()
             return None
         ours = self._image() in ("", revision.image)
+        present = await asyncio.to_thread(binaries.is_executable, revision.places.plugin)
+        if ours and present and await self._conf_first(revision):
+            return None  # woken when the conf is there, which the newer plugin reads as well
         await self._put_right(self._source / places.PLUGIN, revision.places, ours=ours)
         if ours:
             await asyncio.to_thread(_remove_former, revision.places.binaries / places.FORMER)

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mooring.installing import chains, confs, leaving
-from mooring.node import binaries, conffolder, files, journals, manifest, places, proof, store
+from mooring.node import binaries, conffolder, confrecords, files, journals, manifest, places, proof, store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ _OURS = (
     "programs",
     proof.FOLDER,
     "failures.jsonl",
+    confrecords.FILE,
     manifest.DAMAGED,
     places.LEAVING,
 )

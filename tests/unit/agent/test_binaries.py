@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mooring.agent import binaries, revisions
-from mooring.node import manifest, places, proof, store
-from tests.unit.agent.conftest import PLUGIN
+from mooring.node import manifest, places, store
+from tests.unit.agent.conftest import PLUGIN, FakeProver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from tests.unit.agent.conftest import Node
 
 NEWER = PLUGIN + "# newer\n"
-
-
-class FakeProver:
-    """Proves by VERSION alone, where the test says nothing else."""
-
-    def __init__(self) -> None:
-        self.fault = ""
-        self.proven: list[str | None] = []
-
-    async def prove(self, binary: Path, node: places.Places) -> None:
-        self.proven.append(store.sha256(binary))
-        if self.fault:
-            raise proof.UnprovenError(self.fault)
-        await proof.answers(binary)
 
 
 class World:
@@ -44,6 +30,7 @@ class World:
         self.applied = 0
         self.draining = False
         self.prover = FakeProver()
+        self.later: set[str] = set()
         self.carry(PLUGIN)
         self.start()
 
@@ -57,9 +44,13 @@ class World:
             image=lambda: self.image,
             applied_before=lambda: self.before,
             draining=lambda: self.draining,
+            conf_first=self.conf_first,
             on_applied=self.count,
             on_health=lambda: None,
         )
+
+    async def conf_first(self, revision: revisions.Revision) -> bool:
+        return revision.name in self.later
 
     def count(self) -> None:
         self.applied += 1
@@ -298,3 +289,23 @@ async def test_nothing_is_done_before_there_is_a_revision(world: World) -> None:
     world.current = None
     await world.binaries.reconcile()
     assert not world.target.exists()
+
+
+async def test_on_the_way_back_the_newer_plugin_stays_until_the_older_conf_is_there(world: World) -> None:
+    await world.binaries.reconcile()
+    newer = world.target.read_bytes()
+    world.carry(PLUGIN + "# older")
+    world.current = world.node.revision("mooring-revision-0")
+    world.later = {"mooring-revision-0"}
+    await world.binaries.reconcile()
+    assert (world.target.read_bytes(), world.binaries.applied) == (newer, "mooring-revision-1")
+    world.later = set()
+    await world.binaries.reconcile()
+    assert world.target.read_text().endswith("# older")
+    assert world.binaries.applied == "mooring-revision-0"
+
+
+async def test_without_any_plugin_nobody_waits_for_a_conf(world: World) -> None:
+    world.later = {"mooring-revision-1"}
+    await world.binaries.reconcile()
+    assert world.target.exists()

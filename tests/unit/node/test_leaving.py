@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from mooring.installing import confs
+from mooring.installing import confs, renderers
 from mooring.node import files, leaving, manifest, places, store
 from tests.unit.agent.conftest import journal
 
@@ -51,13 +51,14 @@ def everything(node: places.Places) -> dict[str, bytes | None]:
 def install(node: places.Places, file: str = confs.FILE) -> bytes:
     """Put onto the node what an agent puts there, and what the plugin does."""
     owned = manifest.Manifest(node.state)
-    conf = confs.render(
+    content = renderers.Content(
         confs.Primary("pods", OWN, PRIMARY),
         bin_dir=node.bin_dir,
         state_dir=node.state_dir,
         kubeconfig=node.kubeconfig,
         plugin={},
     )
+    conf = renderers.render(renderers.NEWEST, content)
     store.Store(node.programs).put(program(node, places.PLUGIN, b"ours"), manifest.digest(b"ours"))
     written = {node.plugin_path: b"ours", f"{node.conf_dir}/{file}": conf, node.kubeconfig: b"{}"}
     for path, data in written.items():
@@ -67,7 +68,7 @@ def install(node: places.Places, file: str = confs.FILE) -> bytes:
     for name in ("networks/default/a.json", "attachments/.x.tmp", "results/x", "quarantine/y", "proof/z/w"):
         files.make_folder((node.state / name).parent)
         (node.state / name).write_text("x")
-    for name in ("failures.jsonl", manifest.DAMAGED):
+    for name in ("failures.jsonl", "conf.json", manifest.DAMAGED):
         (node.state / name).write_text("x")
     return conf
 
