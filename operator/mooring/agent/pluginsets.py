@@ -88,6 +88,9 @@ class PluginSets(loops.Reconciler):
         """Install what is missing or another one, put back what was changed, remove what is no longer wanted."""
         revision = self._revision()
         if revision is None:
+            # Of a node that is drained nothing is applied any more, should the drain be withdrawn.
+            self.applied = ""
+            self.programs = {}
             return None
         try:
             wanted = setplans.wanted(revision.plugin_sets, folder=revision.places.bin_dir)

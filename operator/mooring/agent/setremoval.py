@@ -14,6 +14,7 @@ from mooring.agent import setplans
 from mooring.agent.setplans import Step
 from mooring.installing import deliveries
 from mooring.node import journals, manifest, setfiles
+from mooring.node.places import ORIGINALS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-ORIGINALS = "originals"
-"""The folder below the state folder that keeps what was overwritten."""
 # What nobody has vouched for so long belongs to no set of any revision.
 _STALE_SECONDS = 3600.0
 
