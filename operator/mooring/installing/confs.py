@@ -30,6 +30,8 @@ TYPE = "mooring"
 ANNOTATIONS_CAPABILITY = "io.kubernetes.cri.pod-annotations"
 #: The highest version that every supported runtime parses.
 CNI_VERSION = "1.0.0"
+#: The version of `render`; a revision names the one that makes its conf.
+RENDERER = 1
 AUTO = "auto"
 
 _ENDINGS = (".conf", ".conflist", ".json")
