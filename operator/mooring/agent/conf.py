@@ -51,13 +51,18 @@ class Conf(loops.Reconciler):
         network: Callable[[str], str | None],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
+        on_found: Callable[[conffolder.Folder], None] = lambda _: None,
     ) -> None:
-        """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`."""
+        """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`.
+
+        `on_found` is told what the folder is like, at each look and before anything is repaired.
+        """
         super().__init__(on_health=on_health)
         self._revision = revision
         self._installed = installed
         self._network = network
         self._on_applied = on_applied
+        self._on_found = on_found
         self._target: Revision | None = None
         self._contests: dict[str, contests.Contest] = {}
         self._precedences: dict[str, precedence.Precedence] = {}
@@ -73,6 +78,7 @@ class Conf(loops.Reconciler):
         folder = target.places.confs
         await asyncio.to_thread(files.sweep, folder)
         found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=confs.candidates)
+        self._on_found(found)
         choice, auxiliary = await self._choose(target, found)
         if choice.primary is None:
             self.report(problem=choice.problem)

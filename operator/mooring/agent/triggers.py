@@ -43,10 +43,10 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     # Any program and any conf: the primary network may wait for one of its own.
     Trigger.PROGRAMS: ("binaries", "conf"),
     Trigger.CONFS: ("conf", "runtime"),
-    Trigger.FAILURES: ("inventory",),
+    Trigger.FAILURES: ("failing", "inventory"),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
     Trigger.CONF_APPLIED: ("runtime", "inventory"),
-    Trigger.FOUNDATION: ("missing", "inventory"),
+    Trigger.FOUNDATION: ("missing", "presence", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.PRIMARY_NETWORK: ("conf",),

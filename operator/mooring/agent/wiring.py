@@ -17,11 +17,14 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    failing,
     garbage,
     health,
     inventory,
     loops,
     missing,
+    pods,
+    presence,
     readiness,
     reporting,
     revisions,
@@ -58,8 +61,8 @@ class Agent:
         on = self._triggers.on
         site = loops.Site(client, node, namespace)
         container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
-        recorder = events.Recorder(client, controller="mooring-agent", instance=node)
-        self.reporting = reporting.Reporter(recorder)
+        self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        self.reporting = reporting.Reporter(self._recorder)
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self._supervisor = supervising.Supervisor(on_change=on(Trigger.HEALTH))
 
@@ -83,7 +86,7 @@ class Agent:
             client,
             resources.PODS,
             field_selector=f"spec.nodeName={node}",
-            transform=status.keep,
+            transform=pods.keep,
             on_change=self._pod_changed,
         )
 
@@ -106,6 +109,7 @@ class Agent:
             revision=self._revision,
             installed=lambda: self.binaries.applied,
             network=self._network,
+            on_found=lambda folder: self.presence.found(folder),
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -132,17 +136,32 @@ class Agent:
             client,
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
-            report_on_pod=functools.partial(_report_on_pod, recorder),
+            report_on_pod=self.reporting.warn,
             on_attached=self.reporting.attached,
+            now=_now,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.presence = presence.Presence(
+            folder=self._state_folder,
+            verdict=lambda: self.runtime.verdict,
+            now=_now,
             on_health=on(Trigger.HEALTH),
         )
         self.missing = missing.Missing(
             client,
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
-            report_on_pod=functools.partial(_report_on_pod, recorder),
+            history=lambda: self.presence.history,
+            listed=container_runtime.sandboxes,
+            report_on_pod=self.reporting.warn,
             why_in_vain=lambda: self.readiness.foundation(),
             now=_now,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.failing = failing.Failing(
+            path=lambda: self.revisions.current.places.failures if self.revisions.current else None,
+            known=lambda: self.pods.store,
+            report=self.reporting.failed,
             on_health=on(Trigger.HEALTH),
         )
         self.slices = slices.Slices(
@@ -177,7 +196,17 @@ class Agent:
         self.missing.follow(self.pods)
         foundation = (self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
-        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        counting = (
+            *foundation,
+            self.credentials,
+            self.cache,
+            self.status,
+            self.missing,
+            self.presence,
+            self.failing,
+            self.slices,
+            self.garbage,
+        )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
         self._triggers.connect(self.reconcilers)
@@ -194,6 +223,7 @@ class Agent:
             "cached": self.cache.watch,
             "pods": self.pods.run,
             "reporting": self.reporting.run,
+            "events": self._recorder.run,
             "journals": self._follow_journals,
             "failures": self._follow_failures,
             "confs": self._follow_confs,
@@ -247,6 +277,10 @@ class Agent:
         self._places = revision.places
         self._triggers.fire(Trigger.REVISION)
 
+    def _state_folder(self) -> Path | None:
+        current = self.revisions.current
+        return current.places.seen(current.places.state_dir) if current else None
+
     def _conf_place(self) -> tuple[str, str] | None:
         current, applied = self.revisions.current, self.conf.applied
         return (current.places.conf_dir, applied.file) if current and applied else None
@@ -274,13 +308,8 @@ class Agent:
         self.status.sandbox_changed(pod)
         self.slices.changed()
         self._triggers.fire(Trigger.SANDBOX)
-        if self.pods.store.get(pod, {}).get("marked"):
+        if (self.pods.store.get(pod) or {}).get("mark"):
             self._triggers.fire(Trigger.LACKING_POD)
-
-
-async def _report_on_pod(recorder: events.Recorder, pod: dict[str, Any], reason: str, note: str) -> None:
-    regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
-    await recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")
 
 
 def _now() -> datetime.datetime:
