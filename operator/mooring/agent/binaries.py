@@ -10,10 +10,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from mooring.agent import loops
-from mooring.node import binaries, files, places
+from mooring.node import binaries, files, manifest, places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from mooring.agent.revisions import Revision
@@ -35,18 +35,21 @@ class Binaries(loops.Reconciler):
         revision: Callable[[], Revision | None],
         image: Callable[[], str | None],
         applied_before: Callable[[], str],
+        conf_first: Callable[[Revision], Awaitable[bool]],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
         """`source` is the image's folder that holds the plugin.
 
-        `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node.
+        `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node, `conf_first`
+        says whether the conf of a revision has to be there before its plugin.
         """
         super().__init__(on_health=on_health)
         self._source = source
         self._revision = revision
         self._image = image
         self._applied_before = applied_before
+        self._conf_first = conf_first
         self._on_applied = on_applied
         self.applied = ""
         self.sha256: dict[str, str] = {}
@@ -58,7 +61,10 @@ class Binaries(loops.Reconciler):
         if revision is None:
             return None
         ours = self._image() in ("", revision.image)
-        await self._put_right(self._source / places.PLUGIN, revision.places.plugin, ours=ours)
+        present = await asyncio.to_thread(binaries.is_executable, revision.places.plugin)
+        if ours and present and await self._conf_first(revision):
+            return None  # woken when the conf is there, which the newer plugin reads as well
+        await self._put_right(self._source / places.PLUGIN, revision.places, ours=ours)
         if ours:
             await asyncio.to_thread(_remove_former, revision.places.binaries / places.FORMER)
         if not ours and self._applied_before() != revision.name:
@@ -72,7 +78,8 @@ class Binaries(loops.Reconciler):
         self.report(settled=True)
         return None
 
-    async def _put_right(self, source: Path, target: Path, *, ours: bool) -> None:
+    async def _put_right(self, source: Path, node: places.Places, *, ours: bool) -> None:
+        target, owned = node.plugin, manifest.Manifest(node.state)
         wanted = await asyncio.to_thread(binaries.sha256, source)
         if wanted is None:
             raise FileNotFoundError(f"this image has no plugin at {source}: it was built wrong")
@@ -80,7 +87,10 @@ class Binaries(loops.Reconciler):
         self._note(target.name, found)
         executable = await asyncio.to_thread(binaries.is_executable, target)
         if (not ours or found == wanted) and executable:
+            if found == wanted:
+                await asyncio.to_thread(owned.record, node.plugin_path, wanted, manifest.MOORING)
             return
+        await asyncio.to_thread(owned.record, node.plugin_path, wanted, manifest.MOORING)
         await asyncio.to_thread(files.sweep, target.parent)
         try:
             self._note(target.name, await binaries.install(source, target))

@@ -102,6 +102,7 @@ class Agent:
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            conf_first=lambda revision: self.conf.comes_first(revision),
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -109,6 +110,7 @@ class Agent:
             revision=self._revision,
             installed=lambda: self.binaries.applied,
             network=self._network,
+            cni_version=lambda: self.runtime.cni_version,
             on_found=lambda folder: self.presence.found(folder),
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
@@ -116,6 +118,7 @@ class Agent:
         self.runtime = runtime.Runtime(
             ask=container_runtime.status,
             conf=self._conf_place,
+            on_identified=on(Trigger.RUNTIME_IDENTIFIED),
             on_health=on(Trigger.FOUNDATION),
         )
 

@@ -48,6 +48,16 @@ class Places:
         return self.binaries / PLUGIN
 
     @property
+    def state(self) -> Path:
+        """The folder of all that we keep, as the agent sees it."""
+        return self.seen(self.state_dir)
+
+    @property
+    def plugin_path(self) -> str:
+        """The meta-plugin: the node's own path."""
+        return f"{self.bin_dir.rstrip('/')}/{PLUGIN}"
+
+    @property
     def confs(self) -> Path:
         """The runtime's folder of confs, as the agent sees it."""
         return self.seen(self.conf_dir)
