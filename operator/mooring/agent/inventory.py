@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mooring.agent.conf import Applied
+    from mooring.agent.missing import Lacking
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
     from mooring.node import cri
@@ -57,6 +58,8 @@ class Facts:
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    """The pods that run without the networks they ask for."""
 
     @property
     def applied(self) -> str:
@@ -154,6 +157,7 @@ def describe(
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
+        "podsWithoutNetworks": _lacking(facts.lacking),
         "lastErrors": [_reported(failure) for failure in failed[-_MOST_ERRORS:]],
     }
 
@@ -218,6 +222,16 @@ def conditions(
         ).to_wire()
         for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded), ("RuntimeLoaded", loaded))
     ]
+
+
+def _lacking(pods: tuple[Lacking, ...]) -> dict[str, Any] | None:
+    if not pods:
+        return None
+    listed = [
+        {"namespace": each.namespace, "name": each.name, "uid": each.uid, "cause": str(each.cause)}
+        for each in pods[:_MOST_PODS]
+    ]
+    return {"count": len(pods), "pods": listed}
 
 
 def _runtime(said: cri.Status | None) -> dict[str, Any] | None:

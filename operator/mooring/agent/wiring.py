@@ -254,6 +254,7 @@ class Agent:
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            lacking=self.missing.lacking,
         )
 
     async def _follow_journals(self) -> None:

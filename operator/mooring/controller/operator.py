@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, installation, keys, webhook
+from mooring.controller import definition, evicting, installation, keys, webhook
 from mooring.controller.image import Image
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mooring.installing.installations import InstallationSpec
     from mooring.kube.client import Client
+from mooring.kube.events import Recorder
 from mooring.kube.leases import Election
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +64,13 @@ class Operator:
             namespace=namespace,
             image=Image(client, namespace=namespace, pod_name=pod_name),
             adopt=self._adopt,
+            now=_now,
+        )
+        self._evictor = evicting.Evictor(
+            client,
+            states=self._view.node_states.store,
+            wanted=lambda: self._evicts and self._election.leading,
+            recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
             now=_now,
         )
         self._webhook = webhook.Reconciler(
@@ -126,6 +134,8 @@ class Operator:
                 return await self._installation.reconcile(writing=self._election.leading)
             case keys.WEBHOOK:
                 return await self._webhook.reconcile()
+            case keys.EVICTIONS:
+                return await self._evictor.reconcile()
             case keys.DEFINITION:
                 if self._election.leading:
                     await definition.reconcile(self._client, self._view)
@@ -147,10 +157,16 @@ class Operator:
         _LOG.error("The operator's work has ended and should not have", exc_info=task.exception())
         self._stopped.set()
 
+    @property
+    def _evicts(self) -> bool:
+        return self._spec is not None and self._spec.pods_without_networks == "Evict"
+
     def _adopt(self, spec: InstallationSpec | None) -> None:
         before, self._spec = self._spec, spec
         if (spec and spec.admission.failure_policy) != (before and before.admission.failure_policy):
             self.queue.add(keys.WEBHOOK)
+        if self._evicts:
+            self.queue.add(keys.EVICTIONS, after=evicting.EVERY)
 
     def _severities(self) -> Mapping[str, Severity]:
         if self._spec is None:

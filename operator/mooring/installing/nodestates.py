@@ -75,6 +75,22 @@ class FailingNetwork(Model):
     pods: int = pydantic.Field(ge=0, description="Of how many different pods.")
 
 
+class PodWithoutNetworks(Model):
+    """A pod that runs without the networks it asks for."""
+
+    namespace: str
+    name: str
+    uid: str
+    cause: str = pydantic.Field(description="The reason of its condition mooring.dev/NetworksAttached.")
+
+
+class PodsWithoutNetworks(Model):
+    """The pods of this node that run without the networks they ask for."""
+
+    count: int = pydantic.Field(ge=0)
+    pods: list[PodWithoutNetworks] = pydantic.Field(default_factory=list, max_length=20, description="The first 20.")
+
+
 class NodeStateStatus(Model):
     """What the node is."""
 
@@ -94,6 +110,9 @@ class NodeStateStatus(Model):
     failed_adds: int = pydantic.Field(0, ge=0, description="ADDs that failed in the last ten minutes.")
     failures: list[FailingNetwork] = pydantic.Field(
         default_factory=list, max_length=20, description="What failed in the last ten minutes, the worst network first."
+    )
+    pods_without_networks: PodsWithoutNetworks | None = pydantic.Field(
+        None, description="Absent while every pod has the networks that it asks for."
     )
     last_errors: list[NodeError] = pydantic.Field(default_factory=list, max_length=10)
     conditions: list[Condition] = pydantic.Field(default_factory=list)
