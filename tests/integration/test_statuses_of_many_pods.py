@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PODS = 100
 CONDITION = "mooring.dev/NetworksAttached"
 ASKS = {"k8s.v1.cni.cncf.io/networks": "storage"}
-GATE = {"readinessGates": [{"conditionType": CONDITION}]}
+GATE: dict[str, Any] = {"readinessGates": [{"conditionType": CONDITION}]}
 
 pytestmark = pytest.mark.timeout(180)
 
