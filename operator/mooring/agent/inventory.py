@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mooring.agent.conf import Applied
+    from mooring.agent.missing import Lacking
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
     from mooring.node import cri
@@ -59,6 +60,8 @@ class Facts:
     warnings: tuple[tuple[str, str], ...] = ()
     drained: Verdict | None = None
     """How far the node is drained; None where nobody asks for it."""
+    lacking: tuple[Lacking, ...] = ()
+    """The pods that run without the networks they ask for."""
 
     @property
     def applied(self) -> str:
@@ -156,6 +159,7 @@ def describe(
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
+        "podsWithoutNetworks": _lacking(facts.lacking),
         "lastErrors": [_reported(failure) for failure in failed[-_MOST_ERRORS:]],
     }
 
@@ -227,6 +231,16 @@ def conditions(
 
 def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:
     return verdict.status, verdict.reason, _sentence(verdict.message)
+
+
+def _lacking(pods: tuple[Lacking, ...]) -> dict[str, Any] | None:
+    if not pods:
+        return None
+    listed = [
+        {"namespace": each.namespace, "name": each.name, "uid": each.uid, "cause": str(each.cause)}
+        for each in pods[:_MOST_PODS]
+    ]
+    return {"count": len(pods), "pods": listed}
 
 
 def _runtime(said: cri.Status | None) -> dict[str, Any] | None:

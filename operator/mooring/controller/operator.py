@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, installation, keys, serving, webhook
+from mooring.controller import definition, evicting, installation, keys, serving, webhook
 from mooring.controller.image import Image
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
@@ -74,6 +74,13 @@ class Operator:
             namespace=namespace,
             image=Image(client, namespace=namespace, pod_name=pod_name),
             further=lambda: self._webhook.problems,
+            now=_now,
+        )
+        self._evictor = evicting.Evictor(
+            client,
+            states=self._view.node_states.store,
+            wanted=lambda: self._evicts and self._election.leading,
+            recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
             now=_now,
         )
         self._webhook = webhook.Reconciler(
@@ -141,7 +148,12 @@ class Operator:
             return None  # when it has synced, everything is added
         match key:
             case keys.INSTALLATION:
-                return await self._installation.reconcile()
+                again = await self._installation.reconcile()
+                if self._evicts:
+                    self.queue.add(keys.EVICTIONS, after=evicting.EVERY)
+                return again
+            case keys.EVICTIONS:
+                return await self._evictor.reconcile()
             case keys.DEFINITION:
                 await definition.reconcile(self._client, self._view)
                 return None
@@ -175,6 +187,11 @@ class Operator:
         self.failed = True
         _LOG.error("The operator's work has ended and should not have", exc_info=task.exception())
         self._stopped.set()
+
+    @property
+    def _evicts(self) -> bool:
+        spec = self._installation.spec
+        return spec is not None and spec.pods_without_networks == "Evict"
 
 
 def _now() -> datetime.datetime:

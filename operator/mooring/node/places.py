@@ -15,6 +15,8 @@ FORMER = "mooring-api"
 
 STATE = "/var/lib/mooring"
 """The state folder where the Installation names no other."""
+PRESENCE = "presence.json"
+"""In the state folder: when the runtime of the node ran us, and why not."""
 ORIGINALS = "originals"
 """In the state folder: what programs of plugin sets overwrote."""
 LEAVING = "leaving.json"
