@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mooring.agent import causes, loops
 from mooring.installing.podconditions import Reason
-from mooring.node import files
+from mooring.node import files, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-FILE = "presence.json"
 _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _CONF, _RUNTIME = "conf", "runtime"
 
@@ -83,7 +82,7 @@ class Presence(loops.Reconciler):
         folder = self._folder()
         if folder is None or not (self._looks or self._base):
             return None  # woken by the first look
-        path = folder / FILE
+        path = folder / places.PRESENCE
         if self._base is None:
             known, seen = await asyncio.to_thread(_read, path)
             self._begin(known, seen)

@@ -243,6 +243,7 @@ class Agent:
             self.conf,
             self.credentials,
             self.cache,
+            self.presence,
         )
         foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
@@ -352,7 +353,7 @@ class Agent:
         self._triggers.fire(Trigger.REVISION)
 
     def _state_folder(self) -> Path | None:
-        current = self.revisions.current
+        current = self._revision()
         return current.places.seen(current.places.state_dir) if current else None
 
     def _conf_place(self) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ import pytest
 from mooring.agent import causes, presence, runtime
 from mooring.installing import confs
 from mooring.installing.podconditions import Reason
-from mooring.node import conffolder
+from mooring.node import conffolder, places
 from tests.unit.agent.test_causes import OURS, T0, at
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class World:
 
     @property
     def path(self) -> Path:
-        return self.folder / presence.FILE
+        return self.folder / places.PRESENCE
 
     async def look(self, *names: str, seconds: float) -> None:
         """Have the folder of confs hold these files at a moment, ours sound."""
