@@ -36,10 +36,14 @@ class World:
         self.evictor = evicting.Evictor(
             leader,
             states=self.states,
-            wanted=lambda: True,
+            wanted=self.wanted,
+            leading=lambda: True,
             recorder=events.Recorder(leader, controller="mooring-operator", instance="test"),
             now=lambda: datetime.datetime.now(datetime.UTC),
         )
+
+    async def wanted(self) -> bool:
+        return True
 
     async def pods(self) -> dict[str, dict[str, Any]]:
         found = await self.admin.list(resources.PODS, namespace=self.namespace, label_selector="app=web")

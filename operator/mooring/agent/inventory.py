@@ -58,10 +58,10 @@ class Facts:
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
-    drained: Verdict | None = None
-    """How far the node is drained; None where nobody asks for it."""
     lacking: tuple[Lacking, ...] = ()
     """The pods that run without the networks they ask for."""
+    drained: Verdict | None = None
+    """How far the node is drained; None where nobody asks for it."""
 
     @property
     def applied(self) -> str:
@@ -229,10 +229,6 @@ def conditions(
     ]
 
 
-def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:
-    return verdict.status, verdict.reason, _sentence(verdict.message)
-
-
 def _lacking(pods: tuple[Lacking, ...]) -> dict[str, Any] | None:
     if not pods:
         return None
@@ -241,6 +237,10 @@ def _lacking(pods: tuple[Lacking, ...]) -> dict[str, Any] | None:
         for each in pods[:_MOST_PODS]
     ]
     return {"count": len(pods), "pods": listed}
+
+
+def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:
+    return verdict.status, verdict.reason, _sentence(verdict.message)
 
 
 def _runtime(said: cri.Status | None) -> dict[str, Any] | None:

@@ -304,8 +304,8 @@ class Agent:
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
-            drained=self.drain.verdict,
             lacking=self.missing.lacking,
+            drained=self.drain.verdict,
         )
 
     async def _follow_journals(self) -> None:

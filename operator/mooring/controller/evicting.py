@@ -13,12 +13,13 @@ import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mooring.controller import keys
 from mooring.installing import evictions
 from mooring.kube import errors, resources
 from mooring.kube.pauses import Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from mooring.kube.client import Client
     from mooring.kube.events import Recorder
@@ -27,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 #: How often the leader looks, in seconds: each time it evicts one pod of a node at most, and this many in all.
 EVERY = 5.0
+# How often it looks whether the Installation wants evictions, while there are pods and it does not.
+_ASK_AGAIN = 30.0
 MOST = 5
 # What a disruption budget or the pod itself stands in the way of.
 _AGAIN = Pause(first=15.0, longest=300.0)
@@ -47,6 +50,16 @@ class _Maker:
     until: float = 0.0
 
 
+async def wanted(client: Client) -> bool:
+    """Ask whether there is an Installation that wants pods evicted; raises `errors.ApiError`."""
+    try:
+        found = await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
+    except errors.NotFound:
+        return False
+    leaving = bool(found["metadata"].get("deletionTimestamp"))
+    return not leaving and (found.get("spec") or {}).get("podsWithoutNetworks") == "Evict"
+
+
 class Evictor:
     """Evicts, a few pods at a time."""
 
@@ -55,17 +68,19 @@ class Evictor:
         client: Client,
         *,
         states: Mapping[str, Mapping[str, Any]],
-        wanted: Callable[[], bool],
+        wanted: Callable[[], Awaitable[bool]],
+        leading: Callable[[], bool],
         recorder: Recorder,
         now: Callable[[], datetime.datetime],
     ) -> None:
         """`states` are the NodeStates by name.
 
-        `wanted` says whether we lead and the Installation wants evictions, and is asked before each of them.
+        `wanted` asks whether the Installation wants evictions; `leading` says whether we may act, before each of them.
         """
         self._client = client
         self._states = states
         self._wanted = wanted
+        self._leading = leading
         self._recorder = recorder
         self._now = now
         self._waits: dict[str, tuple[int, float]] = {}
@@ -73,21 +88,25 @@ class Evictor:
         self._makers: dict[str, _Maker] = {}
 
     async def reconcile(self) -> float | None:
-        """Evict what may be evicted now; return the seconds until the next look, None where nobody wants any.
+        """Evict what may be evicted now; return the seconds until the next look, None where another one leads.
 
         Raises:
             errors.ApiError: we may not, or the API server is away.
         """
-        if not self._wanted():
+        if not self._leading():
             return None
         found = evictions.candidates(self._states)
+        if not found:
+            return EVERY
+        if not await self._wanted():
+            return _ASK_AGAIN
         uids = {each.uid for each in found}
         self._waits = {uid: wait for uid, wait in self._waits.items() if uid in uids}
         self._makers = {uid: one for uid, one in self._makers.items() if self._now() - one.evicted < _REMEMBERED}
         clock = asyncio.get_running_loop().time()
         nodes: set[str] = set()
         for each in found:
-            if len(nodes) >= MOST or not self._wanted():
+            if len(nodes) >= MOST or not self._leading():
                 break
             if each.node in nodes or self._waits.get(each.uid, (0, 0.0))[1] > clock:
                 continue

@@ -71,8 +71,6 @@ class Reconciler:
         self._image = image
         self._further = further
         self._now = now
-        self.spec: InstallationSpec | None = None
-        """What the Installation said last; None where there is none, and before it was read."""
 
     async def reconcile(self) -> float | None:
         """Compare and repair once; return the seconds until the next look.
@@ -82,7 +80,6 @@ class Reconciler:
         """
         installation = await self._get()
         if installation is None:
-            self.spec = None
             await self._withdraw()
             return _EVERY
         try:
@@ -90,7 +87,6 @@ class Reconciler:
         except pydantic.ValidationError as error:
             await self._report_invalid(installation, error)
             return _EVERY
-        self.spec = spec
         done = _Pass()
         await self._apply(installation, spec, done)
         await self._report(installation, self._selected(spec), done)

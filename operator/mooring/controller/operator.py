@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import logging
 import platform
 import uuid
@@ -79,7 +80,8 @@ class Operator:
         self._evictor = evicting.Evictor(
             client,
             states=self._view.node_states.store,
-            wanted=lambda: self._evicts and self._election.leading,
+            wanted=functools.partial(evicting.wanted, client),
+            leading=lambda: self._election.leading,
             recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
             now=_now,
         )
@@ -148,10 +150,7 @@ class Operator:
             return None  # when it has synced, everything is added
         match key:
             case keys.INSTALLATION:
-                again = await self._installation.reconcile()
-                if self._evicts:
-                    self.queue.add(keys.EVICTIONS, after=evicting.EVERY)
-                return again
+                return await self._installation.reconcile()
             case keys.EVICTIONS:
                 return await self._evictor.reconcile()
             case keys.DEFINITION:
@@ -187,11 +186,6 @@ class Operator:
         self.failed = True
         _LOG.error("The operator's work has ended and should not have", exc_info=task.exception())
         self._stopped.set()
-
-    @property
-    def _evicts(self) -> bool:
-        spec = self._installation.spec
-        return spec is not None and spec.pods_without_networks == "Evict"
 
 
 def _now() -> datetime.datetime:

@@ -28,14 +28,19 @@ class World:
         self.evicted: list[str] = []
         self.events: list[tuple[str, str]] = []
         self.wanted = True
+        self.leading = True
         self.refuse: errors.ApiError | None = None
         self.evictor = evicting.Evictor(
             self,  # type: ignore[arg-type]
             states=self.states,
-            wanted=lambda: self.wanted,
+            wanted=self.ask,
+            leading=lambda: self.leading,
             recorder=self,  # type: ignore[arg-type]
             now=self.now,
         )
+
+    async def ask(self) -> bool:
+        return self.wanted
 
     def now(self) -> datetime.datetime:
         return T0 + datetime.timedelta(seconds=asyncio.get_running_loop().time())
@@ -92,11 +97,31 @@ async def world() -> World:
     return made
 
 
-async def test_nothing_is_evicted_where_nobody_wants_it(world: World) -> None:
-    world.wanted = False
+async def test_nothing_is_evicted_where_nobody_wants_it_or_another_replica_leads(world: World) -> None:
     world.pod("web-1")
+    world.wanted = False
+    assert await world.evictor.reconcile() == 30
+    world.wanted, world.leading = True, False
     assert await world.evictor.reconcile() is None
     assert world.evicted == []
+
+
+@pytest.mark.parametrize(
+    ("installation", "wanted"),
+    [
+        ({"metadata": {}, "spec": {"podsWithoutNetworks": "Evict"}}, True),
+        ({"metadata": {}, "spec": {"podsWithoutNetworks": "Report"}}, False),
+        ({"metadata": {}}, False),
+        ({"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}, "spec": {"podsWithoutNetworks": "Evict"}}, False),
+        (None, False),
+    ],
+)
+async def test_the_installation_says_whether_pods_are_evicted(
+    world: World, installation: dict[str, Any] | None, wanted: bool
+) -> None:
+    if installation is not None:
+        world.pods["default"] = installation
+    assert await evicting.wanted(world) is wanted  # type: ignore[arg-type]
 
 
 async def test_one_pod_of_a_node_at_a_time_and_a_few_of_the_cluster(world: World) -> None:
@@ -181,7 +206,7 @@ async def test_a_controller_whose_new_pods_are_no_better_is_not_chased_in_circle
     assert 3 <= len(world.evicted) <= 12
 
 
-async def test_evictions_end_as_soon_as_nobody_wants_them_any_more(world: World) -> None:
+async def test_evictions_end_with_the_term_of_the_leader(world: World) -> None:
     for number in range(2, 6):
         world.node(f"n{number}")
         world.pod(f"web-{number}", f"n{number}")
@@ -189,7 +214,7 @@ async def test_evictions_end_as_soon_as_nobody_wants_them_any_more(world: World)
 
     async def last(*arguments: Any, **more: Any) -> None:
         await evict(*arguments, **more)
-        world.wanted = False
+        world.leading = False
 
     world.create = last  # type: ignore[method-assign]
     await world.look()
