@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -358,6 +359,25 @@ class TestTheWebhook:
             await client.patch(resources.NADS, "sound", {"spec": {"config": "{"}}, namespace="default")
         await client.delete(resources.NADS, "sound", namespace="default")
 
+    async def test_an_update_of_the_resource_name_alone_is_judged(self, client: Client, installed: Installed) -> None:
+        body = network("device", json.dumps({"cniVersion": "1.0.0", "type": "host-device"}))
+        body["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "intel.com/vf"}
+        await client.create(resources.NADS, body, namespace="default")
+        plane = installed.plane
+        command: list[str | Path] = [
+            plane.programs / "kubectl",
+            f"--kubeconfig={plane.kubeconfig}",
+            "annotate",
+            "--overwrite",
+        ]
+        for name, told in (("intel.com/other", False), ("none", True)):
+            change = ["net-attach-def/device", f"k8s.v1.cni.cncf.io/resourceName={name}"]
+            # Not in a thread: nothing of this test runs in the event loop meanwhile.
+            done = subprocess.run([*command, *change], capture_output=True, text=True, check=False)  # noqa: ASYNC221
+            assert done.returncode == 0, done.stderr
+            assert ("MR202" in done.stderr) is told, done.stderr
+        await client.delete(resources.NADS, "device", namespace="default")
+
     async def test_a_removed_ca_bundle_is_put_back_and_applying_the_manifests_again_leaves_it(
         self, client: Client, watching: Watching, installed: Installed
     ) -> None:
@@ -371,6 +391,56 @@ class TestTheWebhook:
             "patch", "validatingwebhookconfiguration", "mooring", "--type=json", "-p", json.dumps(remove)
         )
         assert await watching.until(bundle, what="the caBundle again", seconds=10) == before
+
+    @pytest.mark.parametrize("how", ["deleted", "edited"])
+    async def test_a_configuration_that_lets_networks_pass_is_a_condition_and_an_event_at_once(
+        self, client: Client, watching: Watching, installed: Installed, installation: dict[str, Any], how: str
+    ) -> None:
+        async def in_order(client: Client) -> bool:
+            return bool((await conditions(client)).get("Degraded", {}).get("status") == "False")
+
+        await watching.until(in_order, what="an Installation that is not degraded")
+        found = await client.get(resources.VALIDATING_WEBHOOKS, "mooring")
+        try:
+            if how == "deleted":
+                reason, told = "WebhookConfigurationMissing", "apply the manifests again"
+                await client.delete(resources.VALIDATING_WEBHOOKS, "mooring")
+            else:
+                reason, told = "WebhookConfigurationEdited", "namespaceSelector leaves networks out"
+                edit = found["webhooks"][0] | {"namespaceSelector": {"matchLabels": {"judged": "never"}}}
+                await client.patch(resources.VALIDATING_WEBHOOKS, "mooring", {"webhooks": [edit]})
+
+            async def degraded(client: Client) -> dict[str, Any] | None:
+                condition = (await conditions(client))["Degraded"]
+                return condition if condition["reason"] == reason else None
+
+            condition = await watching.until(degraded, what=f"the condition {reason}", seconds=5)
+            assert told in condition["message"]
+
+            async def event(client: Client) -> list[dict[str, Any]]:
+                events = (await client.list(resources.EVENTS, namespace="default"))["items"]
+                uid = installation["metadata"]["uid"]
+                return [each for each in events if each["reason"] == reason and each["regarding"]["uid"] == uid]
+
+            (told_once,) = await watching.until(event, what="its event", seconds=5)
+            assert (told_once["type"], told_once["regarding"]["kind"]) == ("Warning", "Installation")
+            # What it warns of is so.
+            await client.create(resources.NADS, network("unjudged", "{"), namespace="default")
+            await client.delete(resources.NADS, "unjudged", namespace="default")
+        finally:
+            installed.apply_webhook()
+
+        await watching.until(in_order, what="the end of the condition", seconds=5)
+
+        async def refused(client: Client) -> bool:
+            try:
+                await client.create(resources.NADS, network("judged", "{"), namespace="default")
+            except errors.ApiError as error:
+                return "MR101" in error.message
+            await client.delete(resources.NADS, "judged", namespace="default")
+            return False
+
+        await watching.until(refused, what="a refusal again", seconds=10)
 
     async def test_its_configuration_goes_with_the_operators_role(self, client: Client, installed: Installed) -> None:
         role = await client.get(resources.CLUSTER_ROLES, "mooring-operator")

@@ -48,7 +48,7 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
     Trigger.PLUGIN_SETS_APPLIED: ("conf", "dhcpdaemon", "inventory"),
-    # On the way back to an older renderer the plugin waits for the conf.
+    # On the way back to an older renderer the plugin waits for the conf, and so do programs that it no longer names.
     Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory", "pluginsets"),
     Trigger.RUNTIME_IDENTIFIED: ("conf",),
     Trigger.FOUNDATION: ("missing", "inventory"),

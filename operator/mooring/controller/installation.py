@@ -50,9 +50,9 @@ class _Pass:
 
 
 class Reconciler:
-    """Makes the cluster what the Installation says.
+    """Makes the cluster what the Installation says; only the leader runs it.
 
-    `adopt(spec)` is called with what the Installation says, None where there is none, at each pass.
+    `further()` returns what is wrong elsewhere in the operator, for the conditions.
     """
 
     def __init__(
@@ -62,38 +62,30 @@ class Reconciler:
         *,
         namespace: str,
         image: Image,
-        adopt: Callable[[InstallationSpec | None], None],
+        further: Callable[[], Iterable[Problem]],
         now: Callable[[], datetime.datetime],
     ) -> None:
         self._client = client
         self._view = view
         self._namespace = namespace
         self._image = image
-        self._adopt = adopt
+        self._further = further
         self._now = now
 
-    async def reconcile(self, *, writing: bool) -> float | None:
+    async def reconcile(self) -> float | None:
         """Compare and repair once; return the seconds until the next look.
-
-        Without `writing` (another replica leads) the Installation is only read, for what it says of admission.
 
         Raises:
             errors.ApiError: something could not be written; the conditions say so where they could be.
         """
         installation = await self._get()
         if installation is None:
-            self._adopt(None)
-            if writing:
-                await self._withdraw()
+            await self._withdraw()
             return _EVERY
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
-            if writing:
-                await self._report_invalid(installation, error)
-            return _EVERY
-        self._adopt(spec)
-        if not writing:
+            await self._report_invalid(installation, error)
             return _EVERY
         done = _Pass()
         await self._apply(installation, spec, done)
@@ -246,7 +238,7 @@ class Reconciler:
             nodes=reading.nodes(names, states),
             trouble=reading.trouble(names, states),
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
-            problems=done.problems,
+            problems=[*done.problems, *self._further()],
             soak=done.soak,
         )
         await self._write_status(installation, picture)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mooring.admission import certificates
 from mooring.controller import keys
 from mooring.installing import daemonsets, definitions, deliveries, revisions
 from mooring.kube import resources
@@ -54,19 +53,6 @@ class View:
             label_selector=",".join(f"{name}={value}" for name, value in sorted(revisions.LABELS.items())),
             on_change=self._on(keys.INSTALLATION),
         )
-        self.secrets = Informer(
-            client,
-            resources.SECRETS,
-            namespace=namespace,
-            field_selector=f"metadata.name={certificates.SECRET}",
-            on_change=self._on(keys.WEBHOOK),
-        )
-        self.webhooks = Informer(
-            client,
-            resources.VALIDATING_WEBHOOKS,
-            field_selector=f"metadata.name={keys.WEBHOOK_CONFIGURATION}",
-            on_change=self._on(keys.WEBHOOK, after=0.0),
-        )
         self.definitions = Informer(
             client,
             resources.CRDS,
@@ -84,8 +70,6 @@ class View:
             self.daemon_sets,
             self.deliveries,
             self.revisions,
-            self.secrets,
-            self.webhooks,
             self.definitions,
         )
 

@@ -9,12 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pydantic
 
-from mooring.installing.models import Model
+from mooring.installing.models import Model, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-AbsolutePath = Annotated[str, pydantic.Field(pattern=r"^/[^\s]*$", max_length=255)]
+
+def _no_way_up(path: str) -> str:
+    """Refuse a path that leaves the folder which it seems to be in."""
+    if ".." in path.split("/"):
+        raise ValueError("write the path without ..")
+    return path
+
+
+AbsolutePath = Annotated[
+    str,
+    pydantic.Field(
+        pattern=r"^/[^\s]*$",
+        max_length=255,
+        json_schema_extra=rule("!('..' in self.split('/'))", "write the path without .."),
+    ),
+    pydantic.AfterValidator(_no_way_up),
+]
 SecretName = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 OURS = ("mooring", "mooring-api")
 DHCP = "dhcp"

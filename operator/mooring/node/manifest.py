@@ -20,14 +20,13 @@ import logging
 import os
 import re
 import stat
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mooring.node import files
+from mooring.node import files, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,7 +39,11 @@ _MODE = 0o600
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OWNER = re.compile(r"mooring|pluginSet/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MOST_BYTES = 16 << 20
+# How the kernel writes a blank and the like in a list of mounts.
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _MOST_BEFORE = 4
+#: Manifests whose last change failed: what is there may not outlive a power cut, though it reads right.
+_UNCERTAIN: set[Path] = set()
 
 
 class DamagedError(ValueError):
@@ -57,6 +60,11 @@ class Entry:
     before: tuple[str, ...] = ()
     """What we wrote there before that, the newest first: who was cut off may have left any of it."""
 
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """The hashes of all that we wrote there, the newest first: a program is recorded once it has proven itself."""
+        return (self.sha256, *self.before)
+
     def wrote(self, digest: str | None) -> bool:
         """Say whether a file with this hash is one that we wrote; None stands for no file."""
         return digest == self.sha256 or digest in self.before
@@ -65,6 +73,17 @@ class Entry:
 def plugin_set(name: str) -> str:
     """Return the owner of the files of a set of further plugins."""
     return f"pluginSet/{name}"
+
+
+def folders(host_root: Path) -> list[Path]:
+    """Return the state folders that have a manifest, as the agent sees them: that needs no revision. It blocks."""
+    found = {host_root / places.STATE.lstrip("/")}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            mounted = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[1]))
+            if host_root in mounted.parents:
+                found.add(mounted)
+    return sorted(folder for folder in found if (folder / FILE).is_file())
 
 
 def parse(data: bytes) -> dict[str, Entry]:
@@ -107,7 +126,7 @@ def recorded(entries: Mapping[str, Entry], path: str, sha256: str, owner: str) -
 class Manifest:
     """The manifest in a folder of the node, as the agent sees it. Every call blocks, and any thread may make it.
 
-    Nothing is held in memory: who looks sees what is on the disk. All raise `OSError`.
+    Of what it says nothing is held in memory: who looks sees what is on the disk. All raise `OSError`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -136,20 +155,26 @@ class Manifest:
             entries = self._read_or_set_aside()
             changed = recorded(entries, path, sha256, owner)
             data = render(changed.values())
-            if changed != entries:
-                files.write_atomically(self.path, data, mode=_MODE, durable=True)
+            if changed != entries or self.path in _UNCERTAIN:
+                self._write(data)
 
     def forget(self, path: str) -> None:
         """Note, after it is gone, that there is no file of ours at a path of the node."""
         with self._locked():
             entries = self._read_or_set_aside()
-            if entries.pop(path, None) is not None:
-                files.write_atomically(self.path, render(entries.values()), mode=_MODE, durable=True)
+            if entries.pop(path, None) is not None or self.path in _UNCERTAIN:
+                self._write(render(entries.values()))
 
     def remove(self) -> None:
         """Take the manifest away: nothing is ours any more."""
         with self._locked():
             files.remove(self.path, durable=True)
+
+    def _write(self, data: bytes) -> None:
+        _UNCERTAIN.add(self.path)
+        files.sweep(self._folder, of=FILE)
+        files.write_atomically(self.path, data, mode=_MODE, durable=True)
+        _UNCERTAIN.discard(self.path)
 
     def _read(self) -> dict[str, Entry]:
         try:

@@ -22,6 +22,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mooring.node.programs import Ended as Ended
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -39,15 +41,6 @@ _KERNELS_LINK = re.compile(r"[a-z_]+:\[[0-9]+\]")
 _LEADS_NOWHERE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG})
 # How often a program is asked whether it has ended.
 _FIRST_POLL, _LONGEST_POLL = 0.005, 0.25
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """How a program ended and what it said."""
-
-    status: int
-    stdout: bytes
-    stderr: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,6 +118,13 @@ def behind(address: Path) -> Iterator[Namespaces]:
         yield Namespaces(process, *opened)
 
 
+def entering(inside: Namespaces) -> tuple[str, ...]:
+    """Return what stands before a command that is to run there; it needs the descriptors of `inside.entered`."""
+    # Ours: it would be looked up in the PATH of the command's own environment, whose folders need not have one here.
+    program = shutil.which("nsenter") or _NSENTER
+    return (program, *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--")
+
+
 class Runner:
     """Runs programs of the node, and keeps count of those that were not waited for to the end."""
 
@@ -165,11 +165,11 @@ class Runner:
             if len(stdin) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
                 fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(stdin))
             process = subprocess.Popen(
-                _words(inside, command),
+                [*entering(inside), command],
                 stdin=reading,
                 stdout=stdout,
                 stderr=stderr,
-                env={"PATH": _path(inside), **env},
+                env={"PATH": path_of(inside), **env},
                 pass_fds=[each for _, each in inside.entered],
                 start_new_session=True,
             )
@@ -192,11 +192,11 @@ def stay(inside: Namespaces, *words: str, output: int) -> subprocess.Popen[bytes
     where it cannot be started.
     """
     process = subprocess.Popen(
-        _words(inside, *words),
+        [*entering(inside), *words],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env={"PATH": _path(inside)},
+        env={"PATH": path_of(inside)},
         pass_fds=[each for _, each in inside.entered],
         start_new_session=True,
     )
@@ -211,12 +211,6 @@ def shares_our_cgroup(pid: int) -> bool:
         theirs = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
         return any(line in theirs and line.rpartition(":")[2] != "/" for line in ours)
     return False
-
-
-def _words(inside: Namespaces, *words: str) -> list[str]:
-    # Ours: Popen would look it up in the PATH of the environment, whose folders need not have one here.
-    entering = shutil.which("nsenter") or _NSENTER
-    return [entering, *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--", *words]
 
 
 def _target(path: Path) -> str | None:
@@ -249,7 +243,7 @@ def _leave_cgroup(pid: int, inside: Namespaces) -> None:
             _LOG.debug("process %d stays in the agent's cgroup (%s): %s", pid, hierarchy or "v2", error.strerror)
 
 
-def _path(inside: Namespaces) -> str:
+def path_of(inside: Namespaces) -> str:
     """Return the PATH that the runtime gives its plugins: where iptables and the like are, differs between nodes."""
     with contextlib.suppress(OSError):
         for variable in Path(f"/proc/self/fd/{inside.process}/environ").read_bytes().split(b"\0"):
