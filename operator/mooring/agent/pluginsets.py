@@ -87,7 +87,9 @@ class PluginSets(loops.Reconciler):
     async def reconcile(self) -> float | None:
         """Install what is missing or another one, put back what was changed, remove what is no longer wanted."""
         revision = self._revision()
-        if revision is None:
+        if revision is None:  # it is not known yet, or the node is drained
+            self.applied, self.programs = "", {}
+            self._seen.clear()
             return None
         try:
             wanted = setplans.wanted(revision.plugin_sets, folder=revision.places.bin_dir)

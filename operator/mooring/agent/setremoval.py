@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-ORIGINALS = "originals"
-"""The folder below the state folder that keeps what was overwritten."""
 # What nobody has vouched for so long belongs to no set of any revision.
 _STALE_SECONDS = 3600.0
 
@@ -88,7 +86,9 @@ def clear(places: Places, wanted: Collection[str], *, now: float) -> None:
 
 def kept(places: Places, path: str) -> Path:
     """Return where the agent sees what was at a path of the node before it was overwritten."""
-    return places.seen(places.state_dir) / ORIGINALS / path.strip("/").replace("%", "%25").replace("/", "%2F")
+    return (
+        places.seen(places.state_dir) / deliveries.ORIGINALS / path.strip("/").replace("%", "%25").replace("/", "%2F")
+    )
 
 
 def _take_away(places: Places, owned: manifest.Manifest, entry: manifest.Entry, found: setfiles.Found) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Trigger(enum.Enum):
     """Something that happens on a node; the value says it in words."""
 
-    REVISION = "the node is to have another revision"
+    REVISION = "the node is to have another revision, or none: it is drained"
     NODE_STATE = "the NodeState changed, or is there now"
     PROGRAMS = "a file in the folder of CNI plugins changed"
     CONFS = "a file in the runtime's folder of confs changed"
@@ -41,10 +41,10 @@ ALL = ("*",)
 #: Names of reconcilers, by what they are woken by. Changes that carry a key are handed over in `wiring` besides.
 WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
-    Trigger.NODE_STATE: ("revision", "inventory"),
+    Trigger.NODE_STATE: ("revision", "drain", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
     Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon"),
-    Trigger.CONFS: ("conf", "runtime"),
+    Trigger.CONFS: ("conf", "runtime", "drain"),
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
     Trigger.PLUGIN_SETS_APPLIED: ("conf", "dhcpdaemon", "inventory"),
@@ -55,7 +55,7 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.PRIMARY_NETWORK: ("conf",),
-    Trigger.SANDBOX: ("slices", "inventory"),
+    Trigger.SANDBOX: ("slices", "drain", "inventory"),
     Trigger.LACKING_POD: ("missing",),
 }
 

@@ -18,6 +18,7 @@ from mooring.agent import (
     conf,
     credentials,
     dhcp,
+    drain,
     garbage,
     health,
     inventory,
@@ -30,6 +31,7 @@ from mooring.agent import (
     revisions,
     runtime,
     sandboxes,
+    setremoval,
     slices,
     status,
     supervising,
@@ -104,8 +106,8 @@ class Agent:
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            draining=lambda: self.drain.wanted,
             conf_first=lambda revision: self.conf.comes_first(revision),
-            draining=lambda: False,
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -183,7 +185,21 @@ class Agent:
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
+            released=lambda: self.drain.released,
             on_health=on(Trigger.HEALTH),
+        )
+        self.drain = drain.Drain(
+            client,
+            node=node,
+            places=self._folders,
+            ask=container_runtime.status,
+            primary=self._primary_file,
+            writing=lambda: [each.name for each in self._writers if each.reconciling],
+            withdraw=self._withdraw,
+            collect=self.garbage.wake,
+            undoing=lambda: self.garbage.running,
+            on_change=on(Trigger.REVISION),
+            on_health=on(Trigger.FOUNDATION),
         )
         self.inventory = inventory.Inventory(
             client,
@@ -191,16 +207,25 @@ class Agent:
             states=self.states.store,
             facts=self.facts,
             sandboxes=self.sandboxes,
-            folders=lambda: self.revisions.current.places if self.revisions.current else None,
+            folders=self._folders,
             now=_now,
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
 
         self.revisions.follow(self.states)
+        self.drain.follow(self.states)
         self.cache.follow(self.networks)
         self.status.follow(self.pods)
         self.missing.follow(self.pods)
-        foundation = (self.revisions, self.binaries, self.conf, self.runtime)
+        self._writers: tuple[loops.Reconciler, ...] = (
+            self.binaries,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.conf,
+            self.credentials,
+            self.cache,
+        )
+        foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
         counting = (
             *foundation,
@@ -256,9 +281,11 @@ class Agent:
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            drained=self.drain.verdict,
         )
 
     async def _follow_journals(self) -> None:
+        await self.drain.staying.wait()
         await self.sandboxes.follow((await self.revisions.places()).journals)
 
     async def _follow_failures(self) -> None:
@@ -273,7 +300,22 @@ class Agent:
         await watching.follow((await self.revisions.places()).binaries, self._triggers.on(Trigger.PROGRAMS))
 
     def _revision(self) -> revisions.Revision | None:
-        return self.revisions.current
+        """Return what the node is to have; nothing while it is drained: whoever writes files there asks this."""
+        return None if self.drain.wanted else self.revisions.current
+
+    def _folders(self) -> places.Places | None:
+        return self.revisions.current.places if self.revisions.current else None
+
+    def _primary_file(self) -> str:
+        if self.conf.applied is not None and self.conf.applied.primary.file:
+            return self.conf.applied.primary.file
+        status = self.states.store.get(self._node, {}).get("status") or {}
+        return str((status.get("primaryNetwork") or {}).get("file") or "")
+
+    async def _withdraw(self, folders: places.Places) -> list[str]:
+        """Take off the node what it has besides our own: the dhcp daemon, and the programs of plugin sets."""
+        await self.dhcpdaemon.stop(folders)
+        return await asyncio.to_thread(setremoval.withdraw, folders)
 
     def _installed(self) -> str:
         """Return the revision whose plugin is on the node, and its plugin sets, that its networks may need."""
