@@ -52,9 +52,9 @@ class Drain(loops.Reconciler):
         ask: Callable[[], Awaitable[cri.Status]],
         primary: Callable[[], str],
         writing: Callable[[], list[str]],
-        withdraw: Callable[[places.Places], Awaitable[list[str]]],
         collect: Callable[[], None],
         undoing: Callable[[], int],
+        withdraw: Callable[[places.Places], Awaitable[list[str]]],
         on_change: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
@@ -67,9 +67,9 @@ class Drain(loops.Reconciler):
             ask: the container runtime about itself.
             primary: the file that the primary network came from; "" where that is not known.
             writing: the names of the reconcilers that are at work.
-            withdraw: takes off the node what was put there for others; returns in sentences what it could not.
             collect: asks for sandboxes that are gone to be undone.
             undoing: how many of these still run.
+            withdraw: ends the dhcp daemon and takes the programs of plugin sets away; returns what stays, in sentences.
             on_change: is told when a drain begins or is withdrawn.
             on_health: is told of changes.
         """
@@ -80,9 +80,9 @@ class Drain(loops.Reconciler):
         self._ask = ask
         self._primary = primary
         self._writing = writing
-        self._withdraw = withdraw
         self._collect = collect
         self._undoing = undoing
+        self._withdraw = withdraw
         self._on_change = on_change
         self._informer: Informer | None = None
         self._file = ""
@@ -174,10 +174,9 @@ class Drain(loops.Reconciler):
         if attached or self._undoing():
             self._collect()
             return _told(attached), _LATER_SECONDS
+        if stays := await self._withdraw(folders):
+            return " ".join(stays), _LATER_SECONDS
         await self._remove_slices()
-        left = await self._withdraw(folders)
-        if left:
-            return " ".join(left), _LATER_SECONDS
         self.staying.clear()
         await asyncio.to_thread(leaving.remove, folders)
         return "", None

@@ -87,8 +87,10 @@ class PluginSets(loops.Reconciler):
     async def reconcile(self) -> float | None:
         """Install what is missing or another one, put back what was changed, remove what is no longer wanted."""
         revision = self._revision()
-        if revision is None:  # it is not known yet, or the node is drained
-            self.applied, self.programs = "", {}
+        if revision is None:
+            # Of a node that is drained nothing is applied any more, should the drain be withdrawn.
+            self.applied = ""
+            self.programs = {}
             self._seen.clear()
             return None
         try:

@@ -14,6 +14,7 @@ from mooring.agent import setplans
 from mooring.agent.setplans import Step
 from mooring.installing import deliveries
 from mooring.node import journals, manifest, setfiles
+from mooring.node.places import ORIGINALS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -86,9 +87,7 @@ def clear(places: Places, wanted: Collection[str], *, now: float) -> None:
 
 def kept(places: Places, path: str) -> Path:
     """Return where the agent sees what was at a path of the node before it was overwritten."""
-    return (
-        places.seen(places.state_dir) / deliveries.ORIGINALS / path.strip("/").replace("%", "%25").replace("/", "%2F")
-    )
+    return places.seen(places.state_dir) / ORIGINALS / path.strip("/").replace("%", "%25").replace("/", "%2F")
 
 
 def _take_away(places: Places, owned: manifest.Manifest, entry: manifest.Entry, found: setfiles.Found) -> None:

@@ -195,9 +195,9 @@ class Agent:
             ask=container_runtime.status,
             primary=self._primary_file,
             writing=lambda: [each.name for each in self._writers if each.reconciling],
-            withdraw=self._withdraw,
             collect=self.garbage.wake,
             undoing=lambda: self.garbage.running,
+            withdraw=self._withdraw,
             on_change=on(Trigger.REVISION),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -306,16 +306,15 @@ class Agent:
     def _folders(self) -> places.Places | None:
         return self.revisions.current.places if self.revisions.current else None
 
+    async def _withdraw(self, folders: places.Places) -> list[str]:
+        await self.dhcpdaemon.stop(folders)
+        return await asyncio.to_thread(setremoval.withdraw, folders)
+
     def _primary_file(self) -> str:
         if self.conf.applied is not None and self.conf.applied.primary.file:
             return self.conf.applied.primary.file
         status = self.states.store.get(self._node, {}).get("status") or {}
         return str((status.get("primaryNetwork") or {}).get("file") or "")
-
-    async def _withdraw(self, folders: places.Places) -> list[str]:
-        """Take off the node what it has besides our own: the dhcp daemon, and the programs of plugin sets."""
-        await self.dhcpdaemon.stop(folders)
-        return await asyncio.to_thread(setremoval.withdraw, folders)
 
     def _installed(self) -> str:
         """Return the revision whose plugin is on the node, and its plugin sets, that its networks may need."""

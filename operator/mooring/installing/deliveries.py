@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 PREFIX = "mooring-set-"
 HANDOVER = "pluginsets"
 """The folder below the state folder."""
-ORIGINALS = "originals"
-"""The folder below the state folder in which the agent keeps what a set overwrote."""
 COMPONENT = {"app.kubernetes.io/name": "mooring", "app.kubernetes.io/component": "plugin-set"}
 LABELS = {**COMPONENT, "app.kubernetes.io/managed-by": "mooring-operator"}
 SET_LABEL = "mooring.dev/plugin-set"

@@ -13,7 +13,7 @@ import pytest
 
 from mooring.agent import loops, pluginsets, revisions, setremoval
 from mooring.installing import deliveries
-from mooring.node import manifest
+from mooring.node import manifest, places
 from tests.unit.agent.conftest import FakeClient, line
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class TestWhatIsSomebodyElses:
         assert world.text("bridge") == "theirs"
         assert stat.S_IMODE((world.node.places.binaries / "bridge").stat().st_mode) == 0o711
         assert (world.node.places.binaries / "vlan").readlink() == Path("/elsewhere/vlan")
-        assert not (world.state / deliveries.ORIGINALS).exists()
+        assert not (world.state / places.ORIGINALS).exists()
         assert world.owned() == {}
 
     async def test_what_was_overwritten_is_kept_as_it_was_at_first(self, world: World) -> None:
@@ -352,10 +352,7 @@ class TestWhatIsNoLongerWanted:
         world.node.program("bridge", "theirs")
         world.hand_over("b", "p")
         await world.have(a_set(bridge="b", ptp="p", overwrite=True))
-        world.current = None
-        await world.sets.reconcile()
         assert setremoval.withdraw(world.node.places) == []
-        assert (world.sets.applied, world.sets.programs) == ("", {})
         assert (world.text("bridge"), world.text("ptp"), world.owned()) == ("theirs", None, {})
 
 
