@@ -25,7 +25,7 @@ PID = "/var/lib/mooring/dhcp-daemon.pid"
 LOG = "/var/lib/mooring/dhcp-daemon.log"
 LEASES = "/var/tmp/leases-of-the-lan"
 # It boots a node, rolls sets out to it and replaces its agent.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 AT_ONCE = {"maxUnavailable": "100%", "canary": {"nodes": 0}}
 
 
