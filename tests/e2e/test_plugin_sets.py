@@ -25,7 +25,7 @@ PID = "/var/lib/mooring/dhcp-daemon.pid"
 LOG = "/var/lib/mooring/dhcp-daemon.log"
 LEASES = "/var/tmp/leases-of-the-lan"
 # It boots a node, rolls sets out to it and replaces its agent.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 AT_ONCE = {"maxUnavailable": "100%", "canary": {"nodes": 0}}
 
 
@@ -195,8 +195,9 @@ def test_an_empty_node_becomes_a_working_one(cluster: Cluster, namespace: str, b
     cluster.on_node(bare, "rm", "/opt/cni/bin/bridge")
     eventually(lambda: "bridge" in program_files(cluster, bare), seconds=10, what="the program that was removed")
 
+    last = daemon.pid()
     say(cluster, dhcpDaemon=False)
-    gone = ("sh", "-c", f"test ! -e /proc/{daemon.pid()} && test ! -e /run/cni/dhcp.sock && echo gone")
+    gone = ("sh", "-c", f"test ! -e /proc/{last} && test ! -e /run/cni/dhcp.sock && echo gone")
     eventually(lambda: "gone" in cluster.on_node(bare, *gone), seconds=60, what="the end of the daemon")
     cluster.kubectl("delete", "pod", "bridged", "leased", "-n", namespace, "--wait=true")
 

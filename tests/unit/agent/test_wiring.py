@@ -74,3 +74,13 @@ async def test_a_trigger_wakes_those_whom_it_concerns_and_nobody_else(
         agent._triggers.fire(trigger)
         everybody = [each.name for each in agent.reconcilers]
         assert woken == (everybody if names == triggers.ALL else list(names)), trigger
+
+
+async def test_a_conf_comes_after_its_plugin_and_the_plugin_sets_that_its_networks_may_need(
+    agent: wiring.Agent,
+) -> None:
+    agent.binaries.applied = "mooring-revision-2"
+    agent.pluginsets.applied = "mooring-revision-1"
+    assert agent._installed() == ""
+    agent.pluginsets.applied = "mooring-revision-2"
+    assert agent._installed() == "mooring-revision-2"
