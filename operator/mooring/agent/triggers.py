@@ -49,7 +49,8 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     # On the way back to an older renderer the plugin waits for the conf.
     Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory"),
     Trigger.RUNTIME_IDENTIFIED: ("conf",),
-    Trigger.FOUNDATION: ("missing", "inventory"),
+    # What the runtime reads decides what of former paths can go.
+    Trigger.FOUNDATION: ("missing", "paths", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.PRIMARY_NETWORK: ("conf",),

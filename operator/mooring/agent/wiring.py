@@ -22,6 +22,7 @@ from mooring.agent import (
     inventory,
     loops,
     missing,
+    paths,
     readiness,
     reporting,
     revisions,
@@ -119,6 +120,13 @@ class Agent:
         )
 
         # What else a node is to have, and what is said of it.
+        self.paths = paths.Paths(
+            site,
+            asked=lambda: self.revisions.asked,
+            applied=self._applied_places,
+            verdict=lambda: self.runtime.verdict,
+            on_health=on(Trigger.HEALTH),
+        )
         self.credentials = credentials.Credentials(
             site,
             revision=self._revision,
@@ -180,7 +188,16 @@ class Agent:
         self.missing.follow(self.pods)
         foundation = (self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
-        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        counting = (
+            *foundation,
+            self.paths,
+            self.credentials,
+            self.cache,
+            self.status,
+            self.missing,
+            self.slices,
+            self.garbage,
+        )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
         self._triggers.connect(self.reconcilers)
@@ -220,6 +237,7 @@ class Agent:
             binary_revision=self.binaries.applied,
             programs=dict(self.binaries.sha256),
             conf=self.conf.applied,
+            distribution=self.paths.distribution,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
@@ -250,9 +268,15 @@ class Agent:
         self._places = revision.places
         self._triggers.fire(Trigger.REVISION)
 
-    def _conf_place(self) -> tuple[str, str] | None:
+    def _conf_place(self) -> tuple[places.Places, str] | None:
         current, applied = self.revisions.current, self.conf.applied
-        return (current.places.conf_dir, applied.file) if current and applied else None
+        return (current.places, applied.file) if current and applied else None
+
+    def _applied_places(self) -> places.Places | None:
+        """Return the node's folders once binary and conf of its revision are in them."""
+        current, applied = self.revisions.current, self.conf.applied
+        there = current and applied and current.name == applied.revision == self.binaries.applied
+        return current.places if current and there else None
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
