@@ -35,7 +35,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, records
+from mooring.node import clocks, cri, namespaces, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -97,10 +97,13 @@ class Agent:
         )
         self.binaries = binaries.Binaries(
             source=programs,
+            host_root=host_root,
+            prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
             conf_first=lambda revision: self.conf.comes_first(revision),
+            draining=lambda: False,
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )

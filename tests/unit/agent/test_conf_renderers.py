@@ -14,6 +14,7 @@ from mooring.installing import renderers
 from mooring.node import binaries as programs
 from mooring.node import conffolder, confrecords, places
 from tests.unit.agent.conftest import PLUGIN
+from tests.unit.agent.test_binaries import FakeProver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,10 +52,13 @@ class World:
         self.before = said or self.before
         self.binaries = binaries.Binaries(
             source=self.source,
+            host_root=self.node.root,
+            prover=FakeProver(),
             revision=lambda: self.current,
             image=lambda: self.image,
             applied_before=lambda: self.before,
             conf_first=lambda revision: self.conf.comes_first(revision),
+            draining=lambda: False,
             on_applied=lambda: None,
             on_health=lambda: None,
         )
@@ -91,9 +95,9 @@ async def world(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         made.order.append("conf")
         write(*arguments)
 
-    async def installed(*arguments: Any) -> str:
+    async def installed(*arguments: Any, **more: Any) -> str:
         made.order.append("plugin")
-        return await install(*arguments)
+        return await install(*arguments, **more)
 
     monkeypatch.setattr(conffolder, "write", written)
     monkeypatch.setattr(programs, "install", installed)
