@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mooring.agent import loops
 from mooring.installing import confs, distributions
 from mooring.kube import errors, resources
-from mooring.node import binaries, files, manifest, places
+from mooring.node import files, manifest, places, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +152,7 @@ def _is_in_use(path: str, node: places.Places) -> bool:
 
 def _remove(path: Path, entry: manifest.Entry) -> None:
     """Remove a file where it still is what we wrote, and our folder around it where that is empty then."""
-    if not entry.wrote(binaries.sha256(path)):
+    if not entry.wrote(store.sha256(path)):
         _LOG.info("%s is no longer what we wrote, and stays", entry.path)
         return
     files.remove(path, durable=True)

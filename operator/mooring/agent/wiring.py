@@ -50,7 +50,9 @@ _LOG = logging.getLogger(__name__)
 class Agent:
     """All reconcilers of one node, wired together."""
 
-    def __init__(self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path) -> None:
+    def __init__(
+        self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str
+    ) -> None:
         self._node = node
         self.outdated = asyncio.Event()
         """Set when the node is to have other folders than this agent started with: only a new one follows these."""
@@ -98,6 +100,7 @@ class Agent:
         self.binaries = binaries.Binaries(
             source=programs,
             host_root=host_root,
+            state_dir=state_dir,
             prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,

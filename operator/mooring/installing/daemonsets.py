@@ -67,7 +67,7 @@ def daemon_set(spec: InstallationSpec, *, namespace: str, image: str, owner: dic
         "name": "agent",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "args": ["agent", "--host-root=/host", f"--health-port={HEALTH_PORT}"],
+        "args": ["agent", "--host-root=/host", f"--state-dir={spec.paths.state_dir}", f"--health-port={HEALTH_PORT}"],
         "env": [
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}},
             {

@@ -52,7 +52,7 @@ def test_no_folder_that_an_installation_names_is_made_or_keeps_the_agent_from_st
 
 
 def test_other_paths_start_no_agent_anew() -> None:
-    assert pod(paths={"cniBinDir": "/srv/bin", "cniConfDir": "/srv/conf", "stateDir": "/srv/mooring"}) == pod()
+    assert pod(paths={"cniBinDir": "/srv/bin", "cniConfDir": "/srv/conf"}) == pod()
 
 
 def test_its_probes_ask_on_the_nodes_own_network() -> None:
