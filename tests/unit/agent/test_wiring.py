@@ -34,7 +34,7 @@ async def agent(tmp_path: Path) -> wiring.Agent:
     )
 
 
-FOUNDATION = ("revisions", "binaries", "conf", "runtime")
+FOUNDATION = ("drain", "revisions", "binaries", "conf", "runtime")
 
 
 async def test_a_new_pod_gets_its_networks_whatever_else_of_the_agent_fails(agent: wiring.Agent) -> None:
