@@ -130,13 +130,14 @@ class Runtime(loops.Reconciler):
         conf = self._conf()
         if conf is None:
             self._set(UNKNOWN)
-            with contextlib.suppress(cri.UnansweredError):  # told as soon as there is something to prove
-                await self._answer()
-            return None  # woken when it is there
         clock = asyncio.get_running_loop().time
         if self._asked_at is not None and (wait := self._asked_at + _PAUSE_SECONDS - clock()) > 0:
             return wait
         self._asked_at = clock()
+        if conf is None:
+            with contextlib.suppress(cri.UnansweredError):  # told as soon as there is something to prove
+                await self._answer()
+            return None  # woken when it is there
         early, self._woken_since = self._woken_since, False
         verdict = await self._judged(*conf)
         if verdict.status != "False":

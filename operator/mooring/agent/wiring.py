@@ -347,7 +347,7 @@ class Agent:
 
     def _applied_places(self) -> places.Places | None:
         """Return the node's folders once binary and conf of its revision are in them."""
-        current, applied = self.revisions.current, self.conf.applied
+        current, applied = self._revision(), self.conf.applied
         there = current and applied and current.name == applied.revision == self.binaries.applied
         return current.places if current and there else None
 
