@@ -51,6 +51,8 @@ class Facts:
     programs: Mapping[str, str]
     """The SHA-256 of each program of the plugin that is on the node."""
     conf: Applied | None
+    distribution: str = ""
+    """What the node looks like; "" where nothing shows it."""
     rivals: tuple[str, ...] = ()
     """The files that sort before the usual name of our conf."""
     loaded: Verdict = UNKNOWN
@@ -153,6 +155,7 @@ def describe(
         "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
         "confHash": conf.digest if conf else None,
         "confFile": conf.file if conf else None,
+        "distribution": facts.distribution or None,
         "rivals": list(facts.rivals[:_MOST_RIVALS]),
         "runtime": _runtime(facts.loaded.said),
         "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],

@@ -146,6 +146,7 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "runtime": {"name": "containerd", "version": "v2.4.2", "networks": ["multus-cni-network"]},
         "binaries": [{"name": "mooring", "sha256": "ab" * 32}],
         "networks": [],
+        "distribution": None,
         "failedAdds": 0,
         "failures": [],
         "podsWithoutNetworks": None,
