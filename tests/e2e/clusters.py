@@ -73,7 +73,7 @@ def agents_away(cluster: Cluster) -> Callable[[], contextlib.AbstractContextMana
             _gone(cluster, "agent")
             yield
         finally:
-            cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=1")
+            cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=2")
 
     return away
 

@@ -95,6 +95,7 @@ class Conf(loops.Reconciler):
                 return await self._keep(revision, unknown)
         target = self._target if unknown else await self._choose_target(revision)
         if target is None:
+            self.applied = None  # this node is drained, or was never ours
             return None
         folder = target.places.confs
         record = await self._record(target.places)
@@ -227,6 +228,8 @@ class Conf(loops.Reconciler):
     async def _choose_target(self, revision: Revision | None) -> Revision | None:
         """Return the newest revision whose conf may be there: it comes after its plugin, on the way back before it."""
         if revision is None:
+            self._target, self._kept = None, None
+            self._records.clear()
             return None
         if self._target is None or self._target.name != revision.name:
             due = self._installed() == revision.name or await self.comes_first(revision)

@@ -17,16 +17,21 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    dhcp,
+    drain,
     garbage,
     health,
     inventory,
     loops,
     missing,
+    pluginsets,
     readiness,
+    renewal,
     reporting,
     revisions,
     runtime,
     sandboxes,
+    setremoval,
     slices,
     status,
     supervising,
@@ -34,7 +39,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, records
+from mooring.node import clocks, cri, namespaces, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,16 +101,26 @@ class Agent:
         )
         self.binaries = binaries.Binaries(
             source=programs,
+            host_root=host_root,
+            prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            draining=lambda: self.drain.wanted,
             conf_first=lambda revision: self.conf.comes_first(revision),
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
+        self.pluginsets = pluginsets.PluginSets(
+            site,
+            revision=self._revision,
+            conf_applied=lambda: self.conf.applied.revision if self.conf.applied else "",
+            on_applied=on(Trigger.PLUGIN_SETS_APPLIED),
+            on_health=on(Trigger.HEALTH),
+        )
         self.conf = conf.Conf(
             revision=self._revision,
-            installed=lambda: self.binaries.applied,
+            installed=self._installed,
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
@@ -154,14 +169,37 @@ class Agent:
             sandboxes=self.sandboxes,
             on_health=on(Trigger.HEALTH),
         )
+        asked_node = garbage.AskedNode(container_runtime, host_root=host_root)
+        self.dhcpdaemon = dhcp.DhcpDaemon(
+            node_name=node,
+            host_root=host_root,
+            node=asked_node,
+            revision=self._revision,
+            renewal=renewal.Renewal(asked_node, namespaces.Runner()),
+            on_health=on(Trigger.HEALTH),
+        )
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
-            node=garbage.AskedNode(container_runtime, host_root=host_root),
+            node=asked_node,
             runner=namespaces.Runner(),
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
+            released=lambda: self.drain.released,
             on_health=on(Trigger.HEALTH),
+        )
+        self.drain = drain.Drain(
+            client,
+            node=node,
+            places=self._folders,
+            ask=container_runtime.status,
+            primary=self._primary_file,
+            writing=lambda: [each.name for each in self._writers if each.reconciling],
+            collect=self.garbage.wake,
+            undoing=lambda: self.garbage.running,
+            withdraw=self._withdraw,
+            on_change=on(Trigger.REVISION),
+            on_health=on(Trigger.FOUNDATION),
         )
         self.inventory = inventory.Inventory(
             client,
@@ -169,18 +207,37 @@ class Agent:
             states=self.states.store,
             facts=self.facts,
             sandboxes=self.sandboxes,
-            folders=lambda: self.revisions.current.places if self.revisions.current else None,
+            folders=self._folders,
             now=_now,
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
 
         self.revisions.follow(self.states)
+        self.drain.follow(self.states)
         self.cache.follow(self.networks)
         self.status.follow(self.pods)
         self.missing.follow(self.pods)
-        foundation = (self.revisions, self.binaries, self.conf, self.runtime)
+        self._writers: tuple[loops.Reconciler, ...] = (
+            self.binaries,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.conf,
+            self.credentials,
+            self.cache,
+        )
+        foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
-        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        counting = (
+            *foundation,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.credentials,
+            self.cache,
+            self.status,
+            self.missing,
+            self.slices,
+            self.garbage,
+        )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
         self._triggers.connect(self.reconcilers)
@@ -218,15 +275,17 @@ class Agent:
         return inventory.Facts(
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
-            programs=dict(self.binaries.sha256),
+            programs={**self.pluginsets.programs, **self.binaries.sha256},
             conf=self.conf.applied,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            drained=self.drain.verdict,
         )
 
     async def _follow_journals(self) -> None:
+        await self.drain.staying.wait()
         await self.sandboxes.follow((await self.revisions.places()).journals)
 
     async def _follow_failures(self) -> None:
@@ -241,7 +300,26 @@ class Agent:
         await watching.follow((await self.revisions.places()).binaries, self._triggers.on(Trigger.PROGRAMS))
 
     def _revision(self) -> revisions.Revision | None:
-        return self.revisions.current
+        """Return what the node is to have; nothing while it is drained: whoever writes files there asks this."""
+        return None if self.drain.wanted else self.revisions.current
+
+    def _folders(self) -> places.Places | None:
+        return self.revisions.current.places if self.revisions.current else None
+
+    async def _withdraw(self, folders: places.Places) -> list[str]:
+        await self.dhcpdaemon.stop(folders)
+        return await asyncio.to_thread(setremoval.withdraw, folders)
+
+    def _primary_file(self) -> str:
+        if self.conf.applied is not None and self.conf.applied.primary.file:
+            return self.conf.applied.primary.file
+        status = self.states.store.get(self._node, {}).get("status") or {}
+        return str((status.get("primaryNetwork") or {}).get("file") or "")
+
+    def _installed(self) -> str:
+        """Return the revision whose plugin is on the node, and its plugin sets, that its networks may need."""
+        installed = self.binaries.applied
+        return installed if self.pluginsets.applied == installed else ""
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)
