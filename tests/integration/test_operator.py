@@ -13,7 +13,7 @@ import pytest
 
 from mooring.installing import daemonsets, nodestates, revisions
 from mooring.kube import errors, resources
-from tests.integration.conftest import IMAGE, POD, SYSTEM, eventually, free_port, make_pod
+from tests.integration.conftest import IMAGE, POD, SYSTEM, eventually, free_port, make_pod, ready_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -509,7 +509,7 @@ async def test_no_request_of_the_operator_is_forbidden(
     requests = [
         entry
         for entry in map(json.loads, plane.audit_log.read_text().splitlines())
-        if entry["user"].get("username", "").endswith(":mooring-operator")
+        if entry["user"].get("username", "").endswith(":mooring-operator") and ready_at(plane, entry)
     ]
     answers = [(f"{entry['verb']} {entry['requestURI']}", entry["responseStatus"]["code"]) for entry in requests]
     assert 201 in {code for _, code in answers}, "what it made shows in the log"
