@@ -1,4 +1,6 @@
-"""Clients that apply networks all the while see no failure, whatever happens to one replica of the operator.
+"""Clients that apply networks all the while see no failure when a replica of the operator leaves, or renews.
+
+Of one that is killed they lose what it had in hand, and no more.
 
 What came of their requests is printed for each event (`pytest -s`).
 """
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from testbed.kubectl import Cluster
 
 SYSTEM = ("-n", "mooring-system")
+CLIENTS = 5
 OPERATOR = "app.kubernetes.io/component=operator"
 # Lists the processes of a pod's operator: "holder" listens, "operator" is its child.
 PROCESSES = """
@@ -47,17 +50,19 @@ def leader(cluster: Cluster) -> str:
 
 
 @contextlib.contextmanager
-def unfelt(cluster: Cluster, namespace: str, event: str, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Apply networks while the block runs; none may fail."""
+def unfelt(
+    cluster: Cluster, namespace: str, event: str, capsys: pytest.CaptureFixture[str], *, lost: int = 0
+) -> Iterator[None]:
+    """Apply networks while the block runs, from five clients; so many may fail as are `lost`."""
     eventually(lambda: ready(cluster) == 2, seconds=90, what="two ready replicas")
-    with applying(cluster.kubeconfig, namespace, clients=5, pause=0.05) as outcome:
+    with applying(cluster.kubeconfig, namespace, clients=CLIENTS, pause=0.05) as outcome:
         eventually(lambda: len(outcome.seconds) > 20, seconds=30, what="the first requests")
         yield
         before = len(outcome.seconds)
         eventually(lambda: len(outcome.seconds) > before + 20, seconds=30, what="requests afterwards")
     with capsys.disabled():
         print(f"\n{event}: {outcome}")
-    assert outcome.failures == []
+    assert len(outcome.failures) <= lost, outcome.failures
 
 
 def test_a_rolling_update(cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +106,7 @@ def test_a_renewed_certificate(cluster: Cluster, namespace: str, capsys: pytest.
 
 def test_a_killed_leader(cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
     name = leader(cluster)
-    with unfelt(cluster, namespace, "leader killed", capsys):
+    with unfelt(cluster, namespace, "leader killed twice", capsys, lost=2 * CLIENTS):
         for _ in range(2):
             killed = processes(cluster, name)["operator"]
             cluster.on_node(pods(cluster)[name], "kill", "-9", *killed)

@@ -126,6 +126,11 @@ class OperatorProcess:
         except OSError:
             return 0, ""
 
+    def signal_operator(self, number: signal.Signals) -> None:
+        """Send a signal to the operator proper, and not to the process that holds its socket."""
+        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            os.kill(int(child), number)
+
     def end(self) -> int:
         """Ask it to end and return its exit status."""
         self.process.send_signal(signal.SIGTERM)

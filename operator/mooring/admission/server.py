@@ -40,8 +40,9 @@ Review: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
 #: An UPDATE carries two objects of up to 1.5 MiB each, and their managed fields.
 BODY_LIMIT = 4 * 1024 * 1024
 
-#: The webhook configuration says 5 s; an answer of ours is better than a time-out of the API server.
-DEADLINE = 4.0
+#: The webhook configuration says 10 s, of which a busy API server may spend some before it asks; an answer of ours is
+#: better than a time-out of its own.
+DEADLINE = 7.0
 
 #: Reviews above this size, or of none that is told before, go one after the other in a thread of their own.
 _LARGE = 64 * 1024
