@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mooring.agent.conf import Applied
+    from mooring.agent.missing import Lacking
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
     from mooring.node import cri
@@ -50,6 +51,8 @@ class Facts:
     programs: Mapping[str, str]
     """The SHA-256 of each program of the plugin that is on the node."""
     conf: Applied | None
+    distribution: str = ""
+    """What the node looks like; "" where nothing shows it."""
     rivals: tuple[str, ...] = ()
     """The files that sort before the usual name of our conf."""
     loaded: Verdict = UNKNOWN
@@ -57,6 +60,8 @@ class Facts:
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    """The pods that run without the networks they ask for."""
     drained: Verdict | None = None
     """How far the node is drained; None where nobody asks for it."""
 
@@ -150,12 +155,14 @@ def describe(
         "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
         "confHash": conf.digest if conf else None,
         "confFile": conf.file if conf else None,
+        "distribution": facts.distribution or None,
         "rivals": list(facts.rivals[:_MOST_RIVALS]),
         "runtime": _runtime(facts.loaded.said),
         "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
+        "podsWithoutNetworks": _lacking(facts.lacking),
         "lastErrors": [_reported(failure) for failure in failed[-_MOST_ERRORS:]],
     }
 
@@ -223,6 +230,16 @@ def conditions(
         ).to_wire()
         for kind, (status, reason, message) in told
     ]
+
+
+def _lacking(pods: tuple[Lacking, ...]) -> dict[str, Any] | None:
+    if not pods:
+        return None
+    listed = [
+        {"namespace": each.namespace, "name": each.name, "uid": each.uid, "cause": str(each.cause)}
+        for each in pods[:_MOST_PODS]
+    ]
+    return {"count": len(pods), "pods": listed}
 
 
 def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:

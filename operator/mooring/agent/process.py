@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-async def run(*, node: str, namespace: str, host_root: Path, programs: Path, health_port: int) -> int:
+async def run(*, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str, health_port: int) -> int:
     """Run the agent of one node until SIGTERM or SIGINT; return the exit status of the process.
 
     Args:
@@ -30,6 +30,7 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, hea
         namespace: the operator's, where the revisions are.
         host_root: where the node's folders are mounted.
         programs: the folder of the plugin's programs.
+        state_dir: the node's path of our own folder, as far as it is known without a revision.
         health_port: port of /healthz and /readyz on the loopback address.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -42,7 +43,9 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, hea
         _LOG.error("no way to the API server: %s", error)
         return 1
     async with client:
-        agent = wiring.Agent(client, node=node, namespace=namespace, host_root=host_root, programs=programs)
+        agent = wiring.Agent(
+            client, node=node, namespace=namespace, host_root=host_root, programs=programs, state_dir=state_dir
+        )
         running = asyncio.create_task(agent.run(health_port=health_port))
         ends = (running, asyncio.create_task(stop.wait()), asyncio.create_task(agent.outdated.wait()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

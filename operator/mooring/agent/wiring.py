@@ -19,12 +19,16 @@ from mooring.agent import (
     credentials,
     dhcp,
     drain,
+    failing,
     garbage,
     health,
     inventory,
     loops,
     missing,
+    paths,
     pluginsets,
+    pods,
+    presence,
     readiness,
     renewal,
     reporting,
@@ -54,7 +58,9 @@ _LOG = logging.getLogger(__name__)
 class Agent:
     """All reconcilers of one node, wired together."""
 
-    def __init__(self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path) -> None:
+    def __init__(
+        self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str
+    ) -> None:
         self._node = node
         self.outdated = asyncio.Event()
         """Set when the node is to have other folders than this agent started with: only a new one follows these."""
@@ -63,8 +69,8 @@ class Agent:
         on = self._triggers.on
         site = loops.Site(client, node, namespace)
         container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
-        recorder = events.Recorder(client, controller="mooring-agent", instance=node)
-        self.reporting = reporting.Reporter(recorder)
+        self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        self.reporting = reporting.Reporter(self._recorder)
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self._supervisor = supervising.Supervisor(on_change=on(Trigger.HEALTH))
 
@@ -88,7 +94,7 @@ class Agent:
             client,
             resources.PODS,
             field_selector=f"spec.nodeName={node}",
-            transform=status.keep,
+            transform=pods.keep,
             on_change=self._pod_changed,
         )
 
@@ -102,6 +108,7 @@ class Agent:
         self.binaries = binaries.Binaries(
             source=programs,
             host_root=host_root,
+            state_dir=state_dir,
             prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,
@@ -123,6 +130,7 @@ class Agent:
             installed=self._installed,
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
+            on_found=lambda folder: self.presence.found(folder),
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -134,6 +142,13 @@ class Agent:
         )
 
         # What else a node is to have, and what is said of it.
+        self.paths = paths.Paths(
+            site,
+            asked=lambda: self.revisions.asked,
+            applied=self._applied_places,
+            verdict=lambda: self.runtime.verdict,
+            on_health=on(Trigger.HEALTH),
+        )
         self.credentials = credentials.Credentials(
             site,
             revision=self._revision,
@@ -150,17 +165,32 @@ class Agent:
             client,
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
-            report_on_pod=functools.partial(_report_on_pod, recorder),
+            report_on_pod=self.reporting.warn,
             on_attached=self.reporting.attached,
+            now=_now,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.presence = presence.Presence(
+            folder=self._state_folder,
+            verdict=lambda: self.runtime.verdict,
+            now=_now,
             on_health=on(Trigger.HEALTH),
         )
         self.missing = missing.Missing(
             client,
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
-            report_on_pod=functools.partial(_report_on_pod, recorder),
+            history=lambda: self.presence.history,
+            listed=container_runtime.sandboxes,
+            report_on_pod=self.reporting.warn,
             why_in_vain=lambda: self.readiness.foundation(),
             now=_now,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.failing = failing.Failing(
+            path=lambda: self.revisions.current.places.failures if self.revisions.current else None,
+            known=lambda: self.pods.store,
+            report=self.reporting.failed,
             on_health=on(Trigger.HEALTH),
         )
         self.slices = slices.Slices(
@@ -219,22 +249,27 @@ class Agent:
         self.missing.follow(self.pods)
         self._writers: tuple[loops.Reconciler, ...] = (
             self.binaries,
+            self.paths,
             self.pluginsets,
             self.dhcpdaemon,
             self.conf,
             self.credentials,
             self.cache,
+            self.presence,
         )
         foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
         counting = (
             *foundation,
+            self.paths,
             self.pluginsets,
             self.dhcpdaemon,
             self.credentials,
             self.cache,
             self.status,
             self.missing,
+            self.presence,
+            self.failing,
             self.slices,
             self.garbage,
         )
@@ -254,6 +289,7 @@ class Agent:
             "cached": self.cache.watch,
             "pods": self.pods.run,
             "reporting": self.reporting.run,
+            "events": self._recorder.run,
             "journals": self._follow_journals,
             "failures": self._follow_failures,
             "confs": self._follow_confs,
@@ -277,10 +313,12 @@ class Agent:
             binary_revision=self.binaries.applied,
             programs={**self.pluginsets.programs, **self.binaries.sha256},
             conf=self.conf.applied,
+            distribution=self.paths.distribution,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            lacking=self.missing.lacking,
             drained=self.drain.verdict,
         )
 
@@ -328,9 +366,19 @@ class Agent:
         self._places = revision.places
         self._triggers.fire(Trigger.REVISION)
 
-    def _conf_place(self) -> tuple[str, str] | None:
+    def _state_folder(self) -> Path | None:
+        current = self._revision()
+        return current.places.seen(current.places.state_dir) if current else None
+
+    def _conf_place(self) -> tuple[places.Places, str] | None:
         current, applied = self.revisions.current, self.conf.applied
-        return (current.places.conf_dir, applied.file) if current and applied else None
+        return (current.places, applied.file) if current and applied else None
+
+    def _applied_places(self) -> places.Places | None:
+        """Return the node's folders once binary and conf of its revision are in them."""
+        current, applied = self._revision(), self.conf.applied
+        there = current and applied and current.name == applied.revision == self.binaries.applied
+        return current.places if current and there else None
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
@@ -355,13 +403,8 @@ class Agent:
         self.status.sandbox_changed(pod)
         self.slices.changed()
         self._triggers.fire(Trigger.SANDBOX)
-        if self.pods.store.get(pod, {}).get("marked"):
+        if (self.pods.store.get(pod) or {}).get("mark"):
             self._triggers.fire(Trigger.LACKING_POD)
-
-
-async def _report_on_pod(recorder: events.Recorder, pod: dict[str, Any], reason: str, note: str) -> None:
-    regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
-    await recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")
 
 
 def _now() -> datetime.datetime:

@@ -35,6 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     agent.add_argument(
         "--programs", type=Path, default=Path("/usr/libexec/mooring"), help="the folder of the plugin's programs"
     )
+    agent.add_argument(
+        "--state-dir", default="/var/lib/mooring", help="the node's path of our own folder, until a revision says it"
+    )
     agent.add_argument("--health-port", type=int, default=9454)
 
     lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
@@ -76,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
             namespace=options.namespace,
             host_root=options.host_root,
             programs=options.programs,
+            state_dir=options.state_dir,
             health_port=options.health_port,
         )
     )

@@ -37,6 +37,7 @@ _OURS = (
     places.ORIGINALS,
     proof.FOLDER,
     "failures.jsonl",
+    places.PRESENCE,
     confrecords.FILE,
     manifest.DAMAGED,
     places.LEAVING,

@@ -24,7 +24,14 @@ class Unasked:
 @pytest.fixture
 async def agent(tmp_path: Path) -> wiring.Agent:
     client: Any = Unasked()
-    return wiring.Agent(client, node="node-1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path)
+    return wiring.Agent(
+        client,
+        node="node-1",
+        namespace="mooring-system",
+        host_root=tmp_path,
+        programs=tmp_path,
+        state_dir="/var/lib/mooring",
+    )
 
 
 FOUNDATION = ("drain", "revisions", "binaries", "conf", "runtime")
