@@ -224,8 +224,8 @@ def test_a_set_whose_image_cannot_be_pulled_is_told_and_takes_nothing_from_the_n
             degraded = next(each for each in conditions if each["type"] == "Degraded")
             return all(
                 word in degraded["message"]
-                for word in (nodes[0], nowhere, "Plugin set absent-0", "Plugin set absent-1", "ErrImagePull")
-            )
+                for word in (nodes[0], nowhere, "Plugin set absent-0", "Plugin set absent-1")
+            ) and any(word in degraded["message"] for word in ("ErrImagePull", "ImagePullBackOff"))
 
         eventually(told, seconds=60, what="the Installation to say which set of which image is missing where, and why")
         cluster.apply(objects.network(namespace, "kept", objects.bridge("kept", "10.87.0.0/24")))
