@@ -7,12 +7,13 @@ stay, and the next one compares them with what they should be.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import signal
 import sys
 from typing import TYPE_CHECKING
 
-from mooring.agent import wiring
+from mooring.agent import threads, wiring
 from mooring.kube import client as clients
 from mooring.kube import errors
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
+# A loop that stands still for so long writes all stacks to stderr; it is looked at so often whether it does.
+_STILL_SECONDS, _TICK_SECONDS = 30.0, 10.0
 
 
 async def run(*, node: str, namespace: str, host_root: Path, programs: Path, health_port: int) -> int:
@@ -33,6 +36,8 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, hea
         health_port: port of /healthz and /readyz on the loopback address.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.get_running_loop().set_default_executor(threads.Threads())
+    _tick()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -54,3 +59,9 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, hea
         _LOG.error("the agent failed", exc_info=ended[0])
         return 1
     return 0
+
+
+def _tick() -> None:
+    """Put off the dump of all stacks, for as long as the event loop runs."""
+    faulthandler.dump_traceback_later(_STILL_SECONDS)
+    asyncio.get_running_loop().call_later(_TICK_SECONDS, _tick)

@@ -188,7 +188,9 @@ class Agent:
         _LOG.info("agent of node %s", self._node)
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             **{each.name: each.run for each in self.reconcilers},
-            "health": functools.partial(health.serve, port=health_port, unready=self.unready),
+            "health": functools.partial(
+                health.serve, port=health_port, pages=health.probes(stuck=self.stuck, unready=self.unready)
+            ),
             "nodestates": self.states.run,
             "networks": self.networks.run,
             "cached": self.cache.watch,
@@ -200,6 +202,10 @@ class Agent:
             "programs": self._follow_programs,
         }
         await self._supervisor.run(tasks)
+
+    def stuck(self) -> list[str]:
+        """Return in sentences why this process should be ended; nothing while it works."""
+        return health.stuck(self.reconcilers, seconds=loops.STUCK_SECONDS)
 
     def unready(self) -> list[str]:
         """Return in sentences why this agent is not ready; nothing when it is."""
