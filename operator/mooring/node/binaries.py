@@ -93,9 +93,9 @@ async def install(source: Path, target: Path) -> str:
     try:
         digest = await asyncio.to_thread(_copy, source, candidate)
         await prove(candidate)
-        candidate.replace(target)
+        await asyncio.to_thread(candidate.replace, target)
     except BaseException:
-        candidate.unlink(missing_ok=True)
+        await asyncio.to_thread(candidate.unlink, missing_ok=True)
         raise
     await asyncio.to_thread(files.sync_folder, target.parent)
     return digest
