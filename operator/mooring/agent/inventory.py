@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import loops
+from mooring.agent import loops, tallies
 from mooring.agent.runtime import UNKNOWN, Verdict
 from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
@@ -94,6 +94,8 @@ class Inventory(loops.Reconciler):
         self._now = now
         self._written: dict[str, Any] | None = None
         self._written_at: float | None = None
+        self.tally = tallies.Tally()
+        """Failed calls since the agent started."""
 
     async def reconcile(self) -> float | None:
         """Write the status where it differs from the one that was written, or where that is old."""
@@ -109,6 +111,7 @@ class Inventory(loops.Reconciler):
             return wait
         folders = self._folders()
         listed = await asyncio.to_thread(failures.read, folders.failures) if folders else []
+        self.tally.note(listed)
         before = state.get("status") or {}
         facts = self._facts()
         now = self._now()

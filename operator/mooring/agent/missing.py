@@ -18,7 +18,7 @@ from mooring.networks import statuses
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from mooring.kube.client import Client
     from mooring.kube.informers import Informer
@@ -68,6 +68,8 @@ class Missing(loops.Reconciler):
         self._since: dict[str, float] = {}
         self._reason = ""
         self._reason_since = 0.0
+        self.by_cause: Mapping[str, int] = {}
+        """How many pods run without their networks, by the reason of their condition."""
 
     def follow(self, pods: Informer) -> None:
         """Take the informer of this node's pods."""
@@ -100,6 +102,7 @@ class Missing(loops.Reconciler):
                 await self._mark(pod, reason, message)
             elif key not in lacking and pod["marked"]:
                 await self._apply(pod, [])
+        self.by_cause = {reason: len(certain)} if certain else {}
         names = sorted(certain)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         self.report(

@@ -10,7 +10,6 @@ import asyncio
 import faulthandler
 import logging
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from mooring.agent import threads, wiring
@@ -25,7 +24,15 @@ _LOG = logging.getLogger(__name__)
 _STILL_SECONDS, _TICK_SECONDS = 30.0, 10.0
 
 
-async def run(*, node: str, namespace: str, host_root: Path, programs: Path, health_port: int) -> int:
+async def run(
+    *,
+    node: str,
+    namespace: str,
+    host_root: Path,
+    programs: Path,
+    health_port: int,
+    metrics_address: tuple[str, int] | None,
+) -> int:
     """Run the agent of one node until SIGTERM or SIGINT; return the exit status of the process.
 
     Args:
@@ -33,9 +40,9 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, hea
         namespace: the operator's, where the revisions are.
         host_root: where the node's folders are mounted.
         programs: the folder of the plugin's programs.
-        health_port: port of /healthz and /readyz on the loopback address.
+        health_port: port of /healthz, /readyz and /metrics on the loopback address.
+        metrics_address: host and port at which others get /metrics; None where they do not.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.get_running_loop().set_default_executor(threads.Threads())
     _tick()
     stop = asyncio.Event()
@@ -48,7 +55,7 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, hea
         return 1
     async with client:
         agent = wiring.Agent(client, node=node, namespace=namespace, host_root=host_root, programs=programs)
-        running = asyncio.create_task(agent.run(health_port=health_port))
+        running = asyncio.create_task(agent.run(health_port=health_port, metrics_address=metrics_address))
         ends = (running, asyncio.create_task(stop.wait()), asyncio.create_task(agent.outdated.wait()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         _LOG.info("ending%s; what is on the node stays", " to start anew" if agent.outdated.is_set() else "")

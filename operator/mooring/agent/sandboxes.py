@@ -46,6 +46,10 @@ class Sandbox:
     """What its pod's events tell, a sentence for each attachment; nothing while not everything is attached."""
     held: tuple[str, ...] = ()
     """Its entries in the AttachmentSlices."""
+    netns: str = ""
+    """The file of its network namespace, as the runtime named it."""
+    ended: str = ""
+    """When its last ADD ended: RFC 3339 in UTC; "" where that is not known."""
 
 
 class Sandboxes:
@@ -158,6 +162,8 @@ def _summary(name: str, journal: journals.Journal) -> Sandbox | None:
         ),
         added=tuple(filter(None, added)),
         held=holdings.entries(journal),
+        netns=journal.netns,
+        ended=max(filter(holdings.is_time, (attachment.time for attachment in journal.attachments)), default=""),
     )
 
 

@@ -19,8 +19,10 @@ from mooring.agent import (
     credentials,
     garbage,
     health,
+    histograms,
     inventory,
     loops,
+    measuring,
     missing,
     readiness,
     reporting,
@@ -60,6 +62,7 @@ class Agent:
         container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
         recorder = events.Recorder(client, controller="mooring-agent", instance=node)
         self.reporting = reporting.Reporter(recorder)
+        self._status_delay = histograms.Histogram()
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self._supervisor = supervising.Supervisor(on_change=on(Trigger.HEALTH))
 
@@ -133,7 +136,7 @@ class Agent:
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
             report_on_pod=functools.partial(_report_on_pod, recorder),
-            on_attached=self.reporting.attached,
+            on_attached=self._attached,
             on_health=on(Trigger.HEALTH),
         )
         self.missing = missing.Missing(
@@ -151,9 +154,10 @@ class Agent:
             sandboxes=self.sandboxes,
             on_health=on(Trigger.HEALTH),
         )
+        asked_node = garbage.AskedNode(container_runtime, host_root=host_root)
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
-            node=garbage.AskedNode(container_runtime, host_root=host_root),
+            node=asked_node,
             runner=namespaces.Runner(),
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
@@ -180,17 +184,34 @@ class Agent:
         counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
+        self._metrics = measuring.Page(
+            measuring.Sources(
+                reconcilers=self.reconcilers,
+                ready=lambda: not self.unready(),
+                runtime=self.runtime,
+                conf=self.conf,
+                sandboxes=self.sandboxes,
+                inventory=self.inventory,
+                missing=self.missing,
+                status_delay=self._status_delay,
+                cache=self.cache,
+                networks=self.networks,
+                garbage=self.garbage,
+                boottime=clocks.boottime,
+                enter=asked_node.enter,
+            )
+        )
         self._triggers.connect(self.reconcilers)
         client.on_moved(on(Trigger.SERVER_MOVED))
 
-    async def run(self, *, health_port: int) -> None:
-        """Run until cancelled."""
+    async def run(self, *, health_port: int, metrics_address: tuple[str, int] | None = None) -> None:
+        """Run until cancelled; `metrics_address` is host and port at which metrics are served to others too."""
         _LOG.info("agent of node %s", self._node)
+        metrics = {"/metrics": self._metrics.answer}
+        probes = health.probes(stuck=self.stuck, unready=self.unready)
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             **{each.name: each.run for each in self.reconcilers},
-            "health": functools.partial(
-                health.serve, port=health_port, pages=health.probes(stuck=self.stuck, unready=self.unready)
-            ),
+            "health": functools.partial(health.serve, port=health_port, pages={**probes, **metrics}),
             "nodestates": self.states.run,
             "networks": self.networks.run,
             "cached": self.cache.watch,
@@ -201,6 +222,9 @@ class Agent:
             "confs": self._follow_confs,
             "programs": self._follow_programs,
         }
+        if metrics_address is not None:
+            host, port = metrics_address
+            tasks["metrics"] = functools.partial(health.serve, host=host, port=port, pages=metrics)
         await self._supervisor.run(tasks)
 
     def stuck(self) -> list[str]:
@@ -275,6 +299,12 @@ class Agent:
     def _pod_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.status.pod_changed(key, old, new)
         self.missing.pod_changed(key, old, new)
+
+    def _attached(self, pod: dict[str, Any], sandbox: sandboxes.Sandbox) -> None:
+        if sandbox.ended:
+            ended = datetime.datetime.fromisoformat(sandbox.ended)
+            self._status_delay.observe((_now() - ended).total_seconds())
+        self.reporting.attached(pod, sandbox)
 
     def _sandbox_changed(self, pod: str) -> None:
         self.status.sandbox_changed(pod)

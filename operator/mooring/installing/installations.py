@@ -228,6 +228,17 @@ class Component(Model):
     resources: Resources | None = pydantic.Field(None, description="Its requests and limits.")
 
 
+class Agent(Component):
+    """What can be said of the agent's pods."""
+
+    metrics_port: Annotated[int, pydantic.Field(ge=1024, le=65535)] | None = pydantic.Field(
+        None,
+        description="Port of the node's own address at which everybody who reaches it gets the agent's metrics; none "
+        "unless set.",
+    )
+    log_format: Literal["text", "json"] = pydantic.Field("text", description="How the agent's log is written.")
+
+
 class Admission(Model):
     """What the admission of networks refuses."""
 
@@ -260,7 +271,7 @@ class InstallationSpec(Model):
     )
     dhcp_daemon: bool = pydantic.Field(False, description="Whether the dhcp IPAM plugin's daemon runs on the nodes.")
     rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
-    agent: Component = pydantic.Field(default_factory=Component, description="The agent's pods.")
+    agent: Agent = pydantic.Field(default_factory=Agent, description="The agent's pods.")
     operator: Component = pydantic.Field(default_factory=Component, description="The operator's pods.")
     admission: Admission = pydantic.Field(default_factory=Admission, description="The admission of networks.")
 
