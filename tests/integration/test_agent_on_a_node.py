@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.node import cri
+from mooring.node import cri, manifest
 from testbed import plugin
 from testbed.kubectl import CHECKOUT
 from tests.integration.agents import NETWORK_STATUS, PLUGIN, PRIMARY, Line, Node, eventually
@@ -36,6 +36,9 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     kubeconfig = node.seen("/etc/cni/net.d/mooring.d/kubeconfig")
     assert conf["kubeconfig"] == "/etc/cni/net.d/mooring.d/kubeconfig"
     assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
+    owned = manifest.Manifest(node.seen("/var/lib/mooring")).owned()
+    assert sorted(owned) == ["/etc/cni/net.d/00-multus.conf", conf["kubeconfig"], "/opt/cni/bin/mooring"]
+    assert all(entry.wrote(manifest.digest(node.seen(path).read_bytes())) for path, entry in owned.items())
     heartbeat = json.loads(node.seen("/var/lib/mooring/networks/heartbeat").read_text())
     assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - heartbeat["boottime"] <= 30
 
@@ -276,7 +279,7 @@ def test_a_plugin_that_does_not_prove_itself_leaves_the_node_as_it_was(ready: No
     ready.stop()
     ready.carry("#!/bin/sh\necho broken >&2\nexit 1\n")
     ready.start()
-    eventually(lambda: "the old one stays" in ready.unready(), what="the complaint")
+    eventually(lambda: "the last good one stays" in ready.unready(), what="the complaint")
     assert ready.seen("/opt/cni/bin/mooring").read_text() == PLUGIN
     assert ready.conf.exists()
 

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops
 from mooring.kube import errors, resources
-from mooring.node import files
+from mooring.node import files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from mooring.agent.revisions import Revision
+    from mooring.node import places
 
 SERVICE_ACCOUNT = "mooring-plugin"
 LIFE_SECONDS = 24 * 3600
@@ -80,13 +81,13 @@ class Credentials(loops.Reconciler):
             if token is None or token.node != uid or token.renewal <= self._now() or found != wanted:
                 fresh = await self._ask(uid)
                 token = inspect(fresh)
-                await asyncio.to_thread(_write, path, self._document(fresh))
+                await asyncio.to_thread(_write, revision.places, self._document(fresh))
         except errors.ApiError as error:
             if token is None or token.expires <= self._now():
                 raise
             # The token on the node serves on; what it is shown to, and how that is known, may be another server now.
             if found != wanted:
-                await asyncio.to_thread(_write, path, wanted)
+                await asyncio.to_thread(_write, revision.places, wanted)
             self.report(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
             return self.pause.longest
         self.report(settled=True)
@@ -163,7 +164,9 @@ def _read(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
+def _write(node: places.Places, document: dict[str, Any]) -> None:
+    path, data = node.seen(node.kubeconfig), json.dumps(document).encode()
     files.make_folder(path.parent, mode=0o700)
     files.sweep(path.parent)
-    files.write_atomically(path, json.dumps(document).encode(), mode=_MODE, durable=True)
+    manifest.Manifest(node.state).record(node.kubeconfig, manifest.digest(data), manifest.MOORING)
+    files.write_atomically(path, data, mode=_MODE, durable=True)

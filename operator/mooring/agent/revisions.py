@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from mooring.kube.informers import Informer
 
-VERSION = 1
+VERSIONS = (1, 2)
+"""The versions of the document that are read: the operator's, and the one before."""
 _KEY = "revision.json"
 _AGENTS = "app.kubernetes.io/name=mooring,app.kubernetes.io/component=agent"
 
@@ -38,6 +39,11 @@ class Revision:
     places: places.Places
     default_network: str
     plugin: dict[str, Any]
+    renderer: int = 1
+    """The version of the code that makes the conf of all this."""
+    plugin_sets: tuple[dict[str, Any], ...] = ()
+    """Further CNI plugins, as on the wire in the Installation: `name`, `image` and `binaries`."""
+    dhcp_daemon: bool = False
 
 
 def parse(name: str, text: str, *, host_root: Path) -> Revision:
@@ -45,8 +51,9 @@ def parse(name: str, text: str, *, host_root: Path) -> Revision:
     try:
         document = json.loads(text)
         version = document["version"]
-        if version != VERSION:
-            raise RevisionError(f"{name} has version {version}; this agent reads version {VERSION}: update the agent")
+        if version not in VERSIONS:
+            known = " and ".join(map(str, VERSIONS))
+            raise RevisionError(f"{name} has version {version}; this agent reads versions {known}: update the agent")
         paths = document["paths"]
         plugin = document["plugin"]
         default = document["defaultNetwork"]
@@ -63,11 +70,23 @@ def parse(name: str, text: str, *, host_root: Path) -> Revision:
             ),
             default_network=default,
             plugin=plugin,
+            **(_since_version_2(document) if version >= 2 else {}),
         )
     except RevisionError:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise RevisionError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _since_version_2(document: dict[str, Any]) -> dict[str, Any]:
+    renderer, sets, daemon = document["renderer"], document["pluginSets"], document["dhcpDaemon"]
+    if type(renderer) is not int or renderer < 1:
+        raise TypeError("renderer must be a number from 1 on")
+    if not isinstance(sets, list) or not all(isinstance(each, dict) for each in sets):
+        raise TypeError("pluginSets must be a list of objects")
+    if not isinstance(daemon, bool):
+        raise TypeError("dhcpDaemon must be true or false")
+    return {"renderer": renderer, "plugin_sets": tuple(sets), "dhcp_daemon": daemon}
 
 
 class Follower(loops.Reconciler):

@@ -26,6 +26,7 @@ class Trigger(enum.Enum):
     FAILURES = "the plugin wrote down a failed call"
     BINARY_APPLIED = "the plugin of a revision is on the node"
     CONF_APPLIED = "the conf of a revision is on the node"
+    RUNTIME_IDENTIFIED = "another container runtime, or another version of it, answers"
     FOUNDATION = "what a new pod depends on became right, or wrong"
     HEALTH = "a reconciler became right, or wrong"
     SERVER_MOVED = "the API server has another address or CA"
@@ -45,7 +46,9 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.CONFS: ("conf", "runtime"),
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
-    Trigger.CONF_APPLIED: ("runtime", "inventory"),
+    # On the way back to an older renderer the plugin waits for the conf.
+    Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory"),
+    Trigger.RUNTIME_IDENTIFIED: ("conf",),
     Trigger.FOUNDATION: ("missing", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),

@@ -36,7 +36,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, records
+from mooring.node import clocks, cri, namespaces, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -99,9 +99,13 @@ class Agent:
         )
         self.binaries = binaries.Binaries(
             source=programs,
+            host_root=host_root,
+            prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            conf_first=lambda revision: self.conf.comes_first(revision),
+            draining=lambda: False,
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -109,12 +113,14 @@ class Agent:
             revision=self._revision,
             installed=lambda: self.binaries.applied,
             network=self._network,
+            cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
         self.runtime = runtime.Runtime(
             ask=container_runtime.status,
             conf=self._conf_place,
+            on_identified=on(Trigger.RUNTIME_IDENTIFIED),
             on_health=on(Trigger.FOUNDATION),
         )
 

@@ -1,7 +1,8 @@
 """Revisions: owns how an Installation becomes the content-addressed document that changes a node.
 
 Pure: the same Installation and image give the same bytes and the same name, whoever computes them. The format is
-in docs/contracts.md; its version is `VERSION`.
+in docs/contracts.md; its version is `VERSION`. `renderer` says which code makes the node's conf of it, so that an agent
+that is newer than the revision changes nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from mooring.installing import renderers
+
 if TYPE_CHECKING:
     from mooring.installing.installations import InstallationSpec
 
-VERSION = 1
+VERSION = 2
 KEY = "revision.json"
 PREFIX = "mooring-revision-"
 LABELS = {
@@ -31,6 +34,9 @@ def document(spec: InstallationSpec, *, image: str) -> str:
         "paths": spec.paths.resolved(),
         "defaultNetwork": spec.default_network,
         "plugin": spec.plugin.conf_keys(),
+        "renderer": renderers.NEWEST,
+        "pluginSets": [each.to_wire() for each in spec.plugin_sets],
+        "dhcpDaemon": spec.dhcp_daemon,
     }
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

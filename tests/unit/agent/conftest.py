@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PLUGIN = """#!/bin/sh
 cat >/dev/null
-echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'
+echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"],"interfaces":[{"name":"lo"}]}'
 """
 
 

@@ -23,6 +23,10 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
+SECOND: dict[str, Any] = {**DOCUMENT, "version": 2, "renderer": 1, "pluginSets": [], "dhcpDaemon": False}
+EXAMPLES = Path(__file__).parents[3] / "operator" / "contract" / "revisions"
+
+
 class World:
     """A NodeState, ConfigMaps, and the reconciler that reads them."""
 
@@ -122,13 +126,29 @@ async def test_the_agent_s_image_is_that_of_its_pod_that_is_not_ending(world: Wo
     [
         ("", "JSONDecodeError"),
         ("[]", "TypeError"),
-        (json.dumps({**DOCUMENT, "version": 2}), "update the agent"),
+        (json.dumps({**DOCUMENT, "version": 3}), "this agent reads versions 1 and 2: update the agent"),
         (json.dumps({key: value for key, value in DOCUMENT.items() if key != "paths"}), "paths"),
         (json.dumps({**DOCUMENT, "paths": {**DOCUMENT["paths"], "cniBinDir": "opt"}}), "absolute path"),
         (json.dumps({**DOCUMENT, "plugin": []}), "plugin must be an object"),
         (json.dumps({**DOCUMENT, "defaultNetwork": ""}), "defaultNetwork"),
+        (json.dumps({**DOCUMENT, "version": 2}), "renderer"),
+        (json.dumps({**SECOND, "renderer": 0}), "renderer must be a number from 1 on"),
+        (json.dumps({**SECOND, "renderer": True}), "renderer must be a number from 1 on"),
+        (json.dumps({**SECOND, "pluginSets": [1]}), "pluginSets must be a list of objects"),
+        (json.dumps({**SECOND, "dhcpDaemon": 1}), "dhcpDaemon must be true or false"),
     ],
 )
 def test_a_revision_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(revisions.RevisionError, match=said):
         revisions.parse("r1", text, host_root=Path("/host"))
+
+
+def test_the_examples_of_both_versions_are_read() -> None:
+    first, second = (
+        revisions.parse("r", (EXAMPLES / f"version-{version}.json").read_text(), host_root=Path("/host"))
+        for version in revisions.VERSIONS
+    )
+    assert (first.renderer, first.plugin_sets, first.dhcp_daemon) == (1, (), False)
+    assert (second.renderer, second.dhcp_daemon) == (2, True)
+    assert [(each["name"], each["binaries"][0]["name"]) for each in second.plugin_sets] == [("reference", "bridge")]
+    assert first.plugin == second.plugin

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from mooring.installing import revisions
 from mooring.installing.installations import InstallationSpec
 
 IMAGE = "mooring.dev/mooring:0.1.0"
+CONTRACT = Path(__file__).parents[3] / "operator" / "contract"
 
 
 def document(**spec: object) -> str:
@@ -16,10 +18,17 @@ def document(**spec: object) -> str:
 
 def test_the_default_one_is_as_the_contract_says() -> None:
     assert document() == (
-        '{"defaultNetwork":"auto","image":"mooring.dev/mooring:0.1.0",'
+        '{"defaultNetwork":"auto",'
+        '"dhcpDaemon":false,"image":"mooring.dev/mooring:0.1.0",'
         '"paths":{"cniBinDir":"/opt/cni/bin","cniConfDir":"/etc/cni/net.d","stateDir":"/var/lib/mooring"},'
-        '"plugin":{"logLevel":"error","namespaceIsolation":false},"version":1}'
+        '"plugin":{"logLevel":"error","namespaceIsolation":false},"pluginSets":[],"renderer":2,"version":2}'
     )
+
+
+def test_one_with_everything_is_the_example_of_the_contract() -> None:
+    example = (CONTRACT / "revisions" / f"version-{revisions.VERSION}.json").read_text()
+    sets = json.loads(example)["pluginSets"]
+    assert document(pluginSets=sets, dhcpDaemon=True) == example
 
 
 def test_its_name_is_its_content() -> None:
