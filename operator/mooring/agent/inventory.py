@@ -7,11 +7,12 @@ of idle nodes write next to nothing. Whether the agent lives is told by its pod'
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import loops, tallies
+from mooring.agent import loops, survey, tallies
 from mooring.agent.runtime import UNKNOWN, Verdict
 from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 FIELD_MANAGER = "mooring-agent"
-_MOST_PODS = 20
 _MOST_ERRORS = 10
 _MOST_RIVALS = 20
 _MOST_NETWORKS = 20
@@ -47,13 +47,15 @@ class Facts:
     revision: str
     """The revision that is wanted; "" where there is none yet."""
     binary_revision: str
-    programs: Mapping[str, str]
-    """The SHA-256 of each program of the plugin that is on the node."""
     conf: Applied | None
     rivals: tuple[str, ...] = ()
     """The files that sort before the usual name of our conf."""
     loaded: Verdict = UNKNOWN
     """Whether the runtime has loaded us."""
+    cni_version: str = ""
+    """The highest version of CNI that the runtime parses."""
+    surveyed: survey.Found = dataclasses.field(default_factory=survey.Found)
+    """What the node has for networks."""
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
@@ -152,8 +154,8 @@ def describe(
         "confHash": conf.digest if conf else None,
         "confFile": conf.file if conf else None,
         "rivals": list(facts.rivals[:_MOST_RIVALS]),
-        "runtime": _runtime(facts.loaded.said),
-        "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],
+        "runtime": _runtime(facts.loaded.said, facts.cni_version),
+        **_surveyed(facts.surveyed),
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
@@ -171,25 +173,29 @@ def _ageing(listed: Iterable[failures.Failure], *, now: datetime.datetime) -> fl
 
 
 def attached(sandboxes: Sandboxes) -> list[dict[str, Any]]:
-    """Return for each NAD how often it is attached, and the first 20 pods by name."""
-    counts: dict[str, int] = {}
-    pods: dict[str, set[str]] = {}
-    for sandbox in sandboxes:
-        for network in sandbox.networks:
-            counts[network] = counts.get(network, 0) + 1
-            pods.setdefault(network, set()).add(sandbox.pod)
+    """Return for each NAD how often it is attached."""
+    counts = collections.Counter(network for sandbox in sandboxes for network in sandbox.networks)
     listed = []
-    for network in sorted(counts):
+    for network, count in sorted(counts.items()):
         namespace, _, name = network.partition("/")
-        listed.append(
-            {
-                "namespace": namespace,
-                "name": name,
-                "attachments": counts[network],
-                "pods": sorted(pods[network])[:_MOST_PODS],
-            }
-        )
+        listed.append({"namespace": namespace, "name": name, "attachments": count})
     return listed
+
+
+def _surveyed(found: survey.Found) -> dict[str, Any]:
+    return {
+        "binaries": [
+            {
+                "name": each.program.name,
+                "sha256": each.program.sha256,
+                "version": each.program.version,
+                "owner": each.owner,
+            }
+            for each in found.binaries
+        ],
+        "linkTypes": None if found.link_types is None else list(found.link_types),
+        "absentInterfaces": [{"name": each.interface, "networks": list(each.networks)} for each in found.absent],
+    }
 
 
 def conditions(
@@ -223,11 +229,16 @@ def conditions(
     ]
 
 
-def _runtime(said: cri.Status | None) -> dict[str, Any] | None:
+def _runtime(said: cri.Status | None, cni_version: str) -> dict[str, Any] | None:
     if said is None:
         return None
     networks = None if said.networks is None else [network.name for network in said.networks]
-    return {"name": said.runtime, "version": said.version, "networks": networks}
+    return {
+        "name": said.runtime,
+        "version": said.version,
+        "networks": networks,
+        "cniVersion": cni_version or None,
+    }
 
 
 def _agrees(found: dict[str, Any], status: dict[str, Any]) -> bool:

@@ -42,7 +42,7 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
     Trigger.NODE_STATE: ("revision", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
-    Trigger.PROGRAMS: ("binaries", "conf"),
+    Trigger.PROGRAMS: ("binaries", "conf", "survey"),
     Trigger.CONFS: ("conf", "runtime"),
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),

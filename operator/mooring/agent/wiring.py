@@ -32,6 +32,7 @@ from mooring.agent import (
     slices,
     status,
     supervising,
+    survey,
     watching,
 )
 from mooring.agent.triggers import Trigger, Triggers
@@ -170,6 +171,12 @@ class Agent:
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
             on_health=on(Trigger.HEALTH),
         )
+        self.survey = survey.Survey(
+            revision=self._revision,
+            networks=self.networks.store,
+            enter=asked_node.enter,
+            on_health=on(Trigger.HEALTH),
+        )
         self.inventory = inventory.Inventory(
             client,
             node=node,
@@ -187,7 +194,10 @@ class Agent:
         self.missing.follow(self.pods)
         foundation = (self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
-        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        counting = (
+            *(*foundation, self.credentials, self.cache, self.status, self.missing, self.slices),
+            *(self.garbage, self.survey),
+        )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
         self._metrics = measuring.Page(
@@ -251,10 +261,11 @@ class Agent:
         return inventory.Facts(
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
-            programs=dict(self.binaries.sha256),
             conf=self.conf.applied,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
+            cni_version=self.runtime.cni_version,
+            surveyed=self.survey.found,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
         )
@@ -289,6 +300,7 @@ class Agent:
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
+        self.survey.wake()
         current = self.revisions.current
         if current is not None and current.default_network == key:
             self._triggers.fire(Trigger.PRIMARY_NETWORK)
