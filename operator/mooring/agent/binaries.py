@@ -62,8 +62,8 @@ class Binaries(loops.Reconciler):
         revision: Callable[[], Revision | None],
         image: Callable[[], str | None],
         applied_before: Callable[[], str],
-        conf_first: Callable[[Revision], Awaitable[bool]],
         draining: Callable[[], bool],
+        conf_first: Callable[[Revision], Awaitable[bool]],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
@@ -80,8 +80,8 @@ class Binaries(loops.Reconciler):
         self._revision = revision
         self._image = image
         self._applied_before = applied_before
-        self._conf_first = conf_first
         self._draining = draining
+        self._conf_first = conf_first
         self._on_applied = on_applied
         self._looked: dict[Path, _Looked] = {}
         self.applied = ""

@@ -107,6 +107,7 @@ class Runtime(loops.Reconciler):
         """Ask, and judge the answer; after a bad one ask again, at longer and longer intervals."""
         conf = self._conf()
         if conf is None:
+            self._set(UNKNOWN)
             with contextlib.suppress(cri.UnansweredError):  # told as soon as there is something to prove
                 await self._answer()
             return None  # woken when it is there

@@ -17,6 +17,8 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    dhcp,
+    drain,
     garbage,
     health,
     histograms,
@@ -24,11 +26,14 @@ from mooring.agent import (
     loops,
     measuring,
     missing,
+    pluginsets,
     readiness,
+    renewal,
     reporting,
     revisions,
     runtime,
     sandboxes,
+    setremoval,
     slices,
     status,
     supervising,
@@ -105,14 +110,21 @@ class Agent:
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            draining=lambda: self.drain.wanted,
             conf_first=lambda revision: self.conf.comes_first(revision),
-            draining=lambda: False,
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
+        self.pluginsets = pluginsets.PluginSets(
+            site,
+            revision=self._revision,
+            conf_applied=lambda: self.conf.applied.revision if self.conf.applied else "",
+            on_applied=on(Trigger.PLUGIN_SETS_APPLIED),
+            on_health=on(Trigger.HEALTH),
+        )
         self.conf = conf.Conf(
             revision=self._revision,
-            installed=lambda: self.binaries.applied,
+            installed=self._installed,
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
@@ -162,6 +174,14 @@ class Agent:
             on_health=on(Trigger.HEALTH),
         )
         asked_node = garbage.AskedNode(container_runtime, host_root=host_root)
+        self.dhcpdaemon = dhcp.DhcpDaemon(
+            node_name=node,
+            host_root=host_root,
+            node=asked_node,
+            revision=self._revision,
+            renewal=renewal.Renewal(asked_node, namespaces.Runner()),
+            on_health=on(Trigger.HEALTH),
+        )
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
             node=asked_node,
@@ -169,6 +189,7 @@ class Agent:
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
+            released=lambda: self.drain.released,
             on_health=on(Trigger.HEALTH),
         )
         self.survey = survey.Survey(
@@ -177,26 +198,56 @@ class Agent:
             enter=asked_node.enter,
             on_health=on(Trigger.HEALTH),
         )
+        self.drain = drain.Drain(
+            client,
+            node=node,
+            places=self._folders,
+            ask=container_runtime.status,
+            primary=self._primary_file,
+            writing=lambda: [each.name for each in self._writers if each.reconciling],
+            collect=self.garbage.wake,
+            undoing=lambda: self.garbage.running,
+            withdraw=self._withdraw,
+            on_change=on(Trigger.REVISION),
+            on_health=on(Trigger.FOUNDATION),
+        )
         self.inventory = inventory.Inventory(
             client,
             node=node,
             states=self.states.store,
             facts=self.facts,
             sandboxes=self.sandboxes,
-            folders=lambda: self.revisions.current.places if self.revisions.current else None,
+            folders=self._folders,
             now=_now,
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
 
         self.revisions.follow(self.states)
+        self.drain.follow(self.states)
         self.cache.follow(self.networks)
         self.status.follow(self.pods)
         self.missing.follow(self.pods)
-        foundation = (self.revisions, self.binaries, self.conf, self.runtime)
+        self._writers: tuple[loops.Reconciler, ...] = (
+            self.binaries,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.conf,
+            self.credentials,
+            self.cache,
+        )
+        foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
         counting = (
-            *(*foundation, self.credentials, self.cache, self.status, self.missing, self.slices),
-            *(self.garbage, self.survey),
+            *foundation,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.credentials,
+            self.cache,
+            self.status,
+            self.missing,
+            self.slices,
+            self.garbage,
+            self.survey,
         )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
@@ -268,9 +319,11 @@ class Agent:
             surveyed=self.survey.found,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            drained=self.drain.verdict,
         )
 
     async def _follow_journals(self) -> None:
+        await self.drain.staying.wait()
         await self.sandboxes.follow((await self.revisions.places()).journals)
 
     async def _follow_failures(self) -> None:
@@ -285,7 +338,26 @@ class Agent:
         await watching.follow((await self.revisions.places()).binaries, self._triggers.on(Trigger.PROGRAMS))
 
     def _revision(self) -> revisions.Revision | None:
-        return self.revisions.current
+        """Return what the node is to have; nothing while it is drained: whoever writes files there asks this."""
+        return None if self.drain.wanted else self.revisions.current
+
+    def _folders(self) -> places.Places | None:
+        return self.revisions.current.places if self.revisions.current else None
+
+    async def _withdraw(self, folders: places.Places) -> list[str]:
+        await self.dhcpdaemon.stop(folders)
+        return await asyncio.to_thread(setremoval.withdraw, folders)
+
+    def _primary_file(self) -> str:
+        if self.conf.applied is not None and self.conf.applied.primary.file:
+            return self.conf.applied.primary.file
+        status = self.states.store.get(self._node, {}).get("status") or {}
+        return str((status.get("primaryNetwork") or {}).get("file") or "")
+
+    def _installed(self) -> str:
+        """Return the revision whose plugin is on the node, and its plugin sets, that its networks may need."""
+        installed = self.binaries.applied
+        return installed if self.pluginsets.applied == installed else ""
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import keys, reading
-from mooring.installing import daemonsets, nodestates, revisions, rollouts, summaries
+from mooring.controller import delivering, keys, reading
+from mooring.installing import daemonsets, deliveries, nodestates, revisions, rollouts, summaries
 from mooring.installing.installations import API_VERSION, InstallationSpec
 from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
@@ -50,9 +50,9 @@ class _Pass:
 
 
 class Reconciler:
-    """Makes the cluster what the Installation says.
+    """Makes the cluster what the Installation says; only the leader runs it.
 
-    `adopt(spec)` is called with what the Installation says, None where there is none, at each pass.
+    `further()` returns what is wrong elsewhere in the operator, for the conditions.
     """
 
     def __init__(
@@ -62,38 +62,30 @@ class Reconciler:
         *,
         namespace: str,
         image: Image,
-        adopt: Callable[[InstallationSpec | None], None],
+        further: Callable[[], Iterable[Problem]],
         now: Callable[[], datetime.datetime],
     ) -> None:
         self._client = client
         self._view = view
         self._namespace = namespace
         self._image = image
-        self._adopt = adopt
+        self._further = further
         self._now = now
 
-    async def reconcile(self, *, writing: bool) -> float | None:
+    async def reconcile(self) -> float | None:
         """Compare and repair once; return the seconds until the next look.
-
-        Without `writing` (another replica leads) the Installation is only read, for what it says of admission.
 
         Raises:
             errors.ApiError: something could not be written; the conditions say so where they could be.
         """
         installation = await self._get()
         if installation is None:
-            self._adopt(None)
-            if writing:
-                await self._withdraw()
+            await self._withdraw()
             return _EVERY
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
-            if writing:
-                await self._report_invalid(installation, error)
-            return _EVERY
-        self._adopt(spec)
-        if not writing:
+            await self._report_invalid(installation, error)
             return _EVERY
         done = _Pass()
         await self._apply(installation, spec, done)
@@ -137,6 +129,11 @@ class Reconciler:
                 "DaemonSetNotApplied",
                 f"DaemonSet {daemonsets.NAME} was not applied",
             ),
+            (
+                self._apply_deliveries(spec, content, nodes, image=image, owner=owner),
+                "PluginSetsNotApplied",
+                "DaemonSets of plugin sets were not applied",
+            ),
             (self._apply_states(spec, nodes, done), "NodeStatesNotApplied", "NodeStates were not applied"),
             (self._prune(done.revision), "RevisionsNotPruned", "Old revisions were not removed"),
         ):
@@ -161,6 +158,30 @@ class Reconciler:
 
     async def _apply_daemon_set(self, daemon_set: dict[str, Any]) -> None:
         await self._client.apply(resources.DAEMON_SETS, daemon_set, field_manager=keys.FIELD_MANAGER)
+
+    async def _apply_deliveries(
+        self,
+        spec: InstallationSpec,
+        content: str,
+        nodes: dict[str, dict[str, Any]],
+        *,
+        image: str,
+        owner: dict[str, Any],
+    ) -> None:
+        """Keep what brings the plugin sets of all revisions in use to the nodes; those of no revision go."""
+        others = (
+            self._view.revisions.store.get(f"{self._namespace}/{name}") or {}
+            for name in sorted(reading.revisions_in_use(self._view.node_states.store))
+        )
+        desired = deliveries.daemon_sets(
+            spec,
+            [content, *(str((each.get("data") or {}).get(revisions.KEY)) for each in others)],
+            namespace=self._namespace,
+            image=image,
+            owner=owner,
+            mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in nodes.values()),
+        )
+        await delivering.apply(self._client, self._view.deliveries.store, desired, namespace=self._namespace)
 
     async def _ensure(self, config_map: dict[str, Any]) -> None:
         name = config_map["metadata"]["name"]
@@ -217,7 +238,7 @@ class Reconciler:
             nodes=reading.nodes(names, states),
             trouble=reading.trouble(names, states),
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
-            problems=done.problems,
+            problems=[*done.problems, *self._further()],
             soak=done.soak,
         )
         await self._write_status(installation, picture)

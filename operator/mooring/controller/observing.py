@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mooring.admission import certificates
 from mooring.controller import keys
-from mooring.installing import daemonsets, definitions, revisions
+from mooring.installing import daemonsets, definitions, deliveries, revisions
 from mooring.kube import resources
 from mooring.kube.informers import Informer
 
@@ -40,25 +39,19 @@ class View:
             field_selector=f"metadata.name={daemonsets.NAME}",
             on_change=self._on(keys.INSTALLATION, after=0.0),
         )
+        self.deliveries = Informer(
+            client,
+            resources.DAEMON_SETS,
+            namespace=namespace,
+            label_selector=",".join(f"{name}={value}" for name, value in sorted(deliveries.LABELS.items())),
+            on_change=self._on(keys.INSTALLATION),
+        )
         self.revisions = Informer(
             client,
             resources.CONFIG_MAPS,
             namespace=namespace,
             label_selector=",".join(f"{name}={value}" for name, value in sorted(revisions.LABELS.items())),
             on_change=self._on(keys.INSTALLATION),
-        )
-        self.secrets = Informer(
-            client,
-            resources.SECRETS,
-            namespace=namespace,
-            field_selector=f"metadata.name={certificates.SECRET}",
-            on_change=self._on(keys.WEBHOOK),
-        )
-        self.webhooks = Informer(
-            client,
-            resources.VALIDATING_WEBHOOKS,
-            field_selector=f"metadata.name={keys.WEBHOOK_CONFIGURATION}",
-            on_change=self._on(keys.WEBHOOK, after=0.0),
         )
         self.definitions = Informer(
             client,
@@ -75,9 +68,8 @@ class View:
             self.nodes,
             self.node_states,
             self.daemon_sets,
+            self.deliveries,
             self.revisions,
-            self.secrets,
-            self.webhooks,
             self.definitions,
         )
 
@@ -108,8 +100,11 @@ class View:
 
 
 def _node(item: dict[str, Any]) -> dict[str, Any]:
-    metadata = item["metadata"]
-    return {"metadata": {"name": metadata["name"], "uid": metadata["uid"], "labels": metadata.get("labels") or {}}}
+    metadata, info = item["metadata"], (item.get("status") or {}).get("nodeInfo") or {}
+    return {
+        "metadata": {"name": metadata["name"], "uid": metadata["uid"], "labels": metadata.get("labels") or {}},
+        "status": {"nodeInfo": {name: info.get(name, "") for name in ("kubeletVersion", "containerRuntimeVersion")}},
+    }
 
 
 def _node_state(item: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mooring.agent import revisions
-from mooring.node import places
+from mooring.node import places, proof, store
 from tests.unit.agent import blocking
 
 if TYPE_CHECKING:
@@ -70,6 +70,25 @@ class FakeClient:
     async def list(self, resource: Any, **more: Any) -> dict[str, Any]:
         await asyncio.sleep(0)
         return {"items": self.listed}
+
+
+async def at_once(call: Any, *arguments: Any, **more: Any) -> Any:
+    """Take the place of `asyncio.to_thread`: in virtual time nothing else takes time."""
+    return call(*arguments, **more)
+
+
+class FakeProver:
+    """Proves by VERSION alone, where the test says nothing else."""
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self.proven: list[str | None] = []
+
+    async def prove(self, binary: Path, node: places.Places) -> None:
+        self.proven.append(store.sha256(binary))
+        if self.fault:
+            raise proof.UnprovenError(self.fault)
+        await proof.answers(binary)
 
 
 @dataclasses.dataclass

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mooring.agent import binaries, revisions
-from mooring.node import manifest, places, proof, store
-from tests.unit.agent.conftest import PLUGIN
+from mooring.node import manifest, places, store
+from tests.unit.agent.conftest import PLUGIN, FakeProver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from tests.unit.agent.conftest import Node
 
 NEWER = PLUGIN + "# newer\n"
-
-
-class FakeProver:
-    """Proves by VERSION alone, where the test says nothing else."""
-
-    def __init__(self) -> None:
-        self.fault = ""
-        self.proven: list[str | None] = []
-
-    async def prove(self, binary: Path, node: places.Places) -> None:
-        self.proven.append(store.sha256(binary))
-        if self.fault:
-            raise proof.UnprovenError(self.fault)
-        await proof.answers(binary)
 
 
 class World:
@@ -42,9 +28,9 @@ class World:
         self.image = ""
         self.before = ""
         self.applied = 0
-        self.later: set[str] = set()
         self.draining = False
         self.prover = FakeProver()
+        self.later: set[str] = set()
         self.carry(PLUGIN)
         self.start()
 
@@ -57,8 +43,8 @@ class World:
             revision=lambda: self.current,
             image=lambda: self.image,
             applied_before=lambda: self.before,
-            conf_first=self.conf_first,
             draining=lambda: self.draining,
+            conf_first=self.conf_first,
             on_applied=self.count,
             on_health=lambda: None,
         )

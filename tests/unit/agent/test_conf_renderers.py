@@ -13,8 +13,7 @@ from mooring.agent import binaries, conf, credentials, loops, revisions
 from mooring.installing import renderers
 from mooring.node import binaries as programs
 from mooring.node import conffolder, confrecords, places
-from tests.unit.agent.conftest import PLUGIN
-from tests.unit.agent.test_binaries import FakeProver
+from tests.unit.agent.conftest import PLUGIN, FakeProver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +56,8 @@ class World:
             revision=lambda: self.current,
             image=lambda: self.image,
             applied_before=lambda: self.before,
-            conf_first=lambda revision: self.conf.comes_first(revision),
             draining=lambda: False,
+            conf_first=lambda revision: self.conf.comes_first(revision),
             on_applied=lambda: None,
             on_health=lambda: None,
         )
@@ -95,9 +94,9 @@ async def world(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         made.order.append("conf")
         write(*arguments)
 
-    async def installed(*arguments: Any, **more: Any) -> str:
+    async def installed(*arguments: Any, **options: Any) -> str:
         made.order.append("plugin")
-        return await install(*arguments, **more)
+        return await install(*arguments, **options)
 
     monkeypatch.setattr(conffolder, "write", written)
     monkeypatch.setattr(programs, "install", installed)
