@@ -126,7 +126,7 @@ demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the
 ##  ---- speed ----
 
 .PHONY: bench
-bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved
+bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved, and an agent
 	$(RUN)python -m bench
 
 .PHONY: fuzz

@@ -49,7 +49,9 @@ RESULTS = Path(__file__).parent / "results"
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the meta-plugin costs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure what the meta-plugin and the agent cost."
+    )
     parser.add_argument("--rounds", type=int, default=20, help="rounds that count (20)")
     parser.add_argument("--warm-up", type=int, default=3, help="rounds before that do not (3)")
     parser.add_argument(

@@ -21,6 +21,7 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from mooring.installing import daemonsets
 from mooring.node import places, proof
 from testbed import failures, progress
 from testbed.kubectl import CHECKOUT
@@ -90,7 +91,7 @@ class AgentNode:
         with (self._folder / "agent.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code, *words],
-                env={**os.environ, "KUBECONFIG": str(self._folder / "agent.kubeconfig")},
+                env={**os.environ, **daemonsets.MEMORY, "KUBECONFIG": str(self._folder / "agent.kubeconfig")},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
             )

@@ -103,3 +103,8 @@ def test_metrics_are_on_the_nodes_address_only_where_a_port_is_named() -> None:
 def test_a_log_in_json_is_asked_for() -> None:
     assert "--log-format=json" in pod(agent={"logFormat": "json"})["containers"][0]["args"]
     assert not any("log" in argument for argument in pod(agent={"logFormat": "text"})["containers"][0]["args"])
+
+
+def test_the_agent_gives_memory_back() -> None:
+    given = {each["name"]: each.get("value") for each in pod()["containers"][0]["env"]}
+    assert daemonsets.MEMORY.items() <= given.items()
