@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def test_traffic_of_pods_is_told_by_network(cluster: Cluster, namespace: str, no
     cluster.apply(*(objects.pod(namespace, name, "measured", nodes[0]) for name in ("here", "there")))
     for name in ("here", "there"):
         cluster.wait(f"pod/{name}", "-n", namespace, "--for=condition=Ready")
-        eventually(lambda name=name: cluster.network_status(name, namespace), seconds=10, what="the network-status")
+        eventually(functools.partial(cluster.network_status, name, namespace), seconds=10, what="the network-status")
     labels = f'interface="net1",namespace="{namespace}",network_name="{namespace}/measured",pod="here"'
     received = f"mooring_agent_pod_network_receive_packets_total{{{labels}}}"
     before = numbers(cluster, nodes[0])[received]
