@@ -141,7 +141,7 @@ func (s session) end(err error, started time.Time) error {
 func (s session) note(known *types.Error, now, started time.Time) {
 	err := failures.Note(s.Config.CNIDir, failures.Failure{
 		Time: now.UTC().Format(journal.TimeFormat), Verb: s.Call.Verb, ContainerID: s.Call.ContainerID, IfName: s.Call.IfName,
-		Pod: s.Pod(), Network: s.FailedNetwork(), Code: known.Code, Msg: known.Msg, Details: known.Details,
+		Pod: s.Pod(), Network: s.FailedNetwork(), Reason: s.Reason(), Code: known.Code, Msg: known.Msg, Details: known.Details,
 		Milliseconds: now.Sub(started).Milliseconds(),
 	})
 	if err != nil {

@@ -20,11 +20,13 @@ def _path(server: Server, kind: str, name: str) -> str:
 def test_NAD_6_a_missing_network_fails_the_add_with_an_event_and_the_next_try_finds_it(
     node: Node, server: Server
 ) -> None:
+    node.beat(age=31)
     uid = server.pod()
     pod = node.pod(namespace=server.namespace, uid=uid)
     conf = node.conf(stub(), kubeconfig=server.kubeconfig)
-    error = node.add(conf, pod, "late").error
-    assert f"{server.namespace}/late" in error["msg"]
+    for _ in range(3):
+        error = node.add(conf, pod, "late").error
+        assert f"{server.namespace}/late" in error["msg"]
     assert node.calls() == []
     (event,) = server.events()
     assert (event["type"], event["reason"]) == ("Warning", "NoNetworkFound")
@@ -33,6 +35,14 @@ def test_NAD_6_a_missing_network_fails_the_add_with_an_event_and_the_next_try_fi
     server.network("late", stub("late"))
     node.add(conf, pod, "late").ok()
     assert node.ran() == ["ADD eth0", "ADD net1"]
+
+
+def test_NAD_6_where_an_agent_keeps_the_cache_fresh_the_event_is_left_to_it(node: Node, server: Server) -> None:
+    pod = node.pod(namespace=server.namespace, uid=server.pod())
+    assert node.add(node.conf(stub(), kubeconfig=server.kubeconfig), pod, "late").status != 0
+    assert server.requests() == [("get", _path(server, "network-attachment-definitions", "late"))]
+    [failure] = node.failures()
+    assert (failure["reason"], failure["network"]) == ("NoNetworkFound", f"{server.namespace}/late")
 
 
 def test_NAD_7_a_network_outside_a_fresh_cache_costs_one_request(node: Node, server: Server) -> None:

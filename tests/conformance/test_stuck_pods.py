@@ -53,6 +53,7 @@ def test_ERR_3_a_network_of_another_namespace(node: Node) -> None:
 
 
 def test_ERR_2_the_event_of_a_missing_network_names_the_namespace_that_has_one(node: Node, server: Server) -> None:
+    node.beat(age=31)
     node.network("storage", stub("storage"), namespace="shared")
     pod = node.pod(namespace=server.namespace, uid=server.pod())
     error = node.add(node.conf(stub(), kubeconfig=server.kubeconfig), pod, "storage").error

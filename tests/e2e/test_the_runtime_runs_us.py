@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import status
+from mooring.installing import podconditions
 from testbed import nodes as testbed_nodes
 from testbed import state
 from testbed.kubectl import eventually
@@ -84,7 +84,7 @@ def all_attached(cluster: Cluster, namespace: str, names: list[str]) -> bool:
 def told(cluster: Cluster, namespace: str, name: str) -> dict[str, str]:
     """Return the pod's condition that its networks are missing; empty where it has none."""
     conditions = cluster.get("pod", name, "-n", namespace)["status"].get("conditions", [])
-    return next((each for each in conditions if each["type"] == status.CONDITION and each["status"] == "False"), {})
+    return next((one for one in conditions if (one["type"], one["status"]) == (podconditions.CONDITION, "False")), {})
 
 
 def test_the_runtime_says_that_it_runs_us(place: Place) -> None:
@@ -140,12 +140,12 @@ def test_a_node_whose_runtime_has_not_loaded_us_is_not_ready(cluster: Cluster, n
         cluster.apply(objects.pod(namespace, "poor", "lost", place.node))
         cluster.wait("pod/poor", "-n", namespace, "--for=condition=Ready")
         mark = eventually(lambda: told(cluster, namespace, "poor"), seconds=60, what="that the pod lacks its network")
-        assert mark["reason"] == "NodeNotReady"
-        assert rival in mark["message"]
-        assert "delete it" not in mark["message"]
+        assert mark["reason"] == "RivalConf"
+        assert f"{rival} sorted before" in mark["message"]
+        assert "Delete it" not in mark["message"]
     eventually(lambda: place.says(Ready="True", RuntimeLoaded="True"), seconds=60, what="a node that runs us again")
     eventually(
-        lambda: "delete it" in told(cluster, namespace, "poor").get("message", ""),
+        lambda: "Delete it" in told(cluster, namespace, "poor").get("message", ""),
         seconds=30,
         what="the advice that helps now",
     )

@@ -127,7 +127,7 @@ def test_a_pod_that_runs_without_its_networks_is_told_until_it_has_them(ready: N
         pod = json.loads(ready.plane.kubectl("get", "pod", "early", "-o", "json"))
         return {each["type"]: each["status"] for each in pod["status"]["conditions"]}
 
-    told = {"Ready": "True", "NetworksAttached": "False"}
+    told = {"Ready": "True", "mooring.dev/NetworksAttached": "False"}
     eventually(lambda: conditions() == told, seconds=60, what="the condition beside the others")
 
     def event() -> bool:
@@ -136,7 +136,8 @@ def test_a_pod_that_runs_without_its_networks_is_told_until_it_has_them(ready: N
 
     eventually(event, what="the event")
     ready.attach("early", uid, "default/storage")
-    eventually(lambda: conditions() == {"Ready": "True"}, seconds=60, what="the end of the condition")
+    good = {"Ready": "True", "mooring.dev/NetworksAttached": "True"}
+    eventually(lambda: conditions() == good, seconds=60, what="the condition that it has them")
 
 
 def test_networks_are_on_disk_soon_after_they_changed(ready: Node) -> None:

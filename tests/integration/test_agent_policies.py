@@ -209,21 +209,19 @@ class TestAPod:
     async def test_is_told_that_it_lacks_its_networks_and_nothing_else_of_its_conditions(
         self, cluster: Cluster
     ) -> None:
-        def told(kind: str) -> dict[str, Any]:
+        async def report(kind: str) -> dict[str, Any]:
             condition = {"type": kind, "status": "False", "reason": "OlderThanMooring", "message": "no net1"}
             stamped = {**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}
-            metadata = {"name": cluster.pod(cluster.here), "namespace": "default"}
-            status = {"conditions": [stamped]}
-            return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
-
-        async def report(kind: str) -> dict[str, Any]:
-            return await cluster.agent.apply(
-                resources.PODS, told(kind), field_manager="mooring-agent-conditions", subresource="status"
+            annotated = {"metadata": {"annotations": {STATUS: "[]"}}, "status": {"conditions": [stamped]}}
+            name = cluster.pod(cluster.here)
+            return await cluster.agent.patch(
+                resources.PODS, name, annotated, namespace="default", subresource="status", strategic=True
             )
 
-        written = await report("NetworksAttached")
-        assert [one["type"] for one in written["status"]["conditions"]] == ["NetworksAttached"]
-        with pytest.raises(errors.Forbidden, match="only the condition NetworksAttached"):
+        written = await report("mooring.dev/NetworksAttached")
+        assert [one["type"] for one in written["status"]["conditions"]] == ["mooring.dev/NetworksAttached"]
+        assert written["metadata"]["annotations"][STATUS] == "[]"
+        with pytest.raises(errors.Forbidden, match=r"only the condition mooring\.dev/NetworksAttached"):
             await report("Ready")
 
     async def test_is_changed_by_others_as_before(self, cluster: Cluster) -> None:

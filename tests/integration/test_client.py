@@ -169,9 +169,12 @@ class TestReading:
 class TestEvents:
     async def test_the_same_event_again_raises_a_count(self, client: Client, namespace: str) -> None:
         about = await client.create(resources.CONFIG_MAPS, config_map(namespace, "told"), namespace=namespace)
-        recorder = events.Recorder(client, controller="mooring-operator", instance="test")
+        now = 0.0
+        recorder = events.Recorder(client, controller="mooring-operator", instance="test", clock=lambda: now)
         for _ in range(3):
             await recorder.event(about, kind="Warning", reason="Broken", note="it is broken", action="Testing")
+        now = 60.0
+        await recorder.flush()
         await recorder.event(about, kind="Warning", reason="Broken", note="and so is that", action="Testing")
         found = (await client.list(resources.EVENTS, namespace=namespace))["items"]
         counts = {item["note"]: (item.get("series") or {}).get("count", 1) for item in found}

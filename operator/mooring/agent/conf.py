@@ -53,10 +53,12 @@ class Conf(loops.Reconciler):
         cni_version: Callable[[], str],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
+        on_found: Callable[[conffolder.Folder], None] = lambda _: None,
     ) -> None:
         """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`.
 
         `cni_version` returns the highest that the container runtime parses, "" while nobody knows its name.
+        `on_found` is told what the folder is like, at each look and before anything is repaired.
         """
         super().__init__(on_health=on_health)
         self._revision = revision
@@ -64,6 +66,7 @@ class Conf(loops.Reconciler):
         self._network = network
         self._cni_version = cni_version
         self._on_applied = on_applied
+        self._on_found = on_found
         self._target: Revision | None = None
         self._contests: dict[str, contests.Contest] = {}
         self._precedences: dict[str, precedence.Precedence] = {}
@@ -101,6 +104,7 @@ class Conf(loops.Reconciler):
         record = await self._record(target.places)
         await asyncio.to_thread(files.sweep, folder)
         found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=confs.candidates)
+        self._on_found(found)
         choice, auxiliary = await self._choose(target, found, record)
         if choice.primary is None or (not choice.works and _sound(found)):
             # What is there is no worse, and may be what the programs are where the paths were changed.

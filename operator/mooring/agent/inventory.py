@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mooring.agent.conf import Applied
+    from mooring.agent.missing import Lacking
     from mooring.agent.sandboxes import Sandboxes
     from mooring.kube.client import Client
     from mooring.node import cri
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 FIELD_MANAGER = "mooring-agent"
+_MOST_PODS = 20
 _MOST_ERRORS = 10
 _MOST_RIVALS = 20
 _MOST_NETWORKS = 20
@@ -59,6 +61,8 @@ class Facts:
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    """The pods that run without the networks they ask for."""
     drained: Verdict | None = None
     """How far the node is drained; None where nobody asks for it."""
 
@@ -161,6 +165,7 @@ def describe(
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
+        "podsWithoutNetworks": _lacking(facts.lacking),
         "lastErrors": [_reported(failure) for failure in failed[-_MOST_ERRORS:]],
     }
 
@@ -232,6 +237,16 @@ def conditions(
         ).to_wire()
         for kind, (status, reason, message) in told
     ]
+
+
+def _lacking(pods: tuple[Lacking, ...]) -> dict[str, Any] | None:
+    if not pods:
+        return None
+    listed = [
+        {"namespace": each.namespace, "name": each.name, "uid": each.uid, "cause": str(each.cause)}
+        for each in pods[:_MOST_PODS]
+    ]
+    return {"count": len(pods), "pods": listed}
 
 
 def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:

@@ -45,13 +45,13 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     # Any program and any conf: the primary network may wait for one of its own.
     Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon", "survey"),
     Trigger.CONFS: ("conf", "runtime", "drain"),
-    Trigger.FAILURES: ("inventory",),
+    Trigger.FAILURES: ("failing", "inventory"),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
     Trigger.PLUGIN_SETS_APPLIED: ("conf", "dhcpdaemon", "inventory"),
     # On the way back to an older renderer the plugin waits for the conf, and so do programs that it no longer names.
     Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory", "pluginsets"),
     Trigger.RUNTIME_IDENTIFIED: ("conf",),
-    Trigger.FOUNDATION: ("missing", "inventory"),
+    Trigger.FOUNDATION: ("missing", "presence", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.PRIMARY_NETWORK: ("conf",),

@@ -19,6 +19,7 @@ from mooring.agent import (
     credentials,
     dhcp,
     drain,
+    failing,
     garbage,
     health,
     histograms,
@@ -27,6 +28,8 @@ from mooring.agent import (
     measuring,
     missing,
     pluginsets,
+    pods,
+    presence,
     readiness,
     renewal,
     reporting,
@@ -66,8 +69,8 @@ class Agent:
         on = self._triggers.on
         site = loops.Site(client, node, namespace)
         container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
-        recorder = events.Recorder(client, controller="mooring-agent", instance=node)
-        self.reporting = reporting.Reporter(recorder)
+        self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
+        self.reporting = reporting.Reporter(self._recorder)
         self._status_delay = histograms.Histogram()
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self._supervisor = supervising.Supervisor(on_change=on(Trigger.HEALTH))
@@ -92,7 +95,7 @@ class Agent:
             client,
             resources.PODS,
             field_selector=f"spec.nodeName={node}",
-            transform=status.keep,
+            transform=pods.keep,
             on_change=self._pod_changed,
         )
 
@@ -127,6 +130,7 @@ class Agent:
             installed=self._installed,
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
+            on_found=lambda folder: self.presence.found(folder),
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -154,17 +158,32 @@ class Agent:
             client,
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
-            report_on_pod=functools.partial(_report_on_pod, recorder),
+            report_on_pod=self.reporting.warn,
             on_attached=self._attached,
+            now=_now,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.presence = presence.Presence(
+            folder=self._state_folder,
+            verdict=lambda: self.runtime.verdict,
+            now=_now,
             on_health=on(Trigger.HEALTH),
         )
         self.missing = missing.Missing(
             client,
             sandboxes_known=self.sandboxes.scanned.is_set,
             has_sandbox=lambda key, pod: self.status.newest(key, pod) is not None,
-            report_on_pod=functools.partial(_report_on_pod, recorder),
+            history=lambda: self.presence.history,
+            listed=container_runtime.sandboxes,
+            report_on_pod=self.reporting.warn,
             why_in_vain=lambda: self.readiness.foundation(),
             now=_now,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.failing = failing.Failing(
+            path=lambda: self.revisions.current.places.failures if self.revisions.current else None,
+            known=lambda: self.pods.store,
+            report=self.reporting.failed,
             on_health=on(Trigger.HEALTH),
         )
         self.slices = slices.Slices(
@@ -234,6 +253,7 @@ class Agent:
             self.conf,
             self.credentials,
             self.cache,
+            self.presence,
         )
         foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
@@ -245,6 +265,8 @@ class Agent:
             self.cache,
             self.status,
             self.missing,
+            self.presence,
+            self.failing,
             self.slices,
             self.garbage,
             self.survey,
@@ -284,6 +306,7 @@ class Agent:
             "cached": self.cache.watch,
             "pods": self.pods.run,
             "reporting": self.reporting.run,
+            "events": self._recorder.run,
             "journals": self._follow_journals,
             "failures": self._follow_failures,
             "confs": self._follow_confs,
@@ -319,6 +342,7 @@ class Agent:
             surveyed=self.survey.found,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            lacking=self.missing.lacking,
             drained=self.drain.verdict,
         )
 
@@ -366,6 +390,10 @@ class Agent:
         self._places = revision.places
         self._triggers.fire(Trigger.REVISION)
 
+    def _state_folder(self) -> Path | None:
+        current = self._revision()
+        return current.places.seen(current.places.state_dir) if current else None
+
     def _conf_place(self) -> tuple[str, str] | None:
         current, applied = self.revisions.current, self.conf.applied
         return (current.places.conf_dir, applied.file) if current and applied else None
@@ -400,13 +428,8 @@ class Agent:
         self.status.sandbox_changed(pod)
         self.slices.changed()
         self._triggers.fire(Trigger.SANDBOX)
-        if self.pods.store.get(pod, {}).get("marked"):
+        if (self.pods.store.get(pod) or {}).get("mark"):
             self._triggers.fire(Trigger.LACKING_POD)
-
-
-async def _report_on_pod(recorder: events.Recorder, pod: dict[str, Any], reason: str, note: str) -> None:
-    regarding = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
-    await recorder.event(regarding, kind="Warning", reason=reason, note=note, action="WriteNetworkStatus")
 
 
 def _now() -> datetime.datetime:

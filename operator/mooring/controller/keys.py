@@ -4,9 +4,10 @@ from __future__ import annotations
 
 INSTALLATION = "Installation default"
 WEBHOOK = "the webhook's certificate"
+EVICTIONS = "pods without their networks"
 DEFINITION = "the CRD of NetworkAttachmentDefinitions"
 
-ALL = (DEFINITION, WEBHOOK, INSTALLATION)
+ALL = (DEFINITION, WEBHOOK, INSTALLATION, EVICTIONS)
 
 FIELD_MANAGER = "mooring-operator"
 INSTALLATION_NAME = "default"

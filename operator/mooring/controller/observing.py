@@ -113,7 +113,7 @@ def _node_state(item: dict[str, Any]) -> dict[str, Any]:
     return {
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},
-        "status": {name: status[name] for name in ("revision", "conditions") if name in status},
+        "status": {name: status[name] for name in ("revision", "conditions", "podsWithoutNetworks") if name in status},
     }
 
 

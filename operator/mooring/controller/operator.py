@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import logging
 import platform
 import uuid
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, installation, keys, serving, webhook
+from mooring.controller import definition, evicting, installation, keys, serving, webhook
 from mooring.controller.image import Image
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
@@ -74,6 +75,14 @@ class Operator:
             namespace=namespace,
             image=Image(client, namespace=namespace, pod_name=pod_name),
             further=lambda: self._webhook.problems,
+            now=_now,
+        )
+        self._evictor = evicting.Evictor(
+            client,
+            states=self._view.node_states.store,
+            wanted=functools.partial(evicting.wanted, client),
+            leading=lambda: self._election.leading,
+            recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
             now=_now,
         )
         self._webhook = webhook.Reconciler(
@@ -142,6 +151,8 @@ class Operator:
         match key:
             case keys.INSTALLATION:
                 return await self._installation.reconcile()
+            case keys.EVICTIONS:
+                return await self._evictor.reconcile()
             case keys.DEFINITION:
                 await definition.reconcile(self._client, self._view)
                 return None

@@ -361,6 +361,12 @@ class InstallationSpec(Model):
     dhcp_daemon: bool = pydantic.Field(
         False, description="Whether the agent keeps the daemon of the dhcp IPAM plugin running on the nodes."
     )
+    pods_without_networks: Literal["Report", "Evict"] = pydantic.Field(
+        "Report",
+        description="What happens to pods that run without the networks they ask for: Report marks them and says why. "
+        "Evict besides evicts those on Ready nodes that a ReplicaSet, StatefulSet, DaemonSet or ReplicationController "
+        "makes anew, within their disruption budgets.",
+    )
     rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
     agent: Agent = pydantic.Field(default_factory=Agent, description="The agent's pods.")
     admission: Admission = pydantic.Field(default_factory=Admission, description="The admission of networks.")

@@ -88,6 +88,22 @@ class FailingNetwork(Model):
     pods: int = pydantic.Field(ge=0, description="Of how many different pods.")
 
 
+class PodWithoutNetworks(Model):
+    """A pod that runs without the networks it asks for."""
+
+    namespace: str = pydantic.Field(description="The namespace of the pod.")
+    name: str = pydantic.Field(description="The name of the pod.")
+    uid: str = pydantic.Field(description="The UID of the pod.")
+    cause: str = pydantic.Field(description="The reason of its condition mooring.dev/NetworksAttached.")
+
+
+class PodsWithoutNetworks(Model):
+    """The pods of this node that run without the networks they ask for."""
+
+    count: int = pydantic.Field(ge=0, description="How many there are.")
+    pods: list[PodWithoutNetworks] = pydantic.Field(default_factory=list, max_length=20, description="The first 20.")
+
+
 class NodeStateStatus(Model):
     """What the node is."""
 
@@ -123,6 +139,9 @@ class NodeStateStatus(Model):
     failed_adds: int = pydantic.Field(0, ge=0, description="ADDs that failed in the last ten minutes.")
     failures: list[FailingNetwork] = pydantic.Field(
         default_factory=list, max_length=20, description="What failed in the last ten minutes, the worst network first."
+    )
+    pods_without_networks: PodsWithoutNetworks | None = pydantic.Field(
+        None, description="Absent while every pod has the networks that it asks for."
     )
     last_errors: list[NodeError] = pydantic.Field(
         default_factory=list, max_length=10, description="What went wrong last on this node."

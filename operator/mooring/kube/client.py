@@ -28,6 +28,7 @@ _OVERDUE_SECONDS = 30.0
 
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+_STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
 
@@ -174,10 +175,15 @@ class Client:
         namespace: str | None = None,
         subresource: str | None = None,
         field_manager: str | None = None,
+        strategic: bool = False,
     ) -> dict[str, Any]:
-        """Change an object by a JSON merge patch: null removes, a list replaces the list."""
+        """Change an object by a JSON merge patch: null removes, a list replaces the list.
+
+        A `strategic` one, which only kinds of Kubernetes itself know, merges lists that have a key, as conditions.
+        """
         path = resource.path(namespace=namespace, name=name, subresource=subresource)
-        return await self._call("PATCH", path, query=_manager(field_manager), body=patch, content_type=_MERGE_PATCH)
+        kind = _STRATEGIC_PATCH if strategic else _MERGE_PATCH
+        return await self._call("PATCH", path, query=_manager(field_manager), body=patch, content_type=kind)
 
     async def delete(
         self,

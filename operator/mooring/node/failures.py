@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ VERSION = 1
 #: How long a failed call counts as a recent one.
 RECENT = datetime.timedelta(minutes=10)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+_REASON = re.compile(r"[A-Z][A-Za-z]{0,127}", re.ASCII)
 _VERBS = frozenset({"ADD", "DEL", "CHECK", "GC", "STATUS"})
 
 
@@ -33,6 +35,11 @@ class Failure:
     network: str
     code: int
     message: str
+    uid: str = ""
+    """The pod's, as the runtime knows it."""
+    reason: str = ""
+    """One word for the pod's event; "" where the plugin has none for it."""
+    details: str = ""
 
     @property
     def moment(self) -> datetime.datetime:
@@ -66,6 +73,35 @@ def read(path: Path) -> list[Failure]:
         return parse(path.read_bytes())
     except FileNotFoundError:
         return []
+
+
+class Tail:
+    """Reads what is added to the list: each line once, also when the older half was cut away meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._inode = 0
+        self._offset = 0
+        self._last = ""
+
+    def read(self) -> list[Failure]:
+        """Return the calls that failed since the last time, the first time all; raises `OSError`."""
+        try:
+            with self.path.open("rb") as file:
+                state = os.fstat(file.fileno())
+                same = state.st_ino == self._inode and state.st_size >= self._offset
+                file.seek(self._offset if same else 0)
+                data = file.read()
+                begun = file.tell() - len(data)
+        except FileNotFoundError:
+            self._inode, self._offset = 0, 0
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._inode, self._offset = state.st_ino, begun + len(whole)
+        # What was read before a cut is told apart by its time, whose texts sort as they are: all have six digits.
+        found = [each for each in parse(whole) if same or each.time > self._last]
+        self._last = max([self._last, *(each.time for each in found)])
+        return found
 
 
 def recent(listed: Iterable[Failure], *, now: datetime.datetime) -> list[Failure]:
@@ -107,6 +143,9 @@ def _failure(line: bytes) -> Failure | None:
         network=_text(document.get("network")),
         code=code,
         message=_text(document.get("msg")),
+        uid=_text(pod.get("uid")),
+        reason=found if _REASON.fullmatch(found := _text(document.get("reason"))) else "",
+        details=_text(document.get("details")),
     )
 
 

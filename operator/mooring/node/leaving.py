@@ -38,6 +38,7 @@ _OURS = (
     proof.FOLDER,
     "failures.jsonl",
     confrecords.FILE,
+    places.PRESENCE,
     manifest.DAMAGED,
     places.LEAVING,
 )

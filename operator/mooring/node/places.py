@@ -17,6 +17,8 @@ STATE = "/var/lib/mooring"
 """The state folder where the Installation names no other."""
 ORIGINALS = "originals"
 """In the state folder: what programs of plugin sets overwrote."""
+PRESENCE = "presence.json"
+"""In the state folder: when the runtime of the node may not have run us."""
 LEAVING = "leaving.json"
 """In the state folder while a node is drained: our conf as it was, by which the plugin undoes what is left."""
 

@@ -3,6 +3,8 @@ package apiserver
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,7 +116,8 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, into an
 	})
 }
 
-// Warn records a Warning event on a pod. It is tried once.
+// Warn records a Warning event on a pod. It is tried once. What was said already, and is still
+// known to the server, is not said again: a pod that is stuck fails every few seconds.
 func (c *Client) Warn(ctx context.Context, pod journal.Pod, reason, message string, now time.Time) error {
 	limited, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
@@ -124,12 +127,27 @@ func (c *Client) Warn(ctx context.Context, pod journal.Pod, reason, message stri
 	}
 	event := map[string]any{
 		"apiVersion": "events.k8s.io/v1", "kind": "Event", "type": "Warning", "reason": reason, "note": cut(message), "action": "Attaching",
-		"metadata":            map[string]any{"generateName": pod.Name + "-", "namespace": pod.Namespace},
+		"metadata":            map[string]any{"name": eventName(pod, reason, message), "namespace": pod.Namespace},
 		"regarding":           map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": pod.Namespace, "name": pod.Name, "uid": pod.UID},
 		"eventTime":           now.UTC().Format(journal.TimeFormat),
 		"reportingController": "mooring.dev/plugin", "reportingInstance": node,
 	}
-	return c.do(limited, http.MethodPost, "/apis/events.k8s.io/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", nil, "application/json", object.Encode(event), nil)
+	err = c.do(limited, http.MethodPost, "/apis/events.k8s.io/v1/namespaces/"+url.PathEscape(pod.Namespace)+"/events", nil, "application/json", object.Encode(event), nil)
+	if isStatus(err, http.StatusConflict) {
+		return nil
+	}
+	return err
+}
+
+// eventName is the same for the same words about the same pod.
+func eventName(pod journal.Pod, reason, message string) string {
+	const most = 200
+	name := pod.Name
+	if len(name) > most {
+		name = strings.TrimRight(name[:most], "-.")
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{pod.UID, reason, message}, "\x00")))
+	return name + "." + hex.EncodeToString(sum[:8])
 }
 
 // cut keeps a note within the API's bound of 1024 bytes.

@@ -129,9 +129,13 @@ func (s *Session) unresolved(ctx context.Context, element selection.Element, err
 		return err
 	}
 	text := fmt.Sprintf("network %s: %v; %s", element, err, s.alternatives(element))
-	if absent && s.API != nil && s.pod.Name != "" {
-		if err := s.API.Warn(ctx, s.pod, "NoNetworkFound", text, s.Now()); err != nil {
-			s.Log.Warnf("the event NoNetworkFound: %v", err)
+	if absent {
+		s.failed, s.reason = element.String(), "NoNetworkFound"
+		// Who keeps the cache fresh reads of it in failures.jsonl, and counts in one event how often.
+		if s.API != nil && s.pod.Name != "" && !s.Finder.Fresh() {
+			if err := s.API.Warn(ctx, s.pod, s.reason, text, s.Now()); err != nil {
+				s.Log.Warnf("the event %s: %v", s.reason, err)
+			}
 		}
 	}
 	return cnierror.New(types.ErrInvalidNetworkConfig, "%s", text)

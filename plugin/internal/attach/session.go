@@ -57,6 +57,7 @@ type Session struct {
 
 	pod    journal.Pod
 	failed string // the network whose delegate failed
+	reason string // in one word what failed, where there is one for it
 	leak   string // what may be left behind, since no record tells of it
 }
 
@@ -87,6 +88,9 @@ func (s *Session) Pod() journal.Pod { return s.pod }
 
 // FailedNetwork is the network that the call failed at, empty where it was none.
 func (s *Session) FailedNetwork() string { return s.failed }
+
+// Reason is one word for why the call failed, where there is one that a pod's event would have.
+func (s *Session) Reason() string { return s.reason }
 
 // Leak says what may be left behind, since no record tells of it; empty for nothing.
 func (s *Session) Leak() string { return s.leak }

@@ -29,6 +29,7 @@ type Failure struct {
 	IfName       string      `json:"ifName"`
 	Pod          journal.Pod `json:"pod"`
 	Network      string      `json:"network"`
+	Reason       string      `json:"reason,omitempty"`
 	Code         uint        `json:"code"`
 	Msg          string      `json:"msg"`
 	Details      string      `json:"details"`

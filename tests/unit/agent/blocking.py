@@ -25,6 +25,8 @@ _EVENTS = frozenset(
 )
 # Memory that looks like files, and never waits for a disk.
 _NO_DISK = ("/proc/", "/sys/", "/dev/")
+# What loads code, and what looks at it to run tests.
+_TOOLS = frozenset({"importlib", "hypothesis", "looptime", "pytest", "_pytest", "linecache", "inspect"})
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 #: How tests call what they put in the place of `asyncio.to_thread` where threads would bring chance into them.
 STANDS_FOR_A_THREAD = "at_once"
@@ -42,7 +44,7 @@ def _note(what: str, path: object) -> None:
     frame = sys._getframe(1).f_back  # that is who told us; what is asked is who touched the file
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
-        if module.startswith("importlib"):
+        if module.partition(".")[0] in _TOOLS:
             return
         if module.startswith("mooring."):
             asked = asked or f"{what} {name} in {module}.{frame.f_code.co_name}, line {frame.f_lineno}"

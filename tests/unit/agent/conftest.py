@@ -50,16 +50,19 @@ class FakeClient:
         self.objects: dict[str, dict[str, Any]] = {}
         self.errors: list[Exception] = []
         self.listed: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        """How long a patch takes."""
 
     async def patch(self, resource: Any, name: str, patch: dict[str, Any], **more: Any) -> dict[str, Any]:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         if self.errors:
             raise self.errors.pop(0)
         assert more["subresource"] == "status"
         assert more["field_manager"] == "mooring-agent"
+        assert more.get("strategic", False) == (resource.kind == "Pod")
         namespace = more.get("namespace")
         self.patches.append((resource.kind, f"{namespace}/{name}" if namespace else name, patch))
-        return {}
+        return {"metadata": {"name": name, "namespace": namespace, **patch.get("metadata", {})}}
 
     async def get(self, resource: Any, name: str, **more: Any) -> dict[str, Any]:
         await asyncio.sleep(0)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mooring.agent import sandboxes, wiring
+from mooring.kube import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NETWORK = '{"attachments":[],"interface":"net1","network":"default/storage","pod":{"name":"%s","namespace":"default"}}'
-# More than anything that is bounded by a number remembers.
-MANY = 1500
+# What is bounded by a number remembers fewer here, so that not too many pods are enough.
+REMEMBERED, MANY = 50, 450
 
 
 class Server:
@@ -90,6 +91,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], wirin
         return made
 
     monkeypatch.setattr(asyncio, "to_thread", at_once)
+    monkeypatch.setattr(events, "_MOST_REMEMBERED", REMEMBERED)
     return make
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import conf, inventory, runtime, sandboxes, survey
+from mooring.agent import conf, inventory, missing, runtime, sandboxes, survey
 from mooring.installing import confs
+from mooring.installing.podconditions import Reason
 from mooring.kube import errors
 from mooring.node import cri, failures, plugins
 
@@ -165,6 +166,7 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "networks": [],
         "failedAdds": 0,
         "failures": [],
+        "podsWithoutNetworks": None,
         "lastErrors": [],
         "observedGeneration": 3,
         "conditions": [
@@ -392,3 +394,17 @@ async def test_a_node_that_is_leaving_is_no_problem(world: World) -> None:
 
 def _fields(facts: inventory.Facts) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in inventory.Facts.__slots__}
+
+
+async def test_pods_without_their_networks_are_named_the_first_twenty_and_all_counted(world: World) -> None:
+    lacking = tuple(
+        missing.Lacking("default", f"web-{number:02}", f"uid-{number}", Reason.RIVAL) for number in range(25)
+    )
+    world.facts = inventory.Facts(**{**_fields(GOOD), "lacking": lacking})
+    await world.reconcile()
+    found = world.status["podsWithoutNetworks"]
+    assert (found["count"], len(found["pods"])) == (25, 20)
+    assert found["pods"][0] == {"namespace": "default", "name": "web-00", "uid": "uid-0", "cause": "RivalConf"}
+    world.facts = GOOD
+    await world.reconcile()
+    assert world.status["podsWithoutNetworks"] is None

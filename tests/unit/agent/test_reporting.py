@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from mooring.agent import reporting, sandboxes
-
-if TYPE_CHECKING:
-    import pytest
 
 POD = {"metadata": {"name": "web", "namespace": "default", "uid": "uid-1"}}
 
@@ -38,12 +37,24 @@ def sandbox(name: str = "c@eth0.jsonl", *added: str) -> sandboxes.Sandbox:
 async def told(each: reporting.Reporter, recorder: Recorder) -> None:
     task = asyncio.create_task(each.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await recorder.enough.wait()
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def test_what_fails_and_what_is_wrong_is_told_as_a_warning() -> None:
+    recorder = Recorder(2)
+    each = reporting.Reporter(recorder)  # type: ignore[arg-type]
+    each.failed(POD, "NoNetworkFound", "no a")
+    await each.warn(POD, "NetworksMissing", "no b")
+    await told(each, recorder)
+    assert [(one["kind"], one["reason"], one["note"], one["once"]) for one in recorder.told] == [
+        ("Warning", "NoNetworkFound", "no a", ""),
+        ("Warning", "NetworksMissing", "no b", ""),
+    ]
 
 
 async def test_each_attachment_is_an_event_of_its_own_that_is_named_after_the_sandbox() -> None:
@@ -57,11 +68,12 @@ async def test_each_attachment_is_an_event_of_its_own_that_is_named_after_the_sa
     ]
 
 
+@pytest.mark.looptime
 async def test_of_more_than_can_wait_the_rest_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(1000)
     each = reporting.Reporter(recorder)  # type: ignore[arg-type]
     for number in range(1001):
         each.attached(POD, sandbox(f"c{number}@eth0.jsonl", f"Add eth0 [] from {number}"))
-    assert "no event tells what default/web got" in caplog.text
+    assert "no event AddedInterface tells of web" in caplog.text
     await told(each, recorder)
     assert [one["note"] for one in recorder.told] == [f"Add eth0 [] from {number}" for number in range(1000)]

@@ -20,6 +20,7 @@ POLICIES = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPoli
 BINDINGS = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPolicyBinding"]
 MARK = {"apiGroups": ["mooring.dev"], "resources": ["nodes"], "verbs": ["change-only-own"]}
 OPERATIONS = {"create": "CREATE", "patch": "UPDATE", "update": "UPDATE", "delete": "DELETE"}
+OPERATORS = ("mooring-operator", "mooring-operator-evictions")
 READING = {"get", "list", "watch"}
 
 
@@ -35,13 +36,13 @@ def test_no_role_has_a_wildcard(role: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("role", ROLES, ids=names(ROLES))
 def test_the_mark_stands_beside_every_right_of_agent_and_plugin_to_change_something(role: dict[str, Any]) -> None:
-    of_operator = role["metadata"]["name"] == "mooring-operator"
+    of_operator = role["metadata"]["name"] in OPERATORS
     changes = any(set(rule["verbs"]) - READING for rule in role["rules"] if rule != MARK)
     # The one Role gives the agent the right to ask for tokens; whoever is the agent has its ClusterRole as well.
     assert (MARK in role["rules"]) == (changes and not of_operator and role["kind"] == "ClusterRole")
 
 
-@pytest.mark.parametrize("role", [each for each in ROLES if each["metadata"]["name"] != "mooring-operator"])
+@pytest.mark.parametrize("role", [each for each in ROLES if each["metadata"]["name"] not in OPERATORS])
 def test_whatever_agent_and_plugin_may_change_is_judged_by_a_policy(role: dict[str, Any]) -> None:
     judged = {
         (group, resource, operation)
@@ -55,6 +56,11 @@ def test_whatever_agent_and_plugin_may_change_is_judged_by_a_policy(role: dict[s
         for verb in set(rule["verbs"]) - READING if rule != MARK else ():
             for resource in rule["resources"]:
                 assert (rule["apiGroups"][0], resource, OPERATIONS[verb]) in judged
+
+
+def test_no_agent_may_evict_since_no_policy_could_tell_it_its_own_pods() -> None:
+    evicting = [role for role in ROLES for rule in role["rules"] if "pods/eviction" in rule["resources"]]
+    assert names(evicting) == ["ClusterRole mooring-operator-evictions"]
 
 
 def test_nobody_is_granted_what_tells_an_administrator_apart() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.kube.pauses import Pause
+from mooring.kube.pauses import Pace, Pause
 
 SECONDS = st.floats(min_value=0.01, max_value=60)
 
@@ -28,3 +28,24 @@ def test_it_is_at_least_as_long_as_the_other_side_asks_for(failures: int, asked:
 
 def test_many_that_fail_at_once_do_not_come_back_at_once() -> None:
     assert len({Pause().after(3) for _ in range(100)}) > 50
+
+
+@given(
+    per_second=st.floats(min_value=0.1, max_value=1000),
+    burst=st.integers(min_value=1, max_value=100),
+    pauses=st.lists(st.floats(min_value=0, max_value=5), max_size=200),
+)
+def test_a_pace_lets_a_burst_through_and_then_no_more_than_so_many_a_second(
+    per_second: float, burst: int, pauses: list[float]
+) -> None:
+    pace, now, taken = Pace(per_second=per_second, burst=burst), 0.0, 0
+    for pause in pauses:
+        now += pause
+        wait = pace.take(now)
+        taken += wait == 0
+        assert taken <= burst + now * per_second + 1e-6
+        assert wait == 0 or taken >= burst
+        if wait:
+            now += wait
+            assert pace.take(now) == 0
+            taken += 1

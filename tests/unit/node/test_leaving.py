@@ -68,7 +68,7 @@ def install(node: places.Places, file: str = confs.FILE) -> bytes:
     for name in ("networks/default/a.json", "attachments/.x.tmp", "results/x", "quarantine/y", "proof/z/w"):
         files.make_folder((node.state / name).parent)
         (node.state / name).write_text("x")
-    for name in ("failures.jsonl", "conf.json", manifest.DAMAGED):
+    for name in ("failures.jsonl", "conf.json", "presence.json", manifest.DAMAGED):
         (node.state / name).write_text("x")
     return conf
 
