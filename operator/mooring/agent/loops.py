@@ -79,7 +79,7 @@ class Reconciler(abc.ABC):
         self._on_health = on_health
         self._woken = asyncio.Event()
         self._health = Health()
-        self._began: float | None = None
+        self._pass_began: float | None = None
         self.failures = 0
         """Passes that failed since the agent started."""
         self.durations = histograms.Histogram()
@@ -95,9 +95,9 @@ class Reconciler(abc.ABC):
     @property
     def overdue(self) -> float:
         """For how many seconds the pass that runs now has been over its deadline; 0 where it is not."""
-        if self._began is None:
+        if self._pass_began is None:
             return 0.0
-        return max(asyncio.get_running_loop().time() - self._began - self.deadline, 0.0)
+        return max(asyncio.get_running_loop().time() - self._pass_began - self.deadline, 0.0)
 
     def wake(self) -> None:
         """Ask for a look; any number of times before it is one."""
@@ -141,7 +141,7 @@ class Reconciler(abc.ABC):
         waits: dict[int, str] = {}
         context = contextvars.copy_context()
         context.run(threads.WAITS.set, waits)
-        self._began = clock()
+        self._pass_began = clock()
         work = self.reconcile()
         task = asyncio.create_task(work, name=f"{self.name}: pass", context=context)
         before, told = self._health, None
@@ -155,8 +155,8 @@ class Reconciler(abc.ABC):
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
-            self.durations.observe(clock() - self._began)
-            self._began = None
+            self.durations.observe(clock() - self._pass_began)
+            self._pass_began = None
             if told is not None and self._health == told:  # it came to its end and had nothing else to report
                 self.report(settled=before.settled, problem=before.problem, warning=before.warning)
 
