@@ -39,9 +39,10 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the reference of rules, the page on compatibility
+generate: $(STAMP) ## Write what is generated: CRDs, the references of rules and metrics, the page on compatibility
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m mooring.rules.reference
+	$(RUN)python -m mooring.agent.metrics
 	$(RUN)python -m tests.conformance.compatibility
 
 .PHONY: format
@@ -125,7 +126,7 @@ demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the
 ##  ---- speed ----
 
 .PHONY: bench
-bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved
+bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved, and an agent
 	$(RUN)python -m bench
 
 .PHONY: fuzz

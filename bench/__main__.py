@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import (
+    agents,
     attaching,
     building,
     bursts,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from bench.node import Node
     from bench.report import Row
 
-PARTS = ("version", "own", "variants", "attach", "burst", "calls", "memory")
+PARTS = ("version", "own", "variants", "attach", "burst", "calls", "memory", "agent")
 BURST_NETWORKS = 1
 VERSION_FACTOR = 5  # a start is short: more rounds cost little
 REAL_FACTOR = 3  # removing links takes as long as the kernel's clock says: more rounds are needed
@@ -48,7 +49,9 @@ RESULTS = Path(__file__).parent / "results"
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the meta-plugin costs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure what the meta-plugin and the agent cost."
+    )
     parser.add_argument("--rounds", type=int, default=20, help="rounds that count (20)")
     parser.add_argument("--warm-up", type=int, default=3, help="rounds before that do not (3)")
     parser.add_argument(
@@ -57,6 +60,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--networks", type=numbers, default=[0, 1, 2, 4, 8], help="extra networks (0,1,2,4,8)")
     parser.add_argument("--burst", type=int, default=50, help="pods at once (50)")
     parser.add_argument("--burst-rounds", type=int, default=5, help="bursts that count (5)")
+    parser.add_argument("--idle", type=float, default=660, help="seconds for which the idle agent is watched (660)")
     parser.add_argument("--only", type=parts, default=PARTS, help=f"parts, of {','.join(PARTS)} (all)")
     parser.add_argument("--plugin", type=Path, help="measure this binary instead of building plugin/")
     parser.add_argument("--other", type=Path, action="append", default=[], help="a further meta-plugin to measure")
@@ -159,6 +163,10 @@ class Bench:
             idle = dataclasses.replace(self._place, programs=building.nothing(state))
             largest = memory.measured(idle, self._plugin.path, state, networks.default(self._place.addresses))
             results["memory"] = report.memory_rows(largest)
+        if "agent" in chosen:
+            with controlplane.running() as plane:
+                cost = agents.measured(plane, self._place.state("agent"), idle_seconds=options.idle)
+            results["agent"] = report.agent_rows(cost)
         return results
 
     def _command(self) -> str:

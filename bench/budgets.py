@@ -28,6 +28,9 @@ BINARY = Budget(9.0, "MB")
 CALLS = Budget(0, "API calls")
 FETCHES = Budget(1, "GET")
 MEMORY = Budget(64, "MiB")
+AGENT_MEMORY = Budget(72, "MiB")
+AGENT_CPU = Budget(0.5, "% of a core")
+AGENT_WRITES = Budget(0, "writes a minute")
 
 _ADD = {1: Budget(3.0, "ms"), 4: Budget(4.0, "ms")}
 _DEL = {1: Budget(3.0, "ms"), 4: Budget(3.5, "ms")}

@@ -13,6 +13,7 @@ from bench import attaching, budgets, samples, tables, variants, versions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.agents import Measured
     from bench.building import Plugin
     from bench.bursts import Burst
     from bench.calls import Counted
@@ -127,6 +128,26 @@ def memory_rows(taken: Sequence[Taken]) -> list[Row]:
     return [dataclasses.asdict(each) | {"verdict": budgets.MEMORY.verdict(each.kib / 1024)} for each in taken]
 
 
+def agent_rows(found: Measured) -> list[Row]:
+    """Return a row for each number of the agent: memory in MiB, processor time in percent, writes a minute."""
+    rows: list[Row] = []
+    for what, memory in found.memory.items():
+        mebibytes = memory.resident / 1024
+        row: Row = {"what": what, "unit": "MiB", "value": mebibytes, "own": memory.own / 1024}
+        if what.startswith("idle"):
+            row["verdict"] = budgets.AGENT_MEMORY.verdict(mebibytes)
+        rows.append(row)
+    percent = 100 * found.cpu / found.seconds
+    heartbeats = [each for each in found.writes if each.startswith("patch") and "/nodestates/" in each]
+    most = 1 + int(found.seconds // 240)  # one in five minutes, at the earliest after four
+    others = len(found.writes) - min(len(heartbeats), most)
+    rows.append({"what": "idle", "unit": "% of a core", "value": percent, "seconds": found.seconds})
+    rows[-1]["verdict"] = budgets.AGENT_CPU.verdict(percent)
+    rows.append({"what": "idle, writes beside heartbeats", "unit": "a minute", "value": 60 * others / found.seconds})
+    rows[-1] |= {"writes": list(found.writes), "verdict": budgets.AGENT_WRITES.verdict(rows[-1]["value"])}
+    return rows
+
+
 def binary_row(plugin: Plugin) -> Row:
     """Return the size of the program."""
     return {"bytes": plugin.size, "verdict": budgets.BINARY.verdict(plugin.size / 1e6)}
@@ -152,6 +173,8 @@ def text(results: Row) -> str:
         parts.append(_calls(results["calls"]))
     if "memory" in results:
         parts.append(_memory(results["memory"]))
+    if "agent" in results:
+        parts.append(_agent(results["agent"]))
     return "\n\n".join(parts)
 
 
@@ -275,3 +298,17 @@ def _memory(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return tables.text(["largest annotations", "MiB", "", ""], shown)
+
+
+def _agent(rows: Sequence[Row]) -> str:
+    shown = [
+        [
+            row["what"],
+            f"{row['value']:.2f}",
+            f"{row['own']:.2f}" if "own" in row else "",
+            row["unit"],
+            row.get("verdict", ""),
+        ]
+        for row in rows
+    ]
+    return tables.text(["agent", "", "own pages", "", ""], shown)

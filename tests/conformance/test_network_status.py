@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent.sandboxes import Sandboxes
+from mooring.agent import sandboxes
 from mooring.networks import statuses
 from tests.conformance.kubelets import RESOURCE
 from tests.conformance.node import Json, Node, Pod, chain, in_netns, stub
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def _agents(node: Node, pod: Pod) -> str:
     """The text that an agent of this node writes for a sandbox."""
-    sandboxes = Sandboxes(on_change=lambda _: None)
-    sandboxes.refresh(node.journal_path(pod))
-    (sandbox,) = sandboxes.of(f"{pod.namespace}/{pod.name}")
+    known = sandboxes.Sandboxes(on_change=lambda _: None)
+    known.take(sandboxes.read([node.journal_path(pod)]))
+    (sandbox,) = known.of(f"{pod.namespace}/{pod.name}")
     return sandbox.status
 
 

@@ -54,7 +54,12 @@ def test_a_node_gets_what_its_revision_says_and_reports_it(node: Node) -> None:
     eventually(reported, what="the report")
     status = node.status()
     assert status["primaryNetwork"] == {"name": "pod-network", "file": "10-pods.conf"}
-    assert [binary["name"] for binary in status["binaries"]] == ["mooring"]
+
+    def owners() -> dict[str, str]:
+        return {each["name"]: each["owner"] for each in node.status().get("binaries", [])}
+
+    wanted = {"bridge": "", "host-local": "", "mooring": "mooring"}
+    eventually(lambda: owners() == wanted, what=lambda: f"the inventory, which says {owners()}")
 
 
 def test_a_pod_s_status_follows_its_journal_and_outlives_hand_edits(ready: Node) -> None:

@@ -51,6 +51,7 @@ class Binaries(loops.Reconciler):
     name = "binaries"
     reason = "BinaryNotInstalled"
     period = 60.0  # somebody may remove it, and nothing tells us
+    deadline = 180.0  # proofs of a new plugin have deadlines of their own
 
     def __init__(
         self,

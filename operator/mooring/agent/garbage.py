@@ -118,6 +118,7 @@ class Garbage(loops.Reconciler):
     period = 60.0
     pause = loops.Pause(first=30.0, longest=600.0)
     fails_as = "warning"
+    deadline = 900.0  # one DEL that hangs, and the pause after it
 
     def __init__(
         self,

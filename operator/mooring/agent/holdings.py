@@ -52,7 +52,7 @@ def _entry(journal: journals.Journal, attachment: journals.Attachment, part: res
         mac=(interface.mac.lower() if interface else "") or None,
         device=_device(attachment) or None,
         config_hash=(fingerprints.of_conf(attachment.conf) if attachment.conf else "") or None,
-        attached_at=attachment.time if _is_time(attachment.time) else None,
+        attached_at=attachment.time if is_time(attachment.time) else None,
     ).to_wire()
 
 
@@ -73,8 +73,8 @@ def _device(attachment: journals.Attachment) -> str:
     return ""
 
 
-def _is_time(moment: str) -> bool:
-    """Tell whether the API server takes it: one damaged time must not keep a whole slice from being written."""
+def is_time(moment: str) -> bool:
+    """Say whether the API server takes a time: one damaged time must not keep a whole slice from being written."""
     try:
         return moment.endswith("Z") and datetime.datetime.fromisoformat(moment).tzinfo is not None and "T" in moment
     except ValueError:

@@ -7,11 +7,12 @@ of idle nodes write next to nothing. Whether the agent lives is told by its pod'
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import loops
+from mooring.agent import loops, survey, tallies
 from mooring.agent.runtime import UNKNOWN, Verdict
 from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
@@ -48,8 +49,6 @@ class Facts:
     revision: str
     """The revision that is wanted; "" where there is none yet."""
     binary_revision: str
-    programs: Mapping[str, str]
-    """The SHA-256 of each program of the plugin that is on the node."""
     conf: Applied | None
     distribution: str = ""
     """What the node looks like; "" where nothing shows it."""
@@ -57,6 +56,10 @@ class Facts:
     """The files that sort before the usual name of our conf."""
     loaded: Verdict = UNKNOWN
     """Whether the runtime has loaded us."""
+    cni_version: str = ""
+    """The highest version of CNI that the runtime parses."""
+    surveyed: survey.Found = dataclasses.field(default_factory=survey.Found)
+    """What the node has for networks."""
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
@@ -101,6 +104,8 @@ class Inventory(loops.Reconciler):
         self._now = now
         self._written: dict[str, Any] | None = None
         self._written_at: float | None = None
+        self.tally = tallies.Tally()
+        """Failed calls since the agent started."""
 
     async def reconcile(self) -> float | None:
         """Write the status where it differs from the one that was written, or where that is old."""
@@ -116,6 +121,7 @@ class Inventory(loops.Reconciler):
             return wait
         folders = self._folders()
         listed = await asyncio.to_thread(failures.read, folders.failures) if folders else []
+        self.tally.note(listed)
         before = state.get("status") or {}
         facts = self._facts()
         now = self._now()
@@ -157,8 +163,8 @@ def describe(
         "confFile": conf.file if conf else None,
         "distribution": facts.distribution or None,
         "rivals": list(facts.rivals[:_MOST_RIVALS]),
-        "runtime": _runtime(facts.loaded.said),
-        "binaries": [{"name": name, "sha256": digest} for name, digest in sorted(facts.programs.items())],
+        "runtime": _runtime(facts.loaded.said, facts.cni_version),
+        **_surveyed(facts.surveyed),
         "networks": attached(sandboxes),
         "failedAdds": sum(failure.verb == "ADD" for failure in recent),
         "failures": [dataclasses.asdict(each) for each in failures.by_network(recent)[:_MOST_NETWORKS]],
@@ -177,25 +183,29 @@ def _ageing(listed: Iterable[failures.Failure], *, now: datetime.datetime) -> fl
 
 
 def attached(sandboxes: Sandboxes) -> list[dict[str, Any]]:
-    """Return for each NAD how often it is attached, and the first 20 pods by name."""
-    counts: dict[str, int] = {}
-    pods: dict[str, set[str]] = {}
-    for sandbox in sandboxes:
-        for network in sandbox.networks:
-            counts[network] = counts.get(network, 0) + 1
-            pods.setdefault(network, set()).add(sandbox.pod)
+    """Return for each NAD how often it is attached."""
+    counts = collections.Counter(network for sandbox in sandboxes for network in sandbox.networks)
     listed = []
-    for network in sorted(counts):
+    for network, count in sorted(counts.items()):
         namespace, _, name = network.partition("/")
-        listed.append(
-            {
-                "namespace": namespace,
-                "name": name,
-                "attachments": counts[network],
-                "pods": sorted(pods[network])[:_MOST_PODS],
-            }
-        )
+        listed.append({"namespace": namespace, "name": name, "attachments": count})
     return listed
+
+
+def _surveyed(found: survey.Found) -> dict[str, Any]:
+    return {
+        "binaries": [
+            {
+                "name": each.program.name,
+                "sha256": each.program.sha256,
+                "version": each.program.version,
+                "owner": each.owner,
+            }
+            for each in found.binaries
+        ],
+        "linkTypes": None if found.link_types is None else list(found.link_types),
+        "absentInterfaces": [{"name": each.interface, "networks": list(each.networks)} for each in found.absent],
+    }
 
 
 def conditions(
@@ -246,11 +256,16 @@ def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:
     return verdict.status, verdict.reason, _sentence(verdict.message)
 
 
-def _runtime(said: cri.Status | None) -> dict[str, Any] | None:
+def _runtime(said: cri.Status | None, cni_version: str) -> dict[str, Any] | None:
     if said is None:
         return None
     networks = None if said.networks is None else [network.name for network in said.networks]
-    return {"name": said.runtime, "version": said.version, "networks": networks}
+    return {
+        "name": said.runtime,
+        "version": said.version,
+        "networks": networks,
+        "cniVersion": cni_version or None,
+    }
 
 
 def _agrees(found: dict[str, Any], status: dict[str, Any]) -> bool:

@@ -7,12 +7,12 @@ stay, and the next one compares them with what they should be.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import signal
-import sys
 from typing import TYPE_CHECKING
 
-from mooring.agent import wiring
+from mooring.agent import threads, wiring
 from mooring.kube import client as clients
 from mooring.kube import errors
 
@@ -20,9 +20,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
+# A loop that stands still for so long writes all stacks to stderr; it is looked at so often whether it does.
+_STILL_SECONDS, _TICK_SECONDS = 30.0, 10.0
 
 
-async def run(*, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str, health_port: int) -> int:
+async def run(
+    *,
+    node: str,
+    namespace: str,
+    host_root: Path,
+    programs: Path,
+    state_dir: str,
+    health_port: int,
+    metrics_address: tuple[str, int] | None,
+) -> int:
     """Run the agent of one node until SIGTERM or SIGINT; return the exit status of the process.
 
     Args:
@@ -31,9 +42,11 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, sta
         host_root: where the node's folders are mounted.
         programs: the folder of the plugin's programs.
         state_dir: the node's path of our own folder, as far as it is known without a revision.
-        health_port: port of /healthz and /readyz on the loopback address.
+        health_port: port of /healthz, /readyz and /metrics on the loopback address.
+        metrics_address: host and port at which others get /metrics; None where they do not.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.get_running_loop().set_default_executor(threads.Threads())
+    _tick()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -46,7 +59,7 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, sta
         agent = wiring.Agent(
             client, node=node, namespace=namespace, host_root=host_root, programs=programs, state_dir=state_dir
         )
-        running = asyncio.create_task(agent.run(health_port=health_port))
+        running = asyncio.create_task(agent.run(health_port=health_port, metrics_address=metrics_address))
         ends = (running, asyncio.create_task(stop.wait()), asyncio.create_task(agent.outdated.wait()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         _LOG.info("ending%s; what is on the node stays", " to start anew" if agent.outdated.is_set() else "")
@@ -57,3 +70,9 @@ async def run(*, node: str, namespace: str, host_root: Path, programs: Path, sta
         _LOG.error("the agent failed", exc_info=ended[0])
         return 1
     return 0
+
+
+def _tick() -> None:
+    """Put off the dump of all stacks, for as long as the event loop runs."""
+    faulthandler.dump_traceback_later(_STILL_SECONDS)
+    asyncio.get_running_loop().call_later(_TICK_SECONDS, _tick)

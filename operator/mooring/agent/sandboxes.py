@@ -16,10 +16,12 @@ from mooring.networks import additions, statuses
 from mooring.node import files, inotify, journals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
+# So many journals are read before others have their turn.
+_AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Sandbox:
     """What its pod's events tell, a sentence for each attachment; nothing while not everything is attached."""
     held: tuple[str, ...] = ()
     """Its entries in the AttachmentSlices."""
+    netns: str = ""
+    """The file of its network namespace, as the runtime named it."""
+    ended: str = ""
+    """When its last ADD ended: RFC 3339 in UTC; "" where that is not known."""
 
 
 class Sandboxes:
@@ -73,26 +79,25 @@ class Sandboxes:
                 if None in names:
                     await self.scan(folder)
                     continue
-                for name in {_final(name) for name in names if name is not None}:
-                    if journals.is_journal(name):
-                        self.refresh(folder / name)
+                finals = {_final(name) for name in names if name is not None}
+                await self._look(folder, [name for name in finals if journals.is_journal(name)])
 
     async def scan(self, folder: Path) -> None:
         """Look at every journal in the folder."""
         names = await asyncio.to_thread(_listed, folder)
-        for name in sorted(names | set(self._by_name)):
-            self.refresh(folder / name)
-            await asyncio.sleep(0)  # a full node has hundreds; others want their turn
+        every = sorted(names | set(self._by_name))
+        for start in range(0, len(every), _AT_ONCE):
+            await self._look(folder, every[start : start + _AT_ONCE])
         self.scanned.set()
 
-    def refresh(self, path: Path) -> None:
-        """Look at one journal. It is small and in the kernel's cache: its writer has just closed it."""
-        try:
-            journal = journals.read(path)
-        except OSError as error:
-            _LOG.warning("journal %s cannot be read: %s", path.name, error.strerror or error)
-            return
-        self._put(path.name, None if journal is None else _summary(path.name, journal))
+    async def _look(self, folder: Path, names: Sequence[str]) -> None:
+        if names:
+            self.take(await asyncio.to_thread(read, [folder / name for name in names]))
+
+    def take(self, found: Mapping[str, Sandbox | None]) -> None:
+        """Know from now on what `read` has found."""
+        for name, sandbox in found.items():
+            self._put(name, sandbox)
 
     def _put(self, name: str, sandbox: Sandbox | None) -> None:
         old = self._by_name.pop(name, None)
@@ -108,6 +113,19 @@ class Sandboxes:
             return
         for pod in {one.pod for one in (old, sandbox) if one is not None}:
             self._on_change(pod)
+
+
+def read(paths: Iterable[Path]) -> dict[str, Sandbox | None]:
+    """Read journals, by their names; None is one that is gone, or of no pod. What cannot be read is left out."""
+    found: dict[str, Sandbox | None] = {}
+    for path in paths:
+        try:
+            journal = journals.read(path)
+        except OSError as error:
+            _LOG.warning("journal %s cannot be read: %s", path.name, error.strerror or error)
+            continue
+        found[path.name] = None if journal is None else _summary(path.name, journal)
+    return found
 
 
 def _summary(name: str, journal: journals.Journal) -> Sandbox | None:
@@ -144,6 +162,8 @@ def _summary(name: str, journal: journals.Journal) -> Sandbox | None:
         ),
         added=tuple(filter(None, added)),
         held=holdings.entries(journal),
+        netns=journal.netns,
+        ended=max(filter(holdings.is_time, (attachment.time for attachment in journal.attachments)), default=""),
     )
 
 

@@ -43,7 +43,7 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
     Trigger.NODE_STATE: ("revision", "drain", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
-    Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon"),
+    Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon", "survey"),
     Trigger.CONFS: ("conf", "runtime", "drain"),
     Trigger.FAILURES: ("failing", "inventory"),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),

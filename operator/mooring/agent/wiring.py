@@ -22,8 +22,10 @@ from mooring.agent import (
     failing,
     garbage,
     health,
+    histograms,
     inventory,
     loops,
+    measuring,
     missing,
     paths,
     pluginsets,
@@ -39,6 +41,7 @@ from mooring.agent import (
     slices,
     status,
     supervising,
+    survey,
     watching,
 )
 from mooring.agent.triggers import Trigger, Triggers
@@ -71,6 +74,7 @@ class Agent:
         container_runtime = cri.Runtime(programs / cri.PROGRAM, host_root=host_root)
         self._recorder = events.Recorder(client, controller="mooring-agent", instance=node)
         self.reporting = reporting.Reporter(self._recorder)
+        self._status_delay = histograms.Histogram()
         self.sandboxes = sandboxes.Sandboxes(on_change=self._sandbox_changed)
         self._supervisor = supervising.Supervisor(on_change=on(Trigger.HEALTH))
 
@@ -166,7 +170,7 @@ class Agent:
             boot=clocks.boot_id(),
             sandboxes=self.sandboxes,
             report_on_pod=self.reporting.warn,
-            on_attached=self.reporting.attached,
+            on_attached=self._attached,
             now=_now,
             on_health=on(Trigger.HEALTH),
         )
@@ -216,6 +220,12 @@ class Agent:
             lives=self.status.runs_in,
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
             released=lambda: self.drain.released,
+            on_health=on(Trigger.HEALTH),
+        )
+        self.survey = survey.Survey(
+            revision=self._revision,
+            networks=self.networks.store,
+            enter=asked_node.enter,
             on_health=on(Trigger.HEALTH),
         )
         self.drain = drain.Drain(
@@ -272,18 +282,38 @@ class Agent:
             self.failing,
             self.slices,
             self.garbage,
+            self.survey,
         )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
+        self._metrics = measuring.Page(
+            measuring.Sources(
+                reconcilers=self.reconcilers,
+                ready=lambda: not self.unready(),
+                runtime=self.runtime,
+                conf=self.conf,
+                sandboxes=self.sandboxes,
+                inventory=self.inventory,
+                missing=self.missing,
+                status_delay=self._status_delay,
+                cache=self.cache,
+                networks=self.networks,
+                garbage=self.garbage,
+                boottime=clocks.boottime,
+                enter=asked_node.enter,
+            )
+        )
         self._triggers.connect(self.reconcilers)
         client.on_moved(on(Trigger.SERVER_MOVED))
 
-    async def run(self, *, health_port: int) -> None:
-        """Run until cancelled."""
+    async def run(self, *, health_port: int, metrics_address: tuple[str, int] | None = None) -> None:
+        """Run until cancelled; `metrics_address` is host and port at which metrics are served to others too."""
         _LOG.info("agent of node %s", self._node)
+        metrics = {"/metrics": self._metrics.answer}
+        probes = health.probes(stuck=self.stuck, unready=self.unready)
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             **{each.name: each.run for each in self.reconcilers},
-            "health": functools.partial(health.serve, port=health_port, unready=self.unready),
+            "health": functools.partial(health.serve, port=health_port, pages={**probes, **metrics}),
             "nodestates": self.states.run,
             "networks": self.networks.run,
             "cached": self.cache.watch,
@@ -295,7 +325,14 @@ class Agent:
             "confs": self._follow_confs,
             "programs": self._follow_programs,
         }
+        if metrics_address is not None:
+            host, port = metrics_address
+            tasks["metrics"] = functools.partial(health.serve, host=host, port=port, pages=metrics)
         await self._supervisor.run(tasks)
+
+    def stuck(self) -> list[str]:
+        """Return in sentences why this process should be ended; nothing while it works."""
+        return health.stuck(self.reconcilers, seconds=loops.STUCK_SECONDS)
 
     def unready(self) -> list[str]:
         """Return in sentences why this agent is not ready; nothing when it is."""
@@ -311,11 +348,12 @@ class Agent:
         return inventory.Facts(
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
-            programs={**self.pluginsets.programs, **self.binaries.sha256},
             conf=self.conf.applied,
             distribution=self.paths.distribution,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
+            cni_version=self.runtime.cni_version,
+            surveyed=self.survey.found,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
             lacking=self.missing.lacking,
@@ -382,6 +420,7 @@ class Agent:
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
+        self.survey.wake()
         current = self.revisions.current
         if current is not None and current.default_network == key:
             self._triggers.fire(Trigger.PRIMARY_NETWORK)
@@ -398,6 +437,12 @@ class Agent:
     def _pod_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.status.pod_changed(key, old, new)
         self.missing.pod_changed(key, old, new)
+
+    def _attached(self, pod: dict[str, Any], sandbox: sandboxes.Sandbox) -> None:
+        if sandbox.ended:
+            ended = datetime.datetime.fromisoformat(sandbox.ended)
+            self._status_delay.observe((_now() - ended).total_seconds())
+        self.reporting.attached(pod, sandbox)
 
     def _sandbox_changed(self, pod: str) -> None:
         self.status.sandbox_changed(pod)

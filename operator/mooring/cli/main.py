@@ -13,6 +13,8 @@ import socket
 import sys
 from pathlib import Path
 
+from mooring.cli import logs
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
@@ -39,6 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--state-dir", default="/var/lib/mooring", help="the node's path of our own folder, until a revision says it"
     )
     agent.add_argument("--health-port", type=int, default=9454)
+    agent.add_argument("--metrics-port", type=int, help="where others than this node itself get /metrics; off if unset")
+    agent.add_argument(
+        "--metrics-host", default=os.environ.get("HOST_IP", ""), help="the address of this node for --metrics-port"
+    )
+    for command in (operator, agent):
+        command.add_argument("--log-format", choices=("text", "json"), default="text", help="how the log is written")
 
     lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
     lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
@@ -58,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "operator":
         from mooring.controller import process as operator_process
 
+        logs.configure(options.log_format)
         return operator_process.run(
             namespace=options.namespace,
             pod_name=options.pod_name,
@@ -71,8 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.node:
         print("mooring agent: --node or NODE_NAME must name this node", file=sys.stderr)
         return 2
+    if options.metrics_port is not None and not options.metrics_host:
+        print("mooring agent: --metrics-port needs --metrics-host or HOST_IP", file=sys.stderr)
+        return 2
     from mooring.agent import process as agent_process
 
+    logs.configure(options.log_format)
     return asyncio.run(
         agent_process.run(
             node=options.node,
@@ -81,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             programs=options.programs,
             state_dir=options.state_dir,
             health_port=options.health_port,
+            metrics_address=None if options.metrics_port is None else (options.metrics_host, options.metrics_port),
         )
     )
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mooring.installing.installations import InstallationSpec
+    from mooring.installing.installations import Agent, InstallationSpec
 
 NAME = "mooring-agent"
 HEALTH_PORT = 9454
 LABELS = {"app.kubernetes.io/name": "mooring", "app.kubernetes.io/component": "agent"}
+#: How the C library keeps memory: one heap for all threads, and what is free at its end goes back at once. By itself it
+#: keeps a heap for each thread, and after many pods each holds some free memory for good.
+MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 DEFAULT_RESOURCES = {"requests": {"cpu": "20m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}}
 
 
@@ -47,6 +50,12 @@ def _runtime_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]
     return volume, mount
 
 
+def _options(agent: Agent) -> list[str]:
+    """Return the arguments that an Installation asks for beside those that are always there."""
+    metrics = [] if agent.metrics_port is None else [f"--metrics-port={agent.metrics_port}"]
+    return metrics + ([] if agent.log_format == "text" else [f"--log-format={agent.log_format}"])
+
+
 def _probe(path: str, **more: int) -> dict[str, Any]:
     return {"httpGet": {"host": "127.0.0.1", "port": HEALTH_PORT, "path": path}, **more}
 
@@ -67,13 +76,21 @@ def daemon_set(spec: InstallationSpec, *, namespace: str, image: str, owner: dic
         "name": "agent",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "args": ["agent", "--host-root=/host", f"--state-dir={spec.paths.state_dir}", f"--health-port={HEALTH_PORT}"],
+        "args": [
+            "agent",
+            "--host-root=/host",
+            f"--state-dir={spec.paths.state_dir}",
+            f"--health-port={HEALTH_PORT}",
+            *_options(spec.agent),
+        ],
         "env": [
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}},
             {
                 "name": "POD_NAMESPACE",
                 "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
             },
+            {"name": "HOST_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIP"}}},
+            *({"name": name, "value": value} for name, value in MEMORY.items()),
         ],
         # Installing binaries and confs on the node is its work: root, and privileged because nodes with SELinux or
         # AppArmor keep anything less away from these folders.
@@ -84,6 +101,9 @@ def daemon_set(spec: InstallationSpec, *, namespace: str, image: str, owner: dic
         "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
         "volumeMounts": [mount for _, mount in mounted],
     }
+    if (port := spec.agent.metrics_port) is not None:
+        # In the host's network it is the node's: saying so keeps two pods from asking for the same one.
+        container["ports"] = [{"name": "metrics", "containerPort": port, "hostPort": port, "protocol": "TCP"}]
     pod = {
         "serviceAccountName": NAME,
         "hostNetwork": True,

@@ -272,6 +272,17 @@ class Component(Model):
     resources: Resources | None = pydantic.Field(None, description="Its requests and limits.")
 
 
+class Agent(Component):
+    """What can be said of the agent's pods."""
+
+    metrics_port: Annotated[int, pydantic.Field(ge=1024, le=65535)] | None = pydantic.Field(
+        None,
+        description="Port of the node's own address at which everybody who reaches it gets the agent's metrics; none "
+        "unless set.",
+    )
+    log_format: Literal["text", "json"] = pydantic.Field("text", description="How the agent's log is written.")
+
+
 _CODES = sorted(catalogue.RULES)
 
 
@@ -347,7 +358,7 @@ class InstallationSpec(Model):
         "makes anew, within their disruption budgets.",
     )
     rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
-    agent: Component = pydantic.Field(default_factory=Component, description="The agent's pods.")
+    agent: Agent = pydantic.Field(default_factory=Agent, description="The agent's pods.")
     admission: Admission = pydantic.Field(default_factory=Admission, description="The admission of networks.")
 
 

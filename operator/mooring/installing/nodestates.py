@@ -41,22 +41,35 @@ class Runtime(Model):
     networks: list[str] | None = pydantic.Field(
         None, description="The CNI networks that it has loaded, in its own words; absent where it does not tell."
     )
+    cni_version: str | None = pydantic.Field(
+        None, description="The highest version of CNI that it parses; it parses all before that too."
+    )
 
 
 class Binary(Model):
-    """A binary that the agent installed."""
+    """A program in the folder of CNI plugins."""
 
     name: str = pydantic.Field(description="Its name in the folder of CNI plugins.")
     sha256: str = pydantic.Field(description="Its checksum.")
+    version: str = pydantic.Field("", description="As the file itself says; empty where it does not.")
+    owner: str = pydantic.Field(
+        "", description="mooring or pluginSet/NAME for what the agent installed; empty for what somebody else did."
+    )
 
 
 class AttachedNetwork(Model):
-    """A network that pods of this node are attached to."""
+    """A network that pods of this node are attached to; which pods is told by the AttachmentSlices."""
 
     namespace: str = pydantic.Field("", description="The namespace of its definition; empty where it has none.")
     name: str = pydantic.Field(description="Its name.")
     attachments: int = pydantic.Field(ge=0, description="How many interfaces are attached to it.")
-    pods: list[str] = pydantic.Field(default_factory=list, max_length=20, description="namespace/name, the first 20.")
+
+
+class AbsentInterface(Model):
+    """An interface that the node does not have, and that networks name as their master."""
+
+    name: str = pydantic.Field(description="Its name.")
+    networks: list[str] = pydantic.Field(max_length=20, description="namespace/name of these networks, the first 20.")
 
 
 class NodeError(Model):
@@ -112,7 +125,17 @@ class NodeStateStatus(Model):
     runtime: Runtime | None = pydantic.Field(
         None, description="The container runtime, and what the next pod gets from it."
     )
-    binaries: list[Binary] = pydantic.Field(default_factory=list, description="The binaries that the agent installed.")
+    binaries: list[Binary] = pydantic.Field(
+        default_factory=list, max_length=100, description="The programs in the folder of CNI plugins, the first 100."
+    )
+    link_types: list[str] | None = pydantic.Field(
+        None,
+        max_length=32,
+        description="Types of network interfaces that the kernel makes, or has a module for; absent where not known.",
+    )
+    absent_interfaces: list[AbsentInterface] = pydantic.Field(
+        default_factory=list, max_length=20, description="Interfaces that networks name and that are not there."
+    )
     networks: list[AttachedNetwork] = pydantic.Field(
         default_factory=list, description="The networks that pods of this node are attached to."
     )

@@ -43,9 +43,9 @@ async def install(
     try:
         await prove(candidate.path)
         await asyncio.to_thread(record, candidate.digest)
-        candidate.path.replace(target)
+        await asyncio.to_thread(candidate.path.replace, target)
     except BaseException:
-        candidate.path.unlink(missing_ok=True)
+        await asyncio.to_thread(candidate.path.unlink, missing_ok=True)
         raise
     await asyncio.to_thread(files.sync_folder, target.parent)
     return candidate.digest

@@ -7,15 +7,15 @@ look at everything again. Everything that uses this is level-based, so a notice 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import errno
+import functools
 import os
 import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 IN_MODIFY = 0x00000002
@@ -59,14 +59,13 @@ class Watch:
         self._watched = -1
         self._watched_below: set[int] = set()
         self._readable = asyncio.Event()
+        self._waiting: asyncio.Future[bool] | None = None
 
     async def __aenter__(self) -> Watch:
         self._descriptor = _init()
         try:
-            self._watched = _add(self._descriptor, self._folder, self._mask)
-            if self._below:
-                self._follow_folders()
-        except OSError:
+            await self._in_thread(self._begin)
+        except BaseException:
             self._close()
             raise
         asyncio.get_running_loop().add_reader(self._descriptor, self._readable.set)
@@ -84,18 +83,21 @@ class Watch:
         while True:
             await self._readable.wait()
             self._readable.clear()
-            names = self._drain()
+            names, follow = self._drain()
+            if follow and self._below and await self._in_thread(self._follow_folders):
+                names.add(None)
             if names:
-                yield names
+                yield frozenset(names)
 
-    def _drain(self) -> frozenset[str | None]:
+    def _drain(self) -> tuple[set[str | None], bool]:
+        """Return the names of all notices that wait, and whether there was any notice at all."""
         names: set[str | None] = set()
+        follow = False
         while True:
             try:
                 data = os.read(self._descriptor, _BUFFER)
             except BlockingIOError:
-                return frozenset(names)
-            follow = False
+                return names, follow
             for watched, mask, name in parse(data):
                 if mask & _GONE and watched == self._watched:
                     raise FolderGone(errno.ENOENT, "the watched folder was removed or renamed", str(self._folder))
@@ -104,8 +106,15 @@ class Watch:
                     names.add(None)
                 elif mask & FINISHED:
                     names.add(name if watched == self._watched else None)
-            if follow and self._below and self._follow_folders():
-                names.add(None)
+
+    async def _in_thread(self, call: Callable[[], bool]) -> bool:
+        """Wait for the file system in a thread: to look a path up can take as long as to read a file."""
+        self._waiting = asyncio.get_running_loop().run_in_executor(None, call)
+        return await asyncio.shield(self._waiting)
+
+    def _begin(self) -> bool:
+        self._watched = _add(self._descriptor, self._folder, self._mask)
+        return self._below and self._follow_folders()
 
     def _follow_folders(self) -> bool:
         """Watch the folders that are in ours now and no others; return whether they are other ones than before."""
@@ -125,9 +134,17 @@ class Watch:
         return found != before
 
     def _close(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
-        self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if self._waiting is None or self._waiting.done():
+            os.close(descriptor)
+        else:  # its number must not become another one's while a thread still has it
+            self._waiting.add_done_callback(functools.partial(_closed, descriptor))
+
+
+def _closed(descriptor: int, waited: asyncio.Future[bool]) -> None:
+    os.close(descriptor)
+    if not waited.cancelled():
+        waited.exception()  # nobody asks any more what came of it
 
 
 def parse(data: bytes) -> list[tuple[int, int, str]]:

@@ -12,14 +12,24 @@ import pytest
 
 from mooring.agent import revisions
 from mooring.node import places, proof, store
+from tests.unit.agent import blocking
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PLUGIN = """#!/bin/sh
 cat >/dev/null
 echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"],"interfaces":[{"name":"lo"}]}'
 """
+
+
+@pytest.fixture(autouse=True)
+def no_files_in_the_loop() -> Iterator[None]:
+    """Whatever a test makes the agent do, no file is touched in its event loop."""
+    with blocking.watched() as touched:
+        yield
+    assert not touched, "these wait for a disk in the event loop: " + "; ".join(dict.fromkeys(touched))
 
 
 class FakeInformer:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.agent import conf, inventory, missing, runtime, sandboxes
+from mooring.agent import conf, inventory, missing, runtime, sandboxes, survey
 from mooring.installing import confs
 from mooring.installing.podconditions import Reason
 from mooring.kube import errors
-from mooring.node import cri, failures
+from mooring.node import cri, failures, plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,15 @@ SAID = cri.Status(
 GOOD = inventory.Facts(
     revision="r1",
     binary_revision="r1",
-    programs={"mooring": "ab" * 32},
+    cni_version="1.1.0",
+    surveyed=survey.Found(
+        binaries=(
+            survey.Binary(plugins.Plugin("bridge", "cd" * 32, "v1.9.1")),
+            survey.Binary(plugins.Plugin("mooring", "ab" * 32, ""), "mooring"),
+        ),
+        link_types=("macvlan", "veth"),
+        absent=(survey.Absent("eth9", ("default/a",)),),
+    ),
     conf=conf.Applied(revision="r1", digest="sha256:cd", primary=PRIMARY),
     loaded=runtime.Verdict("True", "RuntimeRunsUs", "It has loaded us", SAID),
 )
@@ -143,8 +151,18 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "confHash": "sha256:cd",
         "confFile": "00-multus.conf",
         "rivals": [],
-        "runtime": {"name": "containerd", "version": "v2.4.2", "networks": ["multus-cni-network"]},
-        "binaries": [{"name": "mooring", "sha256": "ab" * 32}],
+        "runtime": {
+            "name": "containerd",
+            "version": "v2.4.2",
+            "networks": ["multus-cni-network"],
+            "cniVersion": "1.1.0",
+        },
+        "binaries": [
+            {"name": "bridge", "sha256": "cd" * 32, "version": "v1.9.1", "owner": ""},
+            {"name": "mooring", "sha256": "ab" * 32, "version": "", "owner": "mooring"},
+        ],
+        "linkTypes": ["macvlan", "veth"],
+        "absentInterfaces": [{"name": "eth9", "networks": ["default/a"]}],
         "networks": [],
         "distribution": None,
         "failedAdds": 0,
@@ -211,7 +229,7 @@ async def test_a_status_edited_by_hand_is_put_right(world: World) -> None:
     assert len(world.client.patches) == 2
 
 
-async def test_networks_are_counted_and_the_first_twenty_pods_named(world: World, write_journal: Journal) -> None:
+async def test_attachments_are_counted_by_network(world: World, write_journal: Journal) -> None:
     folder = world.node.places.journals
     folder.mkdir(parents=True)
     for number in range(25):
@@ -221,8 +239,8 @@ async def test_networks_are_counted_and_the_first_twenty_pods_named(world: World
     await world.sandboxes.scan(folder)
     await world.reconcile()
     assert world.status["networks"] == [
-        {"namespace": "a", "name": "m", "attachments": 1, "pods": ["default/q"]},
-        {"namespace": "a", "name": "n", "attachments": 26, "pods": [f"default/p{number:02}" for number in range(20)]},
+        {"namespace": "a", "name": "m", "attachments": 1},
+        {"namespace": "a", "name": "n", "attachments": 26},
     ]
 
 
@@ -302,7 +320,6 @@ async def test_problems_make_it_not_ready_and_warnings_only_degraded(world: Worl
     world.facts = inventory.Facts(
         revision="r1",
         binary_revision="",
-        programs={},
         conf=None,
         problems=(("BinaryNotInstalled", "the disk is full"),),
         warnings=(("ConfNotWritten", "Cilium took it."),),
@@ -346,7 +363,7 @@ async def test_a_runtime_that_does_not_tell_is_not_written_about_again_and_again
     world.facts = inventory.Facts(**{**_fields(GOOD), "loaded": verdict})
     await world.reconcile()
     # A merge patch removes what is null.
-    world.states["n1"]["status"]["runtime"] = {"name": "containerd", "version": "v2.4.2"}
+    world.states["n1"]["status"]["runtime"] = {"name": "containerd", "version": "v2.4.2", "cniVersion": "1.1.0"}
     await world.reconcile()
     assert len(world.client.patches) == 1
 

@@ -149,13 +149,13 @@ class World:
         for pod in pods:
             path = self.folder / f"{pod}@eth0.jsonl"
             path.write_bytes(self._journal(pod=f"default/{pod}", networks=networks))
-            self.sandboxes.refresh(path)
+            self.sandboxes.take(sandboxes.read([path]))
 
     def detach(self, *pods: str) -> None:
         for pod in pods:
             path = self.folder / f"{pod}@eth0.jsonl"
             path.unlink()
-            self.sandboxes.refresh(path)
+            self.sandboxes.take(sandboxes.read([path]))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -89,7 +89,7 @@ class World:
     def sandbox(self, content: bytes, container: str = "c") -> None:
         path = self.folder / f"{container}@eth0.jsonl"
         path.write_bytes(content)
-        self.sandboxes.refresh(path)
+        self.sandboxes.take(sandboxes.read([path]))
 
     def annotate(self, text: str | None, name: str = "web") -> None:
         """Do what the API server's answer and watch do: the pod has the annotation."""

@@ -202,14 +202,14 @@ class Statuses(RuleBasedStateMachine):
         path = Path(self.folder.name) / f"c{self.number}@eth0.jsonl"
         path.write_bytes(content)
         self.journals[path.name] = path
-        self.do(lambda: self.sandboxes.refresh(path))
+        self.do(lambda: self.sandboxes.take(sandboxes.read([path])))
 
     @rule(data=st.data())
     def sandbox_goes(self, data: st.DataObject) -> None:
         if self.journals:
             path = self.journals.pop(data.draw(st.sampled_from(sorted(self.journals))))
             path.unlink()
-            self.do(lambda: self.sandboxes.refresh(path))
+            self.do(lambda: self.sandboxes.take(sandboxes.read([path])))
 
     @rule(faults=st.lists(FAULTS, min_size=1, max_size=4))
     def api_server_fails(self, faults: list[str]) -> None:

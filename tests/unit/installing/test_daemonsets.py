@@ -91,3 +91,24 @@ def test_the_runtimes_sockets_are_seen_and_nothing_beside_them_can_be_written() 
 def test_each_socket_that_is_looked_for_is_in_a_folder_that_is_mounted() -> None:
     mounted = installations.Paths.model_validate({"preset": "microk8s"}).runtime_folders()
     assert all(any(path.startswith(f"{folder}/") for folder in mounted) for path in cri.SOCKETS)
+
+
+def test_metrics_are_on_the_nodes_address_only_where_a_port_is_named() -> None:
+    (plain,), (measured,) = pod()["containers"], pod(agent={"metricsPort": 9455})["containers"]
+    assert "ports" not in plain
+    assert not any("metrics" in argument for argument in plain["args"])
+    assert measured["ports"] == [{"name": "metrics", "containerPort": 9455, "hostPort": 9455, "protocol": "TCP"}]
+    assert "--metrics-port=9455" in measured["args"]
+    assert {"name": "HOST_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.hostIP"}}} in (
+        measured["env"]
+    )
+
+
+def test_a_log_in_json_is_asked_for() -> None:
+    assert "--log-format=json" in pod(agent={"logFormat": "json"})["containers"][0]["args"]
+    assert not any("log" in argument for argument in pod(agent={"logFormat": "text"})["containers"][0]["args"])
+
+
+def test_the_agent_gives_memory_back() -> None:
+    given = {each["name"]: each.get("value") for each in pod()["containers"][0]["env"]}
+    assert daemonsets.MEMORY.items() <= given.items()

@@ -25,17 +25,22 @@ def imported() -> set[str]:
     return found - sys.stdlib_module_names - {"mooring"}
 
 
+def normal(name: str) -> str:
+    """Return a distribution's name as packaging compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {re.split(r"[^\w.-]", each)[0].lower() for each in project["dependencies"]}
+    return {normal(re.split(r"[^\w.-]", each)[0]) for each in project["dependencies"]}
 
 
 def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_imported() -> None:
-    assert {DISTRIBUTIONS[module][0].lower() for module in imported()} == declared()
+    assert {normal(DISTRIBUTIONS[module][0]) for module in imported()} == declared()
 
 
 def test_every_declared_library_is_in_both_locks() -> None:
     for lock in ("runtime", "dev"):
         lines = (ROOT / "locks" / f"{lock}.txt").read_text().splitlines()
-        pinned = {line.split("==")[0].lower() for line in lines if "==" in line}
+        pinned = {normal(line.split("==")[0]) for line in lines if "==" in line}
         assert declared() <= pinned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,29 @@ async def test_a_file_that_is_still_being_written_is_not_told_under_below_either
         with (tmp_path / "half.conf").open("w"):
             (tmp_path / "whole.conf").write_bytes(b"x")
             assert await next_of(watch) == {"whole.conf"}
+
+
+async def test_a_file_system_that_hangs_holds_up_one_watch_and_takes_no_descriptor_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers = threading.Event(), threading.Event()
+    real = inotify._add
+
+    def add(*arguments: object) -> int:
+        asked.set()
+        answers.wait()
+        return real(*arguments)  # type: ignore[arg-type]
+
+    before = descriptors()
+    monkeypatch.setattr(inotify, "_add", add)
+    watching = asyncio.create_task(inotify.Watch(tmp_path).__aenter__())
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(asked.wait)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert descriptors() == before + 1  # the thread still has it
+    answers.set()
+    async with asyncio.timeout(5):
+        while descriptors() != before:  # noqa: ASYNC110  a thread closes it
+            await asyncio.sleep(0)
