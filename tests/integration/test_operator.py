@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NODES = ("operator-n1", "operator-n2")
 LABELS = {"kubernetes.io/os": "linux", "mooring.dev/test": "operator"}
+AGENTS = "app.kubernetes.io/component=agent"
 OURS = "app.kubernetes.io/managed-by=mooring-operator"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -78,11 +79,55 @@ async def installation(client: Client, watching: Watching, nodes: tuple[str, ...
         await client.delete(resources.INSTALLATIONS, "default")
 
     async def gone(client: Client) -> bool:
+        await drained(client)
         sets = await client.list(resources.DAEMON_SETS, namespace=SYSTEM)
         states = await client.list(resources.NODE_STATES, label_selector=OURS)
-        return not sets["items"] and not states["items"]
+        installations = await client.list(resources.INSTALLATIONS)
+        return not sets["items"] and not states["items"] and not installations["items"]
 
     await watching.until(gone, what="the end of what was made for the Installation")
+
+
+async def drained(client: Client, *names: str) -> None:
+    """Say what the agents of drained nodes would say, and end their pods as kubelets would."""
+    for state in (await client.list(resources.NODE_STATES, label_selector=OURS))["items"]:
+        if state["spec"].get("drain") and (not names or state["metadata"]["name"] in names):
+            condition = {
+                "type": "Drained",
+                "status": "True",
+                "reason": "Drained",
+                "message": "nothing of ours is left",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+                "observedGeneration": state["metadata"]["generation"],
+            }
+            status = {"status": {"conditions": [condition]}}
+            with contextlib.suppress(errors.NotFound):
+                await client.patch(resources.NODE_STATES, state["metadata"]["name"], status, subresource="status")
+    for pod in (await client.list(resources.PODS, namespace=SYSTEM, label_selector=AGENTS))["items"]:
+        if pod["metadata"].get("deletionTimestamp"):
+            path = f"/api/v1/namespaces/{SYSTEM}/pods/{pod['metadata']['name']}"
+            with contextlib.suppress(errors.NotFound):
+                await client._call("DELETE", path, body={"gracePeriodSeconds": 0})
+
+
+async def told(client: Client, node: str) -> str | None:
+    """Return the revision that a node was told."""
+    with contextlib.suppress(errors.NotFound):
+        return str((await client.get(resources.NODE_STATES, node))["spec"].get("revision") or "") or None
+    return None
+
+
+async def settle(client: Client, watching: Watching) -> None:
+    """Let all agents apply what they are told, one after the other as they are, until the roll-out is complete."""
+
+    async def complete(client: Client) -> bool:
+        for node in NODES:
+            if await told(client, node):
+                await report(client, node, ready=True)
+        status = (await client.get(resources.INSTALLATIONS, "default")).get("status") or {}
+        return bool((status.get("rollout") or {}).get("stage") == "Complete")
+
+    await watching.until(complete, what="the end of the roll-out")
 
 
 async def daemon_set(client: Client) -> dict[str, Any]:
@@ -104,7 +149,11 @@ async def report(client: Client, node: str, *, ready: bool, message: str = "", r
         "message": message,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    status = {"revision": revision or state["spec"]["revision"], "conditions": [condition]}
+    status = {
+        "revision": revision or state["spec"]["revision"],
+        "observedGeneration": state["metadata"]["generation"],
+        "conditions": [condition],
+    }
     await client.patch(resources.NODE_STATES, node, {"status": status}, subresource="status")
 
 
@@ -147,7 +196,11 @@ class TestAnInstallation:
             return listed if len(listed) == len(NODES) else []
 
         found_states = await watching.until(states, what="a NodeState for each node")
-        revision = {state["spec"]["revision"] for state in found_states}.pop()
+        revision = await watching.until(lambda client: told(client, NODES[0]), what="the canary's revision")
+        assert await told(client, NODES[1]) is None, "the other one waits for the canary"
+        await report(client, NODES[0], ready=True)
+        second = await watching.until(lambda client: told(client, NODES[1]), what="the other one's revision")
+        assert second == revision
         config_map = await client.get(resources.CONFIG_MAPS, revision, namespace=SYSTEM)
         assert config_map["immutable"] is True
         assert revisions.name(config_map["data"][revisions.KEY]) == revision
@@ -160,7 +213,7 @@ class TestAnInstallation:
     ) -> None:
         await watching.until(daemon_set, what="the DaemonSet")
         for node in NODES:
-            await watching.until(lambda client, node=node: client.get(resources.NODE_STATES, node), what=node)
+            await watching.until(lambda client, node=node: told(client, node), what=node)
             await report(client, node, ready=True)
         found = await conditions(client)
         assert found["Available"]["status"] == "False"
@@ -168,7 +221,8 @@ class TestAnInstallation:
 
         async def available(client: Client) -> dict[str, Any] | None:
             found = await conditions(client)
-            return found if found["Available"]["status"] == "True" else None
+            done = found["Available"]["status"] == "True" and found["Progressing"]["status"] == "False"
+            return found if done else None
 
         found = await watching.until(available, what="Available")
         assert found["Progressing"]["status"] == "False"
@@ -204,7 +258,8 @@ class TestAnInstallation:
     async def test_a_changed_one_reaches_nodes_by_a_new_revision_and_the_old_stays_for_going_back(
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
-        first = await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        await settle(client, watching)
+        first = await client.get(resources.NODE_STATES, NODES[0])
         await client.patch(resources.INSTALLATIONS, "default", {"spec": {"plugin": {"logLevel": "debug"}}})
 
         async def moved(client: Client) -> str | None:
@@ -220,8 +275,9 @@ class TestAnInstallation:
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
         for node in NODES:
-            await watching.until(lambda client, node=node: client.get(resources.NODE_STATES, node), what=node)
+            await watching.until(lambda client, node=node: told(client, node), what=node)
             await report(client, node, ready=True)
+        await settle(client, watching)
         old = (await client.get(resources.NODE_STATES, NODES[0]))["spec"]["revision"]
         change = {"plugin": {"logLevel": "verbose"}, "rollout": {"canary": {"nodes": 1, "soakSeconds": 2}}}
         await client.patch(resources.INSTALLATIONS, "default", {"spec": change})
@@ -314,7 +370,8 @@ class TestWhatSomebodyElseDoes:
     async def test_a_deleted_nodestate_and_a_deleted_revision_are_made_again(
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
-        state = await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        await watching.until(lambda client: told(client, NODES[0]), what="a revision")
+        state = await client.get(resources.NODE_STATES, NODES[0])
         await client.delete(resources.NODE_STATES, NODES[0])
         await client.delete(resources.CONFIG_MAPS, state["spec"]["revision"], namespace=SYSTEM)
         for question, what in (

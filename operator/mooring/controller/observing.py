@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mooring.admission import certificates
-from mooring.controller import keys
+from mooring.controller import keys, reading
 from mooring.installing import daemonsets, definitions, revisions
 from mooring.kube import resources
 from mooring.kube.informers import Informer
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mooring.kube.client import Client
 
+OURS = "app.kubernetes.io/managed-by=mooring-operator"
 # What many nodes say within this time is answered once.
 _GATHER_SECONDS = 0.5
 
@@ -31,13 +32,13 @@ class View:
         self._wake = wake
         self.nodes = Informer(client, resources.NODES, transform=_node, on_change=self._on(keys.INSTALLATION))
         self.node_states = Informer(
-            client, resources.NODE_STATES, transform=_node_state, on_change=self._on(keys.INSTALLATION)
+            client, resources.NODE_STATES, transform=node_state, on_change=self._on(keys.INSTALLATION)
         )
         self.daemon_sets = Informer(
             client,
             resources.DAEMON_SETS,
             namespace=namespace,
-            field_selector=f"metadata.name={daemonsets.NAME}",
+            label_selector=OURS,
             on_change=self._on(keys.INSTALLATION, after=0.0),
         )
         self.revisions = Informer(
@@ -60,6 +61,14 @@ class View:
             field_selector=f"metadata.name={keys.WEBHOOK_CONFIGURATION}",
             on_change=self._on(keys.WEBHOOK, after=0.0),
         )
+        self.pods = Informer(
+            client,
+            resources.PODS,
+            namespace=namespace,
+            label_selector=",".join(f"{name}={value}" for name, value in sorted(daemonsets.LABELS.items())),
+            transform=_pod,
+            on_change=self._on(keys.INSTALLATION),
+        )
         self.definitions = Informer(
             client,
             resources.CRDS,
@@ -76,10 +85,20 @@ class View:
             self.node_states,
             self.daemon_sets,
             self.revisions,
+            self.pods,
             self.secrets,
             self.webhooks,
             self.definitions,
         )
+
+    @property
+    def agents(self) -> dict[str, dict[str, Any]]:
+        """The agents' pods by the node that they run on; of two, the one that is not leaving."""
+        found: dict[str, dict[str, Any]] = {}
+        for pod in self.pods.store.values():
+            if pod["node"] and (not pod["leaving"] or pod["node"] not in found):
+                found[pod["node"]] = pod
+        return found
 
     @property
     def synced(self) -> bool:
@@ -101,24 +120,78 @@ class View:
         self, key: str, *, after: float = _GATHER_SECONDS
     ) -> Callable[[str, dict[str, Any] | None, dict[str, Any] | None], None]:
         def changed(_: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-            if old != new:
+            if _without_heartbeat(old) != _without_heartbeat(new):
                 self._wake(key, after)
 
         return changed
 
 
+def _without_heartbeat(item: dict[str, Any] | None) -> dict[str, Any] | None:
+    if item is None or "heartbeatTime" not in (item.get("status") or {}):
+        return item
+    return {**item, "status": {key: value for key, value in item["status"].items() if key != "heartbeatTime"}}
+
+
 def _node(item: dict[str, Any]) -> dict[str, Any]:
     metadata = item["metadata"]
-    return {"metadata": {"name": metadata["name"], "uid": metadata["uid"], "labels": metadata.get("labels") or {}}}
+    annotations = metadata.get("annotations") or {}
+    return {
+        "metadata": {
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "labels": metadata.get("labels") or {},
+            "annotations": {reading.HOLD: annotations[reading.HOLD]} if reading.HOLD in annotations else {},
+        },
+        "tainted": any(
+            taint.get("key") == reading.STARTUP_TAINT for taint in (item.get("spec") or {}).get("taints") or []
+        ),
+        "status": {"conditions": [_ready(item)]},
+    }
 
 
-def _node_state(item: dict[str, Any]) -> dict[str, Any]:
+def _ready(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep of the conditions what says whether it is ready, without the time of the last heartbeat."""
+    for condition in (item.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Ready":
+            return {key: condition.get(key) for key in ("type", "status", "lastTransitionTime")}
+    return {}
+
+
+def _pod(item: dict[str, Any]) -> dict[str, Any]:
+    metadata = item["metadata"]
+    return {
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+        "node": _place(item.get("spec") or {}),
+        "started": (item.get("status") or {}).get("startTime"),
+        "leaving": bool(metadata.get("deletionTimestamp")),
+        "ready": _ready(item).get("status") == "True",
+    }
+
+
+def _place(spec: dict[str, Any]) -> str:
+    """Return the node of a DaemonSet's pod, also where it waits for the scheduler."""
+    rules = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    named = [
+        value
+        for term in (rules or {}).get("nodeSelectorTerms") or []
+        for field in term.get("matchFields") or []
+        if field.get("key") == "metadata.name"
+        for value in field.get("values") or []
+    ]
+    return str(spec.get("nodeName") or (named[0] if len(named) == 1 else ""))
+
+
+def node_state(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep of a NodeState what decisions need."""
     metadata, status = item["metadata"], item.get("status") or {}
-    kept = ("name", "uid", "labels", "ownerReferences", "deletionTimestamp")
+    kept = ("name", "uid", "generation", "labels", "ownerReferences", "deletionTimestamp")
+    said = ("revision", "observedGeneration", "failedAdds", "heartbeatTime", "conditions")
     return {
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},
-        "status": {name: status[name] for name in ("revision", "conditions") if name in status},
+        "status": {name: status[name] for name in said if name in status},
     }
 
 

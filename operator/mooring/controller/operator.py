@@ -12,21 +12,23 @@ import datetime
 import logging
 import platform
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
 from mooring.controller import definition, installation, keys, webhook
+from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
 from mooring.rules.findings import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from mooring.installing.installations import InstallationSpec
     from mooring.kube.client import Client
+from mooring.kube.events import Recorder
 from mooring.kube.leases import Election
 
 _LOG = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ class Operator:
             image=Image(client, namespace=namespace, pod_name=pod_name),
             adopt=self._adopt,
             now=_now,
+            leads=lambda: self._election.holds,
+            recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
         )
         self._webhook = webhook.Reconciler(
             client,
@@ -71,9 +75,11 @@ class Operator:
             self.server,
             namespace=namespace,
             failure_policy=lambda: self._spec.admission.failure_policy if self._spec else "Fail",
-            leading=lambda: self._election.leading,
+            leading=lambda: self._election.holds,
             now=_now,
         )
+        # The passes of this term; a lost one takes them with it.
+        self._term: set[asyncio.Task[float | None]] = set()
 
     async def start(self) -> None:
         """Begin to observe and to work, in the background."""
@@ -122,8 +128,10 @@ class Operator:
 
     async def _work(self, key: str) -> float | None:
         match key:
+            case keys.INSTALLATION if self._election.holds:
+                return await self._in_term(self._installation.reconcile(writing=True))
             case keys.INSTALLATION:
-                return await self._installation.reconcile(writing=self._election.leading)
+                return await self._installation.reconcile(writing=False)
             case keys.WEBHOOK:
                 return await self._webhook.reconcile()
             case keys.DEFINITION:
@@ -132,8 +140,26 @@ class Operator:
                 return None
         raise AssertionError(f"no work is known by the key {key!r}")
 
+    async def _in_term(self, work: Coroutine[Any, Any, float | None]) -> float | None:
+        """Run a pass that ends with the term, wherever it is; the next leader begins it anew."""
+        task = asyncio.create_task(work, name="a pass of this term")
+        self._term.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._term.discard(task)
+            if not task.done():
+                task.cancel()  # the operator ends
+        if task.cancelled() or isinstance(task.exception(), Deposed):
+            _LOG.info("The term is over; what was under way is left to the next leader")
+            return 0.0 if self._election.holds else None
+        return task.result()
+
     def _leadership_changed(self, leading: bool) -> None:
+        for task in self._term:
+            task.cancel()
         if leading:
+            self._installation.begin_term()
             self._add_all()
 
     def _add_all(self) -> None:
