@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mooring.node import places
+from mooring.node import places, proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 AGENT = "system:serviceaccount:mooring-system:mooring-agent"
 PLUGIN = """#!/bin/sh
 cat >/dev/null
-echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'
+echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"],"interfaces":[{"name":"lo"}]}'
 """
 PRIMARY = {"cniVersion": "1.0.0", "name": "pod-network", "type": "bridge", "ipam": {"type": "host-local"}}
 PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d", "stateDir": "/var/lib/mooring"}
@@ -125,8 +125,9 @@ class Node:
     def carry(self, text: str) -> None:
         """Make the image carry a script as the plugin."""
         self.programs.mkdir(exist_ok=True)
-        (self.programs / places.PLUGIN).write_text(text)
-        (self.programs / places.PLUGIN).chmod(0o755)
+        for name in (places.PLUGIN, proof.DELEGATE):
+            (self.programs / name).write_text(text)
+            (self.programs / name).chmod(0o755)
 
     def start(self) -> None:
         arguments = ["agent", "--node", self.name, "--namespace", SYSTEM, "--host-root", str(self.host_root)]

@@ -279,7 +279,7 @@ def test_a_plugin_that_does_not_prove_itself_leaves_the_node_as_it_was(ready: No
     ready.stop()
     ready.carry("#!/bin/sh\necho broken >&2\nexit 1\n")
     ready.start()
-    eventually(lambda: "the old one stays" in ready.unready(), what="the complaint")
+    eventually(lambda: "the last good one stays" in ready.unready(), what="the complaint")
     assert ready.seen("/opt/cni/bin/mooring").read_text() == PLUGIN
     assert ready.conf.exists()
 

@@ -87,6 +87,7 @@ class Collected:
             networks=list,
             lives=lambda record, pod: False,
             clock=lambda: records.Clock(time.time() + self.later, clocks.boottime() + self.later, boot),
+            released=lambda: False,
             on_health=lambda: None,
         )
 

@@ -101,6 +101,7 @@ class Cache(loops.Reconciler):
         """Bring the files in line with what is known, and vouch for them as of the API server's last word."""
         revision, informer = self._revision(), self._informer
         if revision is None or informer is None:
+            self._mirror = None  # while this node is drained its files go
             return None
         if not informer.synced.is_set():
             problem = f"the networks cannot be listed: {informer.last_error}" if informer.last_error else ""

@@ -12,13 +12,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import contests, loops, precedence
-from mooring.installing import chains, confs
-from mooring.node import binaries, conffolder, files, manifest
+from mooring.installing import chains, cniversions, confs, renderers
+from mooring.node import binaries, conffolder, confrecords, files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mooring.agent.revisions import Revision
+    from mooring.node import places
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,42 +50,71 @@ class Conf(loops.Reconciler):
         revision: Callable[[], Revision | None],
         installed: Callable[[], str],
         network: Callable[[str], str | None],
+        cni_version: Callable[[], str],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`."""
+        """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`.
+
+        `cni_version` returns the highest that the container runtime parses, "" while nobody knows its name.
+        """
         super().__init__(on_health=on_health)
         self._revision = revision
         self._installed = installed
         self._network = network
+        self._cni_version = cni_version
         self._on_applied = on_applied
         self._target: Revision | None = None
         self._contests: dict[str, contests.Contest] = {}
         self._precedences: dict[str, precedence.Precedence] = {}
+        self._records: dict[str, confrecords.Record] = {}
+        self._kept: dict[str, bytes] | None = None
         self.applied: Applied | None = None
         self.rivals: tuple[str, ...] = ()
         """The files that the runtime would load before ours, had ours its usual name."""
 
+    async def comes_first(self, revision: Revision) -> bool:
+        """Say whether the conf of a revision is written before its plugin: on the way back to an older renderer.
+
+        A plugin reads the confs of the renderers before its own, and not of those after it. Raises `OSError`.
+        """
+        return (await self._record(revision.places)).renderer > revision.renderer
+
     async def reconcile(self) -> float | None:
         """Compare the conf with what it should be, and write it where it differs."""
-        target = await self._choose_target()
+        revision, unknown = self._revision(), ""
+        if revision is not None and not renderers.known(revision.renderer):
+            unknown = (
+                f"The revision {revision.name} wants its conf made by renderer {revision.renderer}, and this agent "
+                f"knows renderers up to {renderers.NEWEST}: the conf on the node stays as it is. "
+                "Update the agent's image"
+            )
+            if self._target is None:
+                return await self._keep(revision, unknown)
+        target = self._target if unknown else await self._choose_target(revision)
         if target is None:
+            self.applied = None  # this node is drained, or was never ours
             return None
         folder = target.places.confs
+        record = await self._record(target.places)
         await asyncio.to_thread(files.sweep, folder)
         found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=confs.candidates)
-        choice, auxiliary = await self._choose(target, found)
-        if choice.primary is None:
-            self.report(problem=choice.problem)
+        choice, auxiliary = await self._choose(target, found, record)
+        if choice.primary is None or (not choice.works and _sound(found)):
+            # What is there is no worse, and may be what the programs are where the paths were changed.
+            self.report(problem=choice.problem, warning=" ".join(choice.notes))
             return None
-        data = confs.render(
+        cni_version = self._cni_version() or record.cni_version or cniversions.UNKNOWN
+        content = renderers.Content(
             choice.primary,
             bin_dir=target.places.bin_dir,
             state_dir=target.places.state_dir,
             kubeconfig=target.places.kubeconfig,
             plugin=target.plugin,
             auxiliary=auxiliary.conf,
+            cni_version=cni_version,
         )
+        data = renderers.render(target.renderer, content)
         place, calm = self._precedence(target).decide(found.files)
         self.rivals = place.rivals
         contest = self._contest(target, place.file)
@@ -95,21 +125,18 @@ class Conf(loops.Reconciler):
             auxiliary=auxiliary.conf,
             file=place.file,
         )
-        path = f"{target.places.conf_dir.rstrip('/')}/{place.file}"
-        owned = manifest.Manifest(target.places.state)
-        await asyncio.to_thread(owned.record, path, manifest.digest(data), manifest.MOORING)
         if found.ours.get(place.file) != data:
             # What we wrote and nobody but us has reason to change, was changed.
-            if applied == self.applied and (wait := contest.lost(found.inodes, changed=place.file in found.ours)):
-                self.report(warning=contest.reported)
+            if applied == self.applied and (wait := contest.lost(found.inodes, found=found.ours.get(place.file))):
+                self.report(problem=f"{contest.reported} It keeps being taken, and is put back later each time")
                 return wait
-            await asyncio.to_thread(conffolder.write, folder, place.file, data)
+            await self._write(target, place.file, data)
             _LOG.info("wrote %s/%s: primary network %s", target.places.conf_dir, place.file, choice.primary.name)
-        # Only now: at no moment the folder is without a conf of ours.
-        for name in found.ours.keys() - {place.file}:
-            await asyncio.to_thread(conffolder.remove, folder, name)
-            await asyncio.to_thread(owned.forget, f"{target.places.conf_dir.rstrip('/')}/{name}")
-            _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, place.file)
+        else:
+            await self._own(target, place.file, data)
+        await self._leave_no_other(target, found, place.file)
+        wanted = target.default_network if choice.applied else record.default_network
+        await self._remember(target, confrecords.Record(target.renderer, wanted, cni_version))
         found = await asyncio.to_thread(conffolder.read, folder, ours=(), candidates=lambda _: [])
         contest.seen(found.inodes)
         if applied != self.applied:
@@ -119,11 +146,57 @@ class Conf(loops.Reconciler):
         beaten, rivals = precedence.report(place, target.places.conf_dir)
         self.report(
             settled=True,
-            problem=beaten,
-            warning=" ".join(filter(None, (choice.problem, auxiliary.problem, *choice.notes, rivals, told))),
+            problem=". ".join(filter(None, (unknown, choice.problem, beaten))),
+            warning=" ".join(filter(None, (auxiliary.problem, *choice.notes, rivals, told))),
         )
         waits = [wait for wait in (calm, contests.REMEMBERED if told else None) if wait is not None]
         return min(waits, default=None)
+
+    async def _keep(self, revision: Revision, problem: str) -> float | None:
+        """Leave the conf that was there when we came as it is, and put that back where somebody takes it."""
+        folder = revision.places.confs
+        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=lambda _: [])
+        if self._kept is None:
+            self._kept = _sound(found)
+        self.report(problem=problem)
+        for name, data in self._kept.items():
+            contest = self._contest(revision, name)
+            if found.ours.get(name) == data:
+                contest.seen(found.inodes)
+            elif wait := contest.lost(found.inodes, found=found.ours.get(name)):
+                self.report(problem=f"{problem}. {contest.reported}")
+                return wait
+            else:
+                await asyncio.to_thread(conffolder.write, folder, name, data)
+                _LOG.info("put %s/%s back as it was", revision.places.conf_dir, name)
+        return None
+
+    async def _write(self, target: Revision, name: str, data: bytes) -> None:
+        await self._own(target, name, data)
+        await asyncio.to_thread(conffolder.write, target.places.confs, name, data)
+
+    async def _own(self, target: Revision, name: str, data: bytes) -> None:
+        owned = manifest.Manifest(target.places.state)
+        path = f"{target.places.conf_dir.rstrip('/')}/{name}"
+        await asyncio.to_thread(owned.record, path, manifest.digest(data), manifest.MOORING)
+
+    async def _leave_no_other(self, target: Revision, found: conffolder.Folder, file: str) -> None:
+        """Remove ours by its other name, once `file` is there: at no moment the folder is without a conf of ours."""
+        for name in found.ours.keys() - {file}:
+            await asyncio.to_thread(conffolder.remove, target.places.confs, name)
+            path = f"{target.places.conf_dir.rstrip('/')}/{name}"
+            await asyncio.to_thread(manifest.Manifest(target.places.state).forget, path)
+            _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, file)
+
+    async def _record(self, node: places.Places) -> confrecords.Record:
+        if node.state_dir not in self._records:
+            self._records[node.state_dir] = await asyncio.to_thread(confrecords.read, node.state)
+        return self._records[node.state_dir]
+
+    async def _remember(self, target: Revision, record: confrecords.Record) -> None:
+        if self._records.get(target.places.state_dir) != record:
+            await asyncio.to_thread(confrecords.write, target.places.state, record)
+            self._records[target.places.state_dir] = record
 
     def _precedence(self, target: Revision) -> precedence.Precedence:
         made = precedence.Precedence(clock=asyncio.get_running_loop().time)
@@ -133,13 +206,15 @@ class Conf(loops.Reconciler):
         path = f"{target.places.conf_dir}/{file}"
         return self._contests.setdefault(path, contests.Contest(path, clock=asyncio.get_running_loop().time))
 
-    async def _choose_target(self) -> Revision | None:
-        """Return the newest revision whose binary is on the node: a conf never comes before its binary."""
-        revision = self._revision()
+    async def _choose_target(self, revision: Revision | None) -> Revision | None:
+        """Return the newest revision whose conf may be there: it comes after its plugin, on the way back before it."""
         if revision is None:
+            self._target, self._kept = None, None
+            self._records.clear()
             return None
         if self._target is None or self._target.name != revision.name:
-            if self._installed() != revision.name and (self._target is not None or not await self._urgent(revision)):
+            due = self._installed() == revision.name or await self.comes_first(revision)
+            if not due and (self._target is not None or not await self._urgent(revision)):
                 return self._target  # woken when the binary is there
             self._target = revision
         return self._target
@@ -153,12 +228,13 @@ class Conf(loops.Reconciler):
         def reconcile() -> bool:
             if not binaries.is_executable(revision.places.plugin):
                 return False
-            found = conffolder.read(revision.places.confs, ours=confs.FILES, candidates=lambda _: [])
-            return all(confs.pinned(data.decode(errors="replace")) is None for data in found.ours.values())
+            return not _sound(conffolder.read(revision.places.confs, ours=confs.FILES, candidates=lambda _: []))
 
         return await asyncio.to_thread(reconcile)
 
-    async def _choose(self, target: Revision, found: conffolder.Folder) -> tuple[confs.Choice, confs.Auxiliary]:
+    async def _choose(
+        self, target: Revision, found: conffolder.Folder, record: confrecords.Record
+    ) -> tuple[confs.Choice, confs.Auxiliary]:
         """Return the primary network and the auxiliary chain; what was pinned until now is what they fall back on."""
         name = str(target.plugin.get(confs.AUXILIARY_NAME) or "")
         if self.applied is not None:
@@ -168,8 +244,7 @@ class Conf(loops.Reconciler):
             )
         else:
             # In the runtime's order: the first is the one that pods were given.
-            texts_of_ours = [found.ours[file].decode(errors="replace") for file in confs.FILES if file in found.ours]
-            ours = next((text for text in texts_of_ours if confs.pinned(text)), "")
+            ours = next((data.decode(errors="replace") for data in _sound(found).values()), "")
             pinned, chain = confs.pinned(ours), confs.pinned_auxiliary(ours, name)
         texts = dict(found.texts)
         if "/" in target.default_network:
@@ -188,9 +263,20 @@ class Conf(loops.Reconciler):
                 folders={each: conffolder.chain(folder / each) for each in chains.folders(found.texts)},
                 pinned=pinned,
                 executable=executable,
+                chosen_for=record.default_network,
+                bin_dir=target.places.bin_dir,
             )
             if not name:
                 return choice, confs.Auxiliary()
             return choice, confs.auxiliary(name, conffolder.chain(folder / name), pinned=chain, executable=executable)
 
         return await asyncio.to_thread(choose)
+
+
+def _sound(found: conffolder.Folder) -> dict[str, bytes]:
+    """Return those of our files that hold a primary network, in the runtime's order."""
+    return {
+        name: found.ours[name]
+        for name in confs.FILES
+        if name in found.ours and confs.pinned(found.ours[name].decode(errors="replace")) is not None
+    }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mooring.agent import collectable, loops, undoing
 from mooring.installing import confs
 from mooring.networks import leases
-from mooring.node import conffolder, cri, namespaces, records
+from mooring.node import conffolder, cri, namespaces, places, records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -128,6 +128,7 @@ class Garbage(loops.Reconciler):
         networks: Callable[[], Iterable[tuple[str, str]]],
         lives: Callable[[str, str], bool],
         clock: Callable[[], records.Clock],
+        released: Callable[[], bool],
         on_health: Callable[[], None],
     ) -> None:
         """Make one.
@@ -139,6 +140,7 @@ class Garbage(loops.Reconciler):
             networks: name and configuration of each NAD.
             lives: whether, by all that is known, a pod (`namespace/name`) runs in the sandbox of that record.
             clock: the node's.
+            released: whether the runtime no longer runs us: no sandbox of ours is in the making.
             on_health: is told of changes.
         """
         super().__init__(on_health=on_health)
@@ -148,6 +150,7 @@ class Garbage(loops.Reconciler):
         self._networks = networks
         self._lives = lives
         self._clock = clock
+        self._released = released
         self._undoing = undoing.Undoing(runner, clock=lambda: clock().boottime)
         self._listings = collectable.Listings()
         self._offset: float | None = None
@@ -163,7 +166,7 @@ class Garbage(loops.Reconciler):
         revision = self._revision()
         if revision is None:
             return _WAITING_SECONDS  # nobody wakes us when the pods are known
-        conf = await asyncio.to_thread(_conf, revision.places.confs)
+        conf = await asyncio.to_thread(_conf, revision.places)
         if conf is None or not await asyncio.to_thread(revision.places.journals.is_dir):
             return None  # the conf comes first; without one of ours no pod was attached
         try:
@@ -177,6 +180,11 @@ class Garbage(loops.Reconciler):
         self._silent = 0
         self.report(warning=self._reported())
         return wait
+
+    @property
+    def running(self) -> int:
+        """How many DELs run."""
+        return self._undoing.running
 
     def _reported(self) -> str:
         if self._doubt:
@@ -239,7 +247,8 @@ class Garbage(loops.Reconciler):
         return _WAITING_SECONDS if self.counts.waiting else self.period
 
     def _is_garbage(self, found: records.Found) -> bool:
-        record = collectable.Record(container=found.container, changed=found.changed, ending=found.ending)
+        ending = found.ending or self._released()
+        record = collectable.Record(container=found.container, changed=found.changed, ending=ending)
         return self._listings.verdict(record) is collectable.Verdict.COLLECT and not self._undoing.spares(found.name)
 
     @contextlib.asynccontextmanager
@@ -340,11 +349,11 @@ def _seen(inside: namespaces.Namespaces, folders: Iterable[str]) -> set[Path]:
     return found
 
 
-def _conf(folder: Path) -> dict[str, Any] | None:
-    """Return the node's own conf of the plugin; None where there is none."""
-    for name in confs.FILES:
+def _conf(node: places.Places) -> dict[str, Any] | None:
+    """Return the node's own conf of the plugin, as it was where the node is drained; None where there is none."""
+    for path in (*(node.confs / name for name in confs.FILES), node.state / places.LEAVING):
         try:
-            conf = json.loads(conffolder.content(folder / name))
+            conf = json.loads(conffolder.content(path))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(conf, dict) and conf.get("type") == confs.TYPE and isinstance(conf.get("name"), str):

@@ -57,6 +57,8 @@ class Facts:
     problems: tuple[tuple[str, str], ...] = ()
     """Reason and message of each thing that keeps the node from being Ready."""
     warnings: tuple[tuple[str, str], ...] = ()
+    drained: Verdict | None = None
+    """How far the node is drained; None where nobody asks for it."""
 
     @property
     def applied(self) -> str:
@@ -197,6 +199,7 @@ def conditions(
 
     `Ready`: pods get their networks. `Degraded`: a person should know something. `RuntimeLoaded`: whether the container
     runtime says that it runs us; Unknown where it does not tell.
+    `Drained`, where that is asked for: whether we have left the node.
     """
     problems = list(facts.problems)
     if not problems and facts.applied != facts.revision:
@@ -212,13 +215,19 @@ def conditions(
     troubles = [*problems, *facts.warnings]
     if troubles:
         degraded = ("True", troubles[0][0], " ".join(_sentence(message) for _, message in troubles))
-    loaded = (facts.loaded.status, facts.loaded.reason, _sentence(facts.loaded.message))
+    told = [("Ready", ready), ("Degraded", degraded), ("RuntimeLoaded", _verdict(facts.loaded))]
+    if facts.drained is not None:
+        told.append(("Drained", _verdict(facts.drained)))
     return [
         metav1.updated(
             before, type=kind, status=status, reason=reason, message=message, generation=generation, now=now
         ).to_wire()
-        for kind, (status, reason, message) in (("Ready", ready), ("Degraded", degraded), ("RuntimeLoaded", loaded))
+        for kind, (status, reason, message) in told
     ]
+
+
+def _verdict(verdict: Verdict) -> tuple[metav1.Status, str, str]:
+    return verdict.status, verdict.reason, _sentence(verdict.message)
 
 
 def _runtime(said: cri.Status | None) -> dict[str, Any] | None:

@@ -67,6 +67,8 @@ class Reconciler(abc.ABC):
         self._on_health = on_health
         self._woken = asyncio.Event()
         self._health = Health()
+        self.reconciling = False
+        """Whether it is at work: what it does may have been decided before what is known now."""
 
     @property
     def health(self) -> Health:
@@ -89,6 +91,7 @@ class Reconciler(abc.ABC):
         failures = 0
         while True:
             self._woken.clear()
+            self.reconciling = True
             try:
                 wait = await self.reconcile()
             except Exception as error:  # the reconciler must outlive whatever its work meets
@@ -96,9 +99,11 @@ class Reconciler(abc.ABC):
                 self._failed(error, failures)
                 asked = error.retry_after if isinstance(error, errors.ApiError) else None
                 wait = self.pause.after(failures, asked=asked)
+                self.reconciling = False
                 # Not cut short by a wake: what wakes us may be what we fail at.
                 await asyncio.sleep(wait)
                 continue
+            self.reconciling = False
             failures = 0
             wait = self.period * random.uniform(0.9, 1) if wait is None else wait  # noqa: S311  no secret
             with contextlib.suppress(TimeoutError):

@@ -8,11 +8,12 @@ looks for it, leaves the question open, and that is said. Refuses to repair what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
 from mooring.agent import loops
-from mooring.installing import confs
+from mooring.installing import cniversions, confs
 from mooring.node import cri
 
 if TYPE_CHECKING:
@@ -75,16 +76,27 @@ class Runtime(loops.Reconciler):
         *,
         ask: Callable[[], Awaitable[cri.Status]],
         conf: Callable[[], tuple[str, str] | None],
+        on_identified: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`conf` returns the node's folder of confs and the name of ours in it; None until ours is there."""
+        """`conf` returns the node's folder of confs and the name of ours in it; None until ours is there.
+
+        `on_identified` is called when another runtime, or another version of it, answers than before.
+        """
         super().__init__(on_health=on_health)
+        self._on_identified = on_identified
+        self._identity = ("", "")
         self._ask = ask
         self._conf = conf
         self._asked_at: float | None = None
         self._failures = 0
         self._woken_since = False
         self.verdict = UNKNOWN
+
+    @property
+    def cni_version(self) -> str:
+        """The highest version of CNI that the runtime parses; "" before it has said its name once."""
+        return cniversions.highest(*self._identity) if any(self._identity) else ""
 
     def wake(self) -> None:
         """Ask soon, and once more when the runtime has had a moment to load what changed."""
@@ -95,6 +107,9 @@ class Runtime(loops.Reconciler):
         """Ask, and judge the answer; after a bad one ask again, at longer and longer intervals."""
         conf = self._conf()
         if conf is None:
+            self._set(UNKNOWN)
+            with contextlib.suppress(cri.UnansweredError):  # told as soon as there is something to prove
+                await self._answer()
             return None  # woken when it is there
         clock = asyncio.get_running_loop().time
         if self._asked_at is not None and (wait := self._asked_at + _PAUSE_SECONDS - clock()) > 0:
@@ -115,11 +130,19 @@ class Runtime(loops.Reconciler):
 
     async def _judged(self, conf_dir: str, file: str) -> Verdict:
         try:
-            return judge(await self._ask(), conf_dir=conf_dir, file=file)
+            return judge(await self._answer(), conf_dir=conf_dir, file=file)
         except cri.NoSocketError as error:
             return Verdict("Unknown", "RuntimeNotFound", str(error))
         except cri.UnansweredError as error:
             return Verdict("False", "RuntimeDoesNotAnswer", str(error))
+
+    async def _answer(self) -> cri.Status:
+        said = await self._ask()
+        identity = (said.runtime, said.version)
+        if identity != self._identity:
+            self._identity = identity
+            self._on_identified()
+        return said
 
     def _set(self, verdict: Verdict) -> None:
         if verdict != self.verdict:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 class Trigger(enum.Enum):
     """Something that happens on a node; the value says it in words."""
 
-    REVISION = "the node is to have another revision"
+    REVISION = "the node is to have another revision, or none: it is drained"
     NODE_STATE = "the NodeState changed, or is there now"
     PROGRAMS = "a file in the folder of CNI plugins changed"
     CONFS = "a file in the runtime's folder of confs changed"
     FAILURES = "the plugin wrote down a failed call"
     BINARY_APPLIED = "the plugin of a revision is on the node"
     CONF_APPLIED = "the conf of a revision is on the node"
+    RUNTIME_IDENTIFIED = "another container runtime, or another version of it, answers"
     FOUNDATION = "what a new pod depends on became right, or wrong"
     HEALTH = "a reconciler became right, or wrong"
     SERVER_MOVED = "the API server has another address or CA"
@@ -39,18 +40,20 @@ ALL = ("*",)
 #: Names of reconcilers, by what they are woken by. Changes that carry a key are handed over in `wiring` besides.
 WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
-    Trigger.NODE_STATE: ("revision", "inventory"),
+    Trigger.NODE_STATE: ("revision", "drain", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
     Trigger.PROGRAMS: ("binaries", "conf"),
-    Trigger.CONFS: ("conf", "runtime"),
+    Trigger.CONFS: ("conf", "runtime", "drain"),
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
-    Trigger.CONF_APPLIED: ("runtime", "inventory"),
+    # On the way back to an older renderer the plugin waits for the conf.
+    Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory"),
+    Trigger.RUNTIME_IDENTIFIED: ("conf",),
     Trigger.FOUNDATION: ("missing", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.PRIMARY_NETWORK: ("conf",),
-    Trigger.SANDBOX: ("slices", "inventory"),
+    Trigger.SANDBOX: ("slices", "drain", "inventory"),
     Trigger.LACKING_POD: ("missing",),
 }
 

@@ -17,6 +17,7 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    drain,
     garbage,
     health,
     inventory,
@@ -34,7 +35,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, records
+from mooring.node import clocks, cri, namespaces, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,9 +97,13 @@ class Agent:
         )
         self.binaries = binaries.Binaries(
             source=programs,
+            host_root=host_root,
+            prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,
             applied_before=lambda: self.revisions.applied_before,
+            draining=lambda: self.drain.wanted,
+            conf_first=lambda revision: self.conf.comes_first(revision),
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -106,12 +111,14 @@ class Agent:
             revision=self._revision,
             installed=lambda: self.binaries.applied,
             network=self._network,
+            cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
         self.runtime = runtime.Runtime(
             ask=container_runtime.status,
             conf=self._conf_place,
+            on_identified=on(Trigger.RUNTIME_IDENTIFIED),
             on_health=on(Trigger.FOUNDATION),
         )
 
@@ -158,7 +165,20 @@ class Agent:
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
             clock=functools.partial(records.Clock.now, clocks.boot_id()),
+            released=lambda: self.drain.released,
             on_health=on(Trigger.HEALTH),
+        )
+        self.drain = drain.Drain(
+            client,
+            node=node,
+            places=self._folders,
+            ask=container_runtime.status,
+            primary=self._primary_file,
+            writing=lambda: [each.name for each in self._writers if each.reconciling],
+            collect=self.garbage.wake,
+            undoing=lambda: self.garbage.running,
+            on_change=on(Trigger.REVISION),
+            on_health=on(Trigger.FOUNDATION),
         )
         self.inventory = inventory.Inventory(
             client,
@@ -166,16 +186,18 @@ class Agent:
             states=self.states.store,
             facts=self.facts,
             sandboxes=self.sandboxes,
-            folders=lambda: self.revisions.current.places if self.revisions.current else None,
+            folders=self._folders,
             now=_now,
             on_health=lambda: None,  # what it fails at cannot be told by writing
         )
 
         self.revisions.follow(self.states)
+        self.drain.follow(self.states)
         self.cache.follow(self.networks)
         self.status.follow(self.pods)
         self.missing.follow(self.pods)
-        foundation = (self.revisions, self.binaries, self.conf, self.runtime)
+        self._writers: tuple[loops.Reconciler, ...] = (self.binaries, self.conf, self.credentials, self.cache)
+        foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
         counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
@@ -221,9 +243,11 @@ class Agent:
             loaded=self.runtime.verdict,
             problems=tuple(self.readiness.problems()),
             warnings=tuple(self.readiness.warnings()),
+            drained=self.drain.verdict,
         )
 
     async def _follow_journals(self) -> None:
+        await self.drain.staying.wait()
         await self.sandboxes.follow((await self.revisions.places()).journals)
 
     async def _follow_failures(self) -> None:
@@ -238,7 +262,17 @@ class Agent:
         await watching.follow((await self.revisions.places()).binaries, self._triggers.on(Trigger.PROGRAMS))
 
     def _revision(self) -> revisions.Revision | None:
-        return self.revisions.current
+        """Return what the node is to have; nothing while it is drained: whoever writes files there asks this."""
+        return None if self.drain.wanted else self.revisions.current
+
+    def _folders(self) -> places.Places | None:
+        return self.revisions.current.places if self.revisions.current else None
+
+    def _primary_file(self) -> str:
+        if self.conf.applied is not None and self.conf.applied.primary.file:
+            return self.conf.applied.primary.file
+        status = self.states.store.get(self._node, {}).get("status") or {}
+        return str((status.get("primaryNetwork") or {}).get("file") or "")
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)

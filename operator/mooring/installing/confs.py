@@ -1,9 +1,9 @@
-"""00-multus.conf: owns which network is the primary, and how it is pinned into the runtime's configuration.
+"""00-multus.conf: owns which network is the primary, and what our file is called beside others.
 
 The primary is held by value, with the plugins that are chained to it in the folder of its name: what other programs
 do to the folder of confs changes nothing until the same-named network changes and its new content holds. Refuses to
-delegate to itself, to a file that the runtime would not load either, and to render anything without a primary: an
-empty conf makes a node NotReady, a wrong one breaks every pod.
+delegate to itself, and to a file that the runtime would not load either: a wrong primary breaks every pod. How the
+conf is written is `renderers`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ FILES = (FIRST, FILE)
 NETWORK = "multus-cni-network"
 TYPE = "mooring"
 ANNOTATIONS_CAPABILITY = "io.kubernetes.cri.pod-annotations"
-#: The highest version that every supported runtime parses.
-CNI_VERSION = "1.0.0"
-#: The version of `render`; a revision names the one that makes its conf.
-RENDERER = 1
 AUTO = "auto"
 
 _ENDINGS = (".conf", ".conflist", ".json")
@@ -40,10 +36,8 @@ _NEVER = frozenset({"podman"})
 #: The Installation's name for a folder of further plugins, and what becomes of it in the conf: the plugins by value.
 AUXILIARY_NAME = "auxiliaryCNIChainName"
 AUXILIARY = "auxiliaryChain"
-_KEPT = frozenset(
-    {"cniVersion", "name", "type", "delegates", "clusterNetwork", "capabilities", "binDir", "cniDir", "kubeconfig"}
-    | {AUXILIARY_NAME, AUXILIARY}
-)
+# Of the auxiliary chain: what its plugins are given, whatever the runtime parses.
+_CHAIN_VERSION = "1.0.0"
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}")
 
 
@@ -94,7 +88,12 @@ class Choice:
 
     primary: Primary | None
     problem: str = ""
+    """Why the node is not as the Installation wants it, or why no pod can start."""
     notes: tuple[str, ...] = ()
+    applied: bool = True
+    """Whether it is what is wanted; otherwise it is what there is to go on with."""
+    works: bool = True
+    """Whether its programs are there."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,10 +185,10 @@ def auxiliary(
         if not plugins:
             return Auxiliary()
         # Not checked, as in Multus: a plugin such as tuning looks for the interface of its call, and there is none.
-        chain = {"cniVersion": CNI_VERSION, "name": name, "disableCheck": True, "plugins": plugins}
+        chain = {"cniVersion": _CHAIN_VERSION, "name": name, "disableCheck": True, "plugins": plugins}
         primary = _checked(name, chain)
-        if missing := [program for program in primary.binaries if not executable(program)]:
-            raise NotPrimaryError(f"its program {' and '.join(missing)} is not on the node")
+        if missing := _missing(primary, executable):
+            raise NotPrimaryError(f"its program {missing} is not on the node")
     except ValueError as error:
         last = "pods go on with the chain as it was" if pinned else "pods start without it"
         return Auxiliary(pinned, f"The auxiliary chain {name} cannot be used, {last}: {error}")
@@ -203,66 +202,38 @@ def choose(
     folders: Mapping[str, chains.Folder],
     pinned: Primary | None,
     executable: Callable[[str], bool],
+    chosen_for: str = "",
+    bin_dir: str = "the folder of CNI plugins",
 ) -> Choice:
     """Return the primary network.
 
     `wanted` is `auto`, the name of a file, or `namespace/name` of a NAD; `texts` holds the candidates by these names,
-    `folders` the chains beside them; `pinned` is the primary until now; `executable` tells whether a plugin's program
-    is on the node.
+    `folders` the chains beside them; `pinned` is the primary until now, and `chosen_for` what was wanted when it was
+    chosen ("" where nobody knows: it holds then); `executable` tells whether a plugin's program is on the node,
+    in `bin_dir` as messages call it.
     """
     good: dict[str, Primary] = {}
     bad: dict[str, str] = {}
     for file in sorted(texts):
         try:
             primary = read(file, texts[file], folders)
-            missing = [name for name in primary.binaries if not executable(name)]
-            if missing:
-                raise NotPrimaryError(f"its program {' and '.join(missing)} is not on the node")
+            if missing := _missing(primary, executable):
+                raise NotPrimaryError(f"its program {missing} is not on the node")
             good[file] = primary
         except NotPrimaryError as error:
             bad[file] = str(error)
-    if wanted != AUTO:
-        return _wanted(wanted, good, bad, pinned)
     eligible = [primary for primary in good.values() if not _unfit(primary)]
-    if pinned is None:
-        if eligible:
-            return Choice(eligible[0])
-        refused = "; ".join(f"{file}: {reason}" for file, reason in bad.items())
-        return Choice(
-            None,
-            problem="There is no primary network yet: install a CNI plugin that writes its conf"
-            + (f". What is there cannot be it: {refused}" if refused else ""),
-        )
-    return _repinned(pinned, eligible, bad)
-
-
-def render(
-    primary: Primary,
-    *,
-    bin_dir: str,
-    state_dir: str,
-    kubeconfig: str,
-    plugin: Mapping[str, Any],
-    auxiliary: dict[str, Any] | None = None,
-) -> bytes:
-    """Return the bytes of 00-multus.conf; `plugin` holds further keys as they stand, none of ours among them."""
-    extra = plugin.get("capabilities")
-    capabilities = {**(extra if isinstance(extra, dict) else {}), **primary.capabilities, ANNOTATIONS_CAPABILITY: True}
-    conf: dict[str, Any] = {
-        "cniVersion": CNI_VERSION,
-        "name": NETWORK,
-        "type": TYPE,
-        "capabilities": dict(sorted(capabilities.items())),
-        "binDir": bin_dir,
-        "cniDir": state_dir,
-        "kubeconfig": kubeconfig,
-    }
-    conf.update((key, plugin[key]) for key in sorted(plugin) if key not in _KEPT)
-    conf["delegates"] = [primary.conf]
-    if auxiliary is not None:
-        conf[AUXILIARY] = auxiliary
-    # Escapes instead of UTF-8: half of a surrogate pair, which JSON can spell, has no bytes.
-    return (json.dumps(conf, indent=2) + "\n").encode()
+    if wanted != AUTO:
+        choice = _wanted(wanted, good, bad, pinned, chosen_for)
+    elif pinned is None or chosen_for not in ("", AUTO):
+        choice = _anew(eligible, bad, pinned)
+    else:
+        choice = _repinned(pinned, eligible, bad)
+    if pinned is not None and choice.primary is pinned and (missing := _missing(pinned, executable)):
+        lacking = f"The program {missing} of the primary network {pinned.name} is not in {bin_dir}"
+        problem = f"{lacking}: no pod can start" + (f". {choice.problem}" if choice.problem else "")
+        return dataclasses.replace(choice, problem=problem, works=False)
+    return choice
 
 
 def _folded(conf: dict[str, Any], folders: Mapping[str, chains.Folder]) -> dict[str, Any]:
@@ -313,14 +284,37 @@ def _unfit(primary: Primary) -> bool:
     return primary.name in _NEVER or primary.binaries == ("loopback",)
 
 
-def _wanted(wanted: str, good: dict[str, Primary], bad: dict[str, str], pinned: Primary | None) -> Choice:
+def _missing(primary: Primary, executable: Callable[[str], bool]) -> str:
+    return " and ".join(name for name in primary.binaries if not executable(name))
+
+
+def _wanted(
+    wanted: str, good: dict[str, Primary], bad: dict[str, str], pinned: Primary | None, chosen_for: str
+) -> Choice:
     if wanted in good:
         return Choice(good[wanted])
-    reason = bad.get(wanted, "it is not there")
-    problem = f"The primary network {wanted} cannot be used: {reason}"
+    text = f"The primary network {wanted} cannot be used: {bad.get(wanted, 'it is not there')}"
+    if pinned is None:
+        return Choice(None, problem=text, applied=False)
+    text += f". Pods go on with {pinned.name}, as it was pinned"
+    if chosen_for == wanted:
+        return Choice(pinned, notes=(text,))
+    return Choice(pinned, problem=text, applied=False)
+
+
+def _anew(eligible: list[Primary], bad: dict[str, str], pinned: Primary | None) -> Choice:
+    """Choose as on a node that has none yet; `pinned`, chosen for something else, is what there is to fall back on."""
+    if eligible:
+        return Choice(eligible[0])
+    problem = "There is no primary network yet: install a CNI plugin that writes its conf"
     if pinned is not None:
-        problem += f". Pods go on with {pinned.name}, as it was pinned"
-    return Choice(pinned, problem=problem)
+        problem = (
+            f"No file holds a network that can be the primary one; pods go on with {pinned.name}, as it was pinned"
+        )
+    refused = "; ".join(f"{file}: {reason}" for file, reason in bad.items())
+    if refused:
+        problem += f". What is there cannot be it: {refused}"
+    return Choice(pinned, problem=problem, applied=False)
 
 
 def _repinned(pinned: Primary, eligible: list[Primary], bad: dict[str, str]) -> Choice:
@@ -334,9 +328,5 @@ def _repinned(pinned: Primary, eligible: list[Primary], bad: dict[str, str]) -> 
         if primary.name == pinned.name:
             return Choice(primary, notes=tuple(notes))
     refused = "; ".join(f"{file}: {reason}" for file, reason in bad.items())
-    return Choice(
-        pinned,
-        problem=f"No file holds the primary network {pinned.name} in a form that can be used; pods go on with the "
-        f"pinned one" + (f" ({refused})" if refused else ""),
-        notes=tuple(notes),
-    )
+    gone = f"No file holds the primary network {pinned.name} in a form that can be used; pods go on with the pinned one"
+    return Choice(pinned, notes=(gone + (f" ({refused})" if refused else ""), *notes))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from mooring.installing import confs
+from mooring.installing import renderers
 
 if TYPE_CHECKING:
     from mooring.installing.installations import InstallationSpec
@@ -34,7 +34,7 @@ def document(spec: InstallationSpec, *, image: str) -> str:
         "paths": spec.paths.resolved(),
         "defaultNetwork": spec.default_network,
         "plugin": spec.plugin.conf_keys(),
-        "renderer": confs.RENDERER,
+        "renderer": renderers.NEWEST,
         "pluginSets": [each.to_wire() for each in spec.plugin_sets],
         "dhcpDaemon": spec.dhcp_daemon,
     }

@@ -1,39 +1,19 @@
 """Owns how a plugin binary gets onto the node: proven first, then renamed over the old one; refuses to copy onto it.
 
 A running program cannot be written to ("text file busy"), and a broken one in the place of a good one takes the node
-out of service. So the candidate lies beside it under a temporary name, is executed once, and only then is renamed.
+out of service. So the candidate lies beside it under a temporary name, proves itself there, and only then is renamed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import json
-import shutil
 from typing import TYPE_CHECKING
 
-from mooring.node import files
+from mooring.node import files, store
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
-
-_PROOF_SECONDS = 20.0
-_BLOCK = 1 << 20
-_MODE = 0o755
-
-
-class UnprovenError(Exception):
-    """A plugin binary that does not do what it must; the text is a clause that says what it did."""
-
-
-def sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file in hex; None where there is no such file. Raises `OSError`."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def is_executable(path: Path) -> bool:
@@ -50,64 +30,22 @@ def is_executable(path: Path) -> bool:
         return False
 
 
-async def prove(path: Path) -> tuple[str, ...]:
-    """Execute a CNI plugin with VERSION and return the versions that it supports; raises `UnprovenError`."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            str(path),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"CNI_COMMAND": "VERSION", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        )
-    except OSError as error:
-        raise UnprovenError(f"it cannot be executed: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(_PROOF_SECONDS):
-            out, err = await process.communicate(b'{"cniVersion":"1.0.0"}')
-    except TimeoutError as error:
-        raise UnprovenError(f"it did not answer VERSION within {_PROOF_SECONDS:.0f} s") from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        said = (out + err).decode(errors="replace").strip()[:300]
-        raise UnprovenError(f"VERSION ended with status {process.returncode}: {said or 'it said nothing'}")
-    try:
-        versions = json.loads(out)["supportedVersions"]
-        if not versions or not all(isinstance(version, str) for version in versions):
-            raise ValueError("no versions")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnprovenError(f"its answer to VERSION lists no supportedVersions: {out[:300]!r}") from error
-    return tuple(versions)
-
-
-async def install(source: Path, target: Path) -> str:
+async def install(
+    source: Path, target: Path, *, prove: Callable[[Path], Awaitable[None]], record: Callable[[str], None]
+) -> str:
     """Make `target` the program `source`, once it has proven itself beside it; return its SHA-256.
 
-    Raises `UnprovenError` and `OSError`; the old program then stands as it stood.
+    `record`, which may block, is told that before the switch. Raises what they raise, and `OSError`; the old program
+    then stands as it stood. A power cut leaves the old or the new one.
     """
-    candidate = files.temporary_beside(target)
+    await asyncio.to_thread(files.sweep, target.parent, of=target.name)  # others install here too
+    candidate = await asyncio.to_thread(store.copy, source, target)
     try:
-        digest = await asyncio.to_thread(_copy, source, candidate)
-        await prove(candidate)
-        candidate.replace(target)
+        await prove(candidate.path)
+        await asyncio.to_thread(record, candidate.digest)
+        candidate.path.replace(target)
     except BaseException:
-        candidate.unlink(missing_ok=True)
+        candidate.path.unlink(missing_ok=True)
         raise
     await asyncio.to_thread(files.sync_folder, target.parent)
-    return digest
-
-
-def _copy(source: Path, target: Path) -> str:
-    with source.open("rb") as reading, target.open("xb") as writing:
-        shutil.copyfileobj(reading, writing, _BLOCK)
-        writing.flush()
-        target.chmod(_MODE)
-        files.sync_file(writing.fileno())
-    digest = sha256(target)
-    if digest is None or digest != sha256(source):
-        raise OSError(f"{target} does not hold what {source} holds; is the disk full or the image being replaced?")
-    return digest
+    return candidate.digest

@@ -41,7 +41,10 @@ class Folder:
 
 
 def read(folder: Path, *, ours: Iterable[str], candidates: Callable[[Iterable[str]], list[str]]) -> Folder:
-    """Read the folder; an unreadable candidate has an empty text. Raises `OSError` for the folder and for our files."""
+    """Read the folder; an unreadable candidate has an empty text. Raises `OSError` for the folder and for our files.
+
+    Where something else than a file of at most a MiB has a name of ours, it holds nothing: it is replaced.
+    """
     inodes, found = {}, set()
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -56,8 +59,18 @@ def read(folder: Path, *, ours: Iterable[str], candidates: Callable[[Iterable[st
     own = {}
     for name in ours:
         with contextlib.suppress(FileNotFoundError):
-            own[name] = (folder / name).read_bytes()
+            own[name] = _own(folder / name)
     return Folder(ours=own, texts=texts, inodes=inodes, files=frozenset(found))
+
+
+def _own(path: Path) -> bytes:
+    """Return the bytes of our file; a pipe in its place would keep its reader waiting for ever."""
+    try:
+        return _bytes(path)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO):
+            return b""
+        raise
 
 
 def chain(folder: Path) -> chains.Folder:
@@ -97,14 +110,21 @@ def content(path: Path) -> str:
 
     Raises `UnicodeDecodeError` too.
     """
+    return _bytes(path).decode()
+
+
+def _bytes(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        data = file.read(_MOST_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > _MOST_BYTES:
         raise OSError(errno.EFBIG, f"it is larger than {_MOST_BYTES} bytes", str(path))
-    return data.decode()
+    return data
 
 
 def digest(data: bytes) -> str:

@@ -13,6 +13,8 @@ import json
 import stat
 from typing import TYPE_CHECKING, Any
 
+from mooring.node import programs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -105,37 +107,27 @@ class Runtime:
             raise NoSocketError(f"No container runtime listens on this node at any of {', '.join(SOCKETS)}")
         seen = self._host_root / path.lstrip("/")
         try:
-            process = await asyncio.create_subprocess_exec(
+            ended = await programs.ask(
                 str(self._program),
                 f"-timeout={_ANSWER_SECONDS}s",
                 question,
                 str(seen),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
                 env={},
+                seconds=_DEADLINE_SECONDS,
             )
-        except OSError as error:
-            raise UnansweredError(f"{self._program} cannot be executed: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(_DEADLINE_SECONDS):
-                out, err = await process.communicate()
         except TimeoutError as error:
             text = f"The runtime at {path} was asked for its {question} and did not answer within"
             raise UnansweredError(f"{text} {_DEADLINE_SECONDS:.0f} s") from error
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if process.returncode != 0:
-            said = err.decode(errors="replace").strip()[:_MOST_SAID]
+        except OSError as error:
+            raise UnansweredError(f"{self._program} cannot be executed: {error.strerror}") from error
+        if ended.status != 0:
+            said = ended.stderr.decode(errors="replace").strip()[:_MOST_SAID]
             reason = said.removeprefix(f"{PROGRAM}: {question} {seen}: ")
             raise UnansweredError(
                 f"The runtime at {path} cannot be asked for its {question}: "
-                f"{reason or f'{PROGRAM} ended with status {process.returncode}'}"
+                f"{reason or f'{PROGRAM} ended with status {ended.status}'}"
             )
-        return out
+        return ended.stdout
 
 
 def socket(host_root: Path) -> str | None:

@@ -36,7 +36,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int, durable: bool = Fals
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             os.fchmod(descriptor, mode)  # not left to the umask
             if durable:
                 sync_file(descriptor)
@@ -92,20 +92,23 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
-def sweep(folder: Path) -> list[str]:
+def sweep(folder: Path, *, of: str = "") -> list[str]:
     """Remove the temporary files that a killed writer left in `folder`; return their names.
 
-    Only for a folder whose one writer is the caller, and before it writes. A folder that does not exist has none.
+    Only for a folder whose one writer is the caller, or of the file `of` there whose one writer it is, and before it
+    writes. A folder that does not exist has none.
     """
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if is_temporary(entry.name)]
+            names = [name for name in names if not of or name.rsplit(".", 2)[0] == f".{of}"]
     except FileNotFoundError:
         return []
     return [name for name in sorted(names) if remove(folder / name)]
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data` to an open file. Raises `OSError`."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

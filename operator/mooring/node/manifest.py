@@ -20,14 +20,13 @@ import logging
 import os
 import re
 import stat
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mooring.node import files
+from mooring.node import files, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +39,8 @@ _MODE = 0o600
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OWNER = re.compile(r"mooring|pluginSet/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MOST_BYTES = 16 << 20
+# How the kernel writes a blank and the like in a list of mounts.
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _MOST_BEFORE = 4
 
 
@@ -57,6 +58,11 @@ class Entry:
     before: tuple[str, ...] = ()
     """What we wrote there before that, the newest first: who was cut off may have left any of it."""
 
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """The hashes of all that we wrote there, the newest first: a program is recorded once it has proven itself."""
+        return (self.sha256, *self.before)
+
     def wrote(self, digest: str | None) -> bool:
         """Say whether a file with this hash is one that we wrote; None stands for no file."""
         return digest == self.sha256 or digest in self.before
@@ -65,6 +71,17 @@ class Entry:
 def plugin_set(name: str) -> str:
     """Return the owner of the files of a set of further plugins."""
     return f"pluginSet/{name}"
+
+
+def folders(host_root: Path) -> list[Path]:
+    """Return the state folders that have a manifest, as the agent sees them: that needs no revision. It blocks."""
+    found = {host_root / places.STATE.lstrip("/")}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            mounted = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[1]))
+            if host_root in mounted.parents:
+                found.add(mounted)
+    return sorted(folder for folder in found if (folder / FILE).is_file())
 
 
 def parse(data: bytes) -> dict[str, Entry]:

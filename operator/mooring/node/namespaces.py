@@ -22,6 +22,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mooring.node.programs import Ended as Ended
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -39,15 +41,6 @@ _KERNELS_LINK = re.compile(r"[a-z_]+:\[[0-9]+\]")
 _LEADS_NOWHERE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG})
 # How often a program is asked whether it has ended.
 _FIRST_POLL, _LONGEST_POLL = 0.005, 0.25
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """How a program ended and what it said."""
-
-    status: int
-    stdout: bytes
-    stderr: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,6 +118,13 @@ def behind(address: Path) -> Iterator[Namespaces]:
         yield Namespaces(process, *opened)
 
 
+def entering(inside: Namespaces) -> tuple[str, ...]:
+    """Return what stands before a command that is to run there; it needs the descriptors of `inside.entered`."""
+    # Ours: it would be looked up in the PATH of the command's own environment, whose folders need not have one here.
+    program = shutil.which("nsenter") or _NSENTER
+    return (program, *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered), "--")
+
+
 class Runner:
     """Runs programs of the node, and keeps count of those that were not waited for to the end."""
 
@@ -165,17 +165,11 @@ class Runner:
             if len(stdin) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
                 fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(stdin))
             process = subprocess.Popen(
-                # Ours: Popen would look it up in the PATH of `env`, whose folders need not have one here.
-                [
-                    shutil.which("nsenter") or _NSENTER,
-                    *(f"--{kind}=/proc/self/fd/{each}" for kind, each in inside.entered),
-                    "--",
-                    command,
-                ],
+                [*entering(inside), command],
                 stdin=reading,
                 stdout=stdout,
                 stderr=stderr,
-                env={"PATH": _path(inside), **env},
+                env={"PATH": path_of(inside), **env},
                 pass_fds=[each for _, each in inside.entered],
                 start_new_session=True,
             )
@@ -221,7 +215,7 @@ def _leave_cgroup(pid: int, inside: Namespaces) -> None:
             _LOG.debug("process %d stays in the agent's cgroup (%s): %s", pid, hierarchy or "v2", error.strerror)
 
 
-def _path(inside: Namespaces) -> str:
+def path_of(inside: Namespaces) -> str:
     """Return the PATH that the runtime gives its plugins: where iptables and the like are, differs between nodes."""
     with contextlib.suppress(OSError):
         for variable in Path(f"/proc/self/fd/{inside.process}/environ").read_bytes().split(b"\0"):

@@ -13,6 +13,11 @@ PLUGIN = "mooring"
 FORMER = "mooring-api"
 """A second program that agents before 0.1.0 installed beside the plugin, for it to execute. Nothing needs it now."""
 
+STATE = "/var/lib/mooring"
+"""The state folder where the Installation names no other."""
+LEAVING = "leaving.json"
+"""In the state folder while a node is drained: our conf as it was, by which the plugin undoes what is left."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Places:
@@ -33,6 +38,10 @@ class Places:
         """Return where the agent sees a path of the node."""
         return self.host_root / path.lstrip("/")
 
+    def named(self, seen: Path) -> str:
+        """Return the node's own path of what the agent sees there; raises `ValueError` for what is not the node's."""
+        return f"/{seen.relative_to(self.host_root)}"
+
     def absent(self) -> list[str]:
         """Return those of the three folders that the agent does not see."""
         return [path for path in (self.bin_dir, self.conf_dir, self.state_dir) if not self.seen(path).is_dir()]
@@ -51,6 +60,11 @@ class Places:
     def state(self) -> Path:
         """The folder of all that we keep, as the agent sees it."""
         return self.seen(self.state_dir)
+
+    @property
+    def programs(self) -> Path:
+        """The programs that the node had and may need again, as the agent sees them."""
+        return self.state / "programs"
 
     @property
     def plugin_path(self) -> str:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mooring.agent import revisions
-from mooring.node import places
+from mooring.node import places, proof, store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PLUGIN = """#!/bin/sh
 cat >/dev/null
-echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'
+echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"],"interfaces":[{"name":"lo"}]}'
 """
 
 
@@ -60,6 +60,20 @@ class FakeClient:
     async def list(self, resource: Any, **more: Any) -> dict[str, Any]:
         await asyncio.sleep(0)
         return {"items": self.listed}
+
+
+class FakeProver:
+    """Proves by VERSION alone, where the test says nothing else."""
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self.proven: list[str | None] = []
+
+    async def prove(self, binary: Path, node: places.Places) -> None:
+        self.proven.append(store.sha256(binary))
+        if self.fault:
+            raise proof.UnprovenError(self.fault)
+        await proof.answers(binary)
 
 
 @dataclasses.dataclass

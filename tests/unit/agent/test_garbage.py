@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mooring.agent import garbage
-from mooring.node import namespaces, records
+from mooring.node import namespaces, places, records
 from tests.unit.agent.conftest import line
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class World:
         self.networks: list[tuple[str, str]] = []
         self.living: set[str] = set()
         self.jump = 0.0
+        self.released = False
         self.began = time.time()
         node.places.journals.mkdir(parents=True)
         self.conf(CONF)
@@ -83,6 +84,7 @@ class World:
             networks=lambda: self.networks,
             lives=lambda record, pod: pod in self.living,
             clock=self.clock,
+            released=lambda: self.released,
             on_health=lambda: None,
         )
 
@@ -183,6 +185,19 @@ async def world(node: Node, write_journal: Callable[..., bytes]) -> World:
 
 def sandbox(number: int) -> str:
     return f"{number:064x}"
+
+
+async def test_on_a_node_that_is_drained_one_listing_and_the_conf_that_was_kept_are_enough(world: World) -> None:
+    journal = world.journal(sandbox(1))
+    world.node.conf.rename(world.node.places.state / places.LEAVING)
+    async with world.going():
+        await asyncio.sleep(120)
+        assert world.dels == [], "the runtime may still run us"
+        world.released = True
+        world.garbage.wake()
+        await asyncio.sleep(60)
+    assert not journal.exists()
+    assert [json.loads(each)["name"] for each in world.stdin] == ["multus-cni-network"]
 
 
 async def test_a_sandbox_that_is_gone_is_undone_with_the_node_s_own_conf(world: World) -> None:

@@ -326,6 +326,17 @@ async def test_rivals_and_what_the_runtime_loaded_are_told(world: World) -> None
     assert (condition["status"], condition["message"]) == ("False", "It has loaded another.")
 
 
+async def test_how_far_a_node_is_drained_is_told_while_that_is_asked_for(world: World) -> None:
+    verdict = runtime.Verdict("False", "Draining", "it waits for a pod")
+    world.facts = inventory.Facts(**{**_fields(GOOD), "drained": verdict})
+    await world.reconcile()
+    condition = world.condition("Drained")
+    assert [condition[key] for key in ("status", "reason", "message")] == ["False", "Draining", "It waits for a pod."]
+    world.facts = GOOD
+    await world.reconcile()
+    assert "Drained" not in [each["type"] for each in world.status["conditions"]]
+
+
 async def test_a_runtime_that_does_not_tell_is_not_written_about_again_and_again(world: World) -> None:
     said = dataclasses.replace(SAID, networks=None)
     verdict = runtime.Verdict("Unknown", "RuntimeDoesNotTell", "It does not tell", said)

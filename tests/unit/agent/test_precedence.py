@@ -44,6 +44,7 @@ class World:
             revision=self.node.revision,
             installed=lambda: "mooring-revision-1",
             network=lambda key: None,
+            cni_version=lambda: "",
             on_applied=lambda: None,
             on_health=lambda: None,
         )

@@ -149,6 +149,6 @@ def test_the_examples_of_both_versions_are_read() -> None:
         for version in revisions.VERSIONS
     )
     assert (first.renderer, first.plugin_sets, first.dhcp_daemon) == (1, (), False)
-    assert (second.renderer, second.dhcp_daemon) == (1, True)
+    assert (second.renderer, second.dhcp_daemon) == (2, True)
     assert [(each["name"], each["binaries"][0]["name"]) for each in second.plugin_sets] == [("reference", "bridge")]
     assert first.plugin == second.plugin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,7 +79,13 @@ class World:
         self.asked: list[float] = []
         self.conf: tuple[str, str] | None = ("/etc/cni/net.d", "00-multus.conf")
         self.told: list[tuple[str, bool, str]] = []
-        self.runtime = runtime.Runtime(ask=self.ask, conf=lambda: self.conf, on_health=self.note)
+        self.identified: list[str] = []
+        self.runtime = runtime.Runtime(
+            ask=self.ask,
+            conf=lambda: self.conf,
+            on_identified=lambda: self.identified.append(self.runtime.cni_version),
+            on_health=self.note,
+        )
 
     async def ask(self) -> cri.Status:
         self.asked.append(asyncio.get_running_loop().time())
@@ -105,11 +112,12 @@ async def world() -> World:
     return World()
 
 
-async def test_it_is_not_settled_before_the_runtime_was_asked(world: World) -> None:
+async def test_it_is_not_settled_before_there_is_a_conf_to_prove_but_knows_who_answers(world: World) -> None:
     world.conf = None
     async with world.running():
         await asyncio.sleep(120)
-        assert (world.asked, world.runtime.health.settled) == ([], False)
+        assert (world.runtime.health.settled, world.runtime.verdict) == (False, runtime.UNKNOWN)
+        assert world.identified == ["1.1.0"]
         world.conf = ("/etc/cni/net.d", "00-multus.conf")
         world.runtime.wake()
         await asyncio.sleep(0.1)
@@ -214,3 +222,19 @@ def test_only_the_first_network_decides_and_there_always_is_a_sentence(networks:
     ours = bool(networks) and networks[0].name == "multus-cni-network" and "mooring" in networks[0].plugins
     assert verdict.status == ("True" if ours else "False")
     assert verdict.message
+
+
+async def test_who_answers_is_known_until_another_one_does(world: World) -> None:
+    assert world.runtime.cni_version == ""
+    await world.runtime.reconcile()
+    for answer in (
+        cri.UnansweredError("it hangs"),
+        said(OURS),
+        dataclasses.replace(said(OURS), version="v1.7.29"),
+        dataclasses.replace(said(OURS), version="v1.7.30"),
+    ):
+        world.answer = answer
+        await asyncio.sleep(1)
+        await world.runtime.reconcile()
+        assert world.runtime.cni_version
+    assert world.identified == ["1.1.0", "1.0.0", "1.0.0"]

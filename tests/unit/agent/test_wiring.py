@@ -27,7 +27,7 @@ async def agent(tmp_path: Path) -> wiring.Agent:
     return wiring.Agent(client, node="node-1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path)
 
 
-FOUNDATION = ("revisions", "binaries", "conf", "runtime")
+FOUNDATION = ("drain", "revisions", "binaries", "conf", "runtime")
 
 
 async def test_a_new_pod_gets_its_networks_whatever_else_of_the_agent_fails(agent: wiring.Agent) -> None:

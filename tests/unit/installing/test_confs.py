@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.installing import confs
+from mooring.installing import confs, renderers
 
 FLANNEL: dict[str, Any] = {
     "cniVersion": "0.3.1",
@@ -33,7 +33,12 @@ def text(conf: object) -> str:
 
 
 def choose(
-    texts: dict[str, Any], *, wanted: str = "auto", pinned: confs.Primary | None = None, missing: str = ""
+    texts: dict[str, Any],
+    *,
+    wanted: str = "auto",
+    pinned: confs.Primary | None = None,
+    missing: str = "",
+    chosen_for: str = "",
 ) -> confs.Choice:
     return confs.choose(
         wanted=wanted,
@@ -41,7 +46,13 @@ def choose(
         folders={},
         pinned=pinned,
         executable=lambda name: name != missing,
+        chosen_for=chosen_for,
     )
+
+
+def rendered_of(primary: confs.Primary, auxiliary: dict[str, Any] | None = None) -> bytes:
+    content = renderers.Content(primary, bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={}, auxiliary=auxiliary)
+    return renderers.render(renderers.NEWEST, content)
 
 
 def primary(conf: dict[str, Any], file: str = "x.conflist") -> confs.Primary:
@@ -140,7 +151,7 @@ class TestReading:
 
     def test_half_of_a_surrogate_pair_is_rendered_as_it_was_spelled(self) -> None:
         read = confs.read("a.conf", '{"name": "x", "type": "bridge", "note": "\\ud800"}')
-        rendered = confs.render(read, bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={})
+        rendered = rendered_of(read)
         assert rb'"note": "\ud800"' in rendered
 
     def test_a_type_beside_a_conflist_s_plugins_is_not_executed_as_the_runtime_does_not_either(self) -> None:
@@ -193,7 +204,8 @@ class TestThePin:
     def test_new_content_that_does_not_hold_is_not_and_it_is_told(self, content: str) -> None:
         choice = choose({"10.conflist": content}, pinned=primary(FLANNEL))
         assert choice.primary == primary(FLANNEL)
-        assert "10.conflist" in choice.problem
+        assert not choice.problem
+        assert "10.conflist" in choice.notes[0]
 
     def test_new_content_whose_program_is_missing_is_not(self) -> None:
         changed = {**FLANNEL, "plugins": [{"type": "absent"}]}
@@ -203,10 +215,18 @@ class TestThePin:
     def test_it_outlives_its_file(self) -> None:
         choice = choose({}, pinned=primary(FLANNEL))
         assert choice.primary == primary(FLANNEL)
-        assert "No file holds the primary network cbr0" in choice.problem
+        assert (choice.problem, choice.applied, choice.works) == ("", True, True)
+        assert "No file holds the primary network cbr0" in choice.notes[0]
+
+    def test_one_whose_own_program_is_gone_lets_no_pod_start(self) -> None:
+        choice = choose({"10.conflist": FLANNEL}, pinned=primary(FLANNEL), missing="portmap")
+        assert (choice.primary, choice.works) == (primary(FLANNEL), False)
+        assert choice.problem == (
+            "The program portmap of the primary network cbr0 is not in the folder of CNI plugins: no pod can start"
+        )
 
     def test_it_is_read_back_from_what_was_rendered(self) -> None:
-        rendered = confs.render(primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={})
+        rendered = rendered_of(primary(FLANNEL))
         assert confs.pinned(rendered.decode()) == primary(FLANNEL, "")
 
     @pytest.mark.parametrize(
@@ -242,16 +262,38 @@ class TestAnExplicitChoice:
         assert choice.problem == (
             "The primary network 10.conflist cannot be used: it is not there. Pods go on with cbr0, as it was pinned"
         )
+        assert not choice.applied
         assert choose({"05.conf": BRIDGE}, wanted="10.conflist").primary is None
+
+    def test_one_that_was_chosen_and_is_gone_is_no_reason_to_doubt_the_node(self) -> None:
+        choice = choose({"05.conf": BRIDGE}, wanted="10.conflist", pinned=primary(FLANNEL), chosen_for="10.conflist")
+        assert (choice.primary, choice.problem, choice.applied) == (primary(FLANNEL), "", True)
+        assert "10.conflist cannot be used: it is not there" in choice.notes[0]
+
+
+class TestAChoiceThatIsTakenBack:
+    def test_auto_chooses_as_on_a_new_node(self) -> None:
+        files = {"05.conf": BRIDGE, "10.conflist": FLANNEL}
+        choice = choose(files, pinned=primary(FLANNEL), chosen_for="10.conflist")
+        assert choice == confs.Choice(primary(BRIDGE, "05.conf"))
+
+    def test_a_pin_that_auto_chose_or_that_nobody_knows_more_of_holds(self) -> None:
+        files = {"05.conf": BRIDGE, "10.conflist": FLANNEL}
+        for chosen_for in ("auto", ""):
+            choice = choose(files, pinned=primary(FLANNEL), chosen_for=chosen_for)
+            assert choice.primary == primary(FLANNEL, "10.conflist")
+
+    def test_where_nothing_can_be_chosen_pods_go_on_and_the_node_says_that_it_is_not_so(self) -> None:
+        choice = choose({"05.conf": "{"}, pinned=primary(FLANNEL), chosen_for="kube-system/main")
+        assert (choice.primary, choice.applied) == (primary(FLANNEL), False)
+        assert "pods go on with cbr0, as it was pinned. What is there cannot be it: 05.conf" in choice.problem
 
 
 class TestTheAuxiliaryChain:
     CHAIN: ClassVar = {"cniVersion": "1.0.0", "name": "vendor", "plugins": [{"type": "tuning"}]}
 
     def test_it_is_read_back_from_what_was_rendered(self) -> None:
-        rendered = confs.render(
-            primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin={}, auxiliary=self.CHAIN
-        )
+        rendered = rendered_of(primary(FLANNEL), auxiliary=self.CHAIN)
         assert confs.pinned_auxiliary(rendered.decode(), "vendor") == self.CHAIN
         assert confs.pinned_auxiliary(rendered.decode(), "another") is None
         assert confs.pinned(rendered.decode()) == primary(FLANNEL, "")
@@ -263,33 +305,3 @@ class TestTheAuxiliaryChain:
     @pytest.mark.parametrize("content", ["", "{", "[]", "null", text({"type": "multus", "auxiliaryChain": CHAIN})])
     def test_nor_does_what_is_not_ours(self, content: str) -> None:
         assert confs.pinned_auxiliary(content, "vendor") is None
-
-
-class TestRendering:
-    def test_the_conf_has_the_one_form(self) -> None:
-        rendered = confs.render(
-            primary(FLANNEL),
-            bin_dir="/opt/cni/bin",
-            state_dir="/var/lib/mooring",
-            kubeconfig="/etc/cni/net.d/mooring.d/kubeconfig",
-            plugin={"logLevel": "debug", "namespaceIsolation": True, "type": "x", "delegates": [], "kubeconfig": "y"},
-        )
-        assert json.loads(rendered) == {
-            "cniVersion": "1.0.0",
-            "name": "multus-cni-network",
-            "type": "mooring",
-            "capabilities": {"io.kubernetes.cri.pod-annotations": True, "portMappings": True},
-            "binDir": "/opt/cni/bin",
-            "cniDir": "/var/lib/mooring",
-            "kubeconfig": "/etc/cni/net.d/mooring.d/kubeconfig",
-            "logLevel": "debug",
-            "namespaceIsolation": True,
-            "delegates": [FLANNEL],
-        }
-
-    def test_the_same_input_gives_the_same_bytes(self) -> None:
-        one, other = (
-            confs.render(primary(FLANNEL), bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin=plugin)
-            for plugin in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
-        )
-        assert one == other

@@ -8,7 +8,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from mooring.installing import confs
+from mooring.installing import confs, renderers
 from mooring.installing.installations import LogOptions, Plugin
 
 KEYS = {
@@ -58,7 +58,10 @@ def test_every_key_that_is_the_agent_s_is_rendered_and_cannot_be_said() -> None:
     theirs = dict.fromkeys((*set_by("agent"), "type", "clusterNetwork", "auxiliaryCNIChainName"), "theirs")
     theirs.pop("capabilities")  # of these the Installation may know more than the primary network
     rendered = json.loads(
-        confs.render(primary, bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin=theirs, auxiliary=chain)
+        renderers.render(
+            renderers.NEWEST,
+            renderers.Content(primary, bin_dir="/b", state_dir="/s", kubeconfig="/k", plugin=theirs, auxiliary=chain),
+        )
     )
     assert set(rendered) == set_by("agent") | {"type"}
     assert "theirs" not in rendered.values()

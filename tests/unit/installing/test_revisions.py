@@ -21,7 +21,7 @@ def test_the_default_one_is_as_the_contract_says() -> None:
         '{"defaultNetwork":"auto",'
         '"dhcpDaemon":false,"image":"mooring.dev/mooring:0.1.0",'
         '"paths":{"cniBinDir":"/opt/cni/bin","cniConfDir":"/etc/cni/net.d","stateDir":"/var/lib/mooring"},'
-        '"plugin":{"logLevel":"error","namespaceIsolation":false},"pluginSets":[],"renderer":1,"version":2}'
+        '"plugin":{"logLevel":"error","namespaceIsolation":false},"pluginSets":[],"renderer":2,"version":2}'
     )
 
 
