@@ -65,8 +65,9 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 ##  ---- tests ----
 
 .PHONY: test
-test: programs image test-go ## All tests: unit, conformance, integration, second kernel, end to end
+test: programs image test-go ## All tests: unit, conformance, integration, second kernel, end to end, faults
 	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
+	$(RUN)pytest tests/faults -s
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
@@ -92,6 +93,10 @@ test-kernel2: programs ## Delegates that this kernel may lack, in a second kerne
 .PHONY: test-e2e
 test-e2e: programs image ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
+
+.PHONY: test-faults
+test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
+	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
 
 # What takes minutes on a machine that has none of it is built before the tests: they have a
 # minute each, with what they set up.

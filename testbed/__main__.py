@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("binaries", help="build the programs of a cluster, print their folder")
 
-    commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
+    image = commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
+    image.add_argument("--version", help="as another release of the same code (default: pyproject.toml's)")
+    image.add_argument("--renderer", type=int, help="without the renderers of the nodes' confs after this one")
     commands.add_parser("snapshot", help="note what the machine has").add_argument("file", type=Path)
     clean = commands.add_parser("check-clean", help="compare the machine with what was noted; 1 if something is left")
     clean.add_argument("file", type=Path)
@@ -48,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
         ("reboot-node", "stop and start a node"),
     ):
         of_cluster(command, text).add_argument("node")
+    of_cluster("stop-api-server", "end the API server at once; everything else goes on without it")
+    of_cluster("start-api-server", "start a stopped API server and wait until it is ready")
     return made
 
 
@@ -57,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         case "binaries":
             print(binaries.ensure())
         case "image":
-            print(builder.image())
+            print(builder.image(options.version, options.renderer))
         case "snapshot":
             cleanliness.write(options.file)
         case "check-clean":
@@ -92,6 +96,10 @@ def run(options: argparse.Namespace) -> int:
         case "reboot-node":
             cluster.stop_node(cluster.require(options.name), options.node)
             cluster.start_node(cluster.require(options.name), options.node)
+        case "stop-api-server":
+            cluster.stop_api_server(cluster.require(options.name))
+        case "start-api-server":
+            cluster.start_api_server(cluster.require(options.name))
     return 0
 
 

@@ -7,6 +7,7 @@ Refuses to build twice what did not change: the archive's key is the content of 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -30,9 +31,12 @@ CONTEXT = (
     "README.md",
     "LICENSE",
 )
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-.+a-z0-9]*[a-z0-9])?")
+_PROJECT_VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
+_RENDERERS_END = "NEWEST = max(_RENDERERS)\n"
 SUITE = "bookworm"
-# Every edit makes another archive of 100 MB and a few layers.
-_KEPT_ARCHIVES = 3
+# Every edit makes another archive of 100 MB and a few layers; an upgrade needs two at once.
+_KEPT_ARCHIVES = 6
 _KEPT_LAYERS = 200
 _STAND_IN_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -53,27 +57,35 @@ _PASSED_ON = (
 )
 
 
-def name() -> str:
-    """Return the image's name with the version that pyproject.toml has."""
-    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+def name(version: str | None = None) -> str:
+    """Return the image's name with a version, by default the one that pyproject.toml has."""
+    if version is None:
+        version = str(tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"])
     return f"mooring.dev/mooring:{version}"
 
 
-def image() -> Path:
+def image(version: str | None = None, renderer: int | None = None) -> Path:
     """Return an OCI archive of the image, building it if anything that goes in has changed.
 
-    Takes seconds where only our own code changed, a few minutes the first time. Raises Failure
-    with the end of the build's log.
+    `version` makes it another release of the same code, as an upgrade needs one, `renderer` one that knows no newer
+    way to write the nodes' confs. Takes seconds where only our own code changed, a few minutes the first time. Raises
+    Failure with the end of the build's log.
     """
+    tag = name(version)
     machine.require_root("building images")
     machine.require_packages()
     machine.require_go()
     with cache.locked("image"):
         context = cache.root() / "image-context"
         shutil.rmtree(context, ignore_errors=True)
-        entry = cache.key(cache.files_key(context, stage(context)), name(), _stand_in_key())
+        staged = stage(context)
+        if version is not None:
+            release(context, version)
+        if renderer is not None:
+            keep_renderers(context, renderer)
+        entry = cache.key(cache.files_key(context, staged), tag, _stand_in_key())
         try:
-            archive = cache.published("image", entry, lambda folder: _build(context, folder)) / "mooring.tar"
+            archive = cache.published("image", entry, lambda folder: _build(tag, context, folder)) / "mooring.tar"
         finally:
             shutil.rmtree(context)
         archive.parent.touch()
@@ -106,6 +118,27 @@ def stage(context: Path, checkout: Path = CHECKOUT) -> list[Path]:
     return copied
 
 
+def release(context: Path, version: str) -> None:
+    """Make what was staged another release. Raises Failure for what is no version, or no project of ours."""
+    if not _VERSION.fullmatch(version):
+        raise failures.Failure(f"{version!r} is no version: write one like 0.2.0")
+    project = context / "pyproject.toml"
+    changed, count = _PROJECT_VERSION.subn(f'version = "{version}"', project.read_text(), count=1)
+    if not count:
+        raise failures.Failure(f"{project} says no version")
+    project.write_text(changed)
+
+
+def keep_renderers(context: Path, newest: int) -> None:
+    """Make what was staged a release of before further renderers. Raises Failure where that one is not there."""
+    path = context / "operator/mooring/installing/renderers.py"
+    text = path.read_text()
+    if text.count(_RENDERERS_END) != 1 or not re.search(rf"^_RENDERERS\b.*\b{newest}:", text, re.MULTILINE):
+        raise failures.Failure(f"{path.name} has no renderer {newest}")
+    cut = f"_RENDERERS = {{number: each for number, each in _RENDERERS.items() if number <= {newest}}}\n"
+    path.write_text(text.replace(_RENDERERS_END, cut + _RENDERERS_END))
+
+
 def _left_out(relative: Path) -> bool:
     parts = relative.parts
     return (
@@ -115,9 +148,9 @@ def _left_out(relative: Path) -> bool:
     )
 
 
-def _build(context: Path, folder: Path) -> None:
+def _build(tag: str, context: Path, folder: Path) -> None:
     python = _stand_in()
-    progress.say(f"building {name()}")
+    progress.say(f"building {tag}")
     goroot, modules, compiled = _go_folders()
     volumes = [
         # The stand-in of the golang image has this machine's Go and its caches, where that image has its own.
@@ -130,16 +163,16 @@ def _build(context: Path, folder: Path) -> None:
     if bundle.is_file():
         volumes.append(f"{bundle}:{_BUNDLE}:ro")
         arguments.append(f"PIP_CERT={_BUNDLE}")
-    version = name().rpartition(":")[2]
+    version = tag.rpartition(":")[2]
     arguments += [f"GO_IMAGE={python}-go", f"PYTHON_IMAGE={python}", f"VERSION={version}"]
     log = cache.root() / "logs" / "build-image.log"
     log.unlink(missing_ok=True)
     _buildah(
-        ["build", "--layers", "--pull=never", "--isolation=chroot", "--timestamp=0", f"--tag={name()}"]
+        ["build", "--layers", "--pull=never", "--isolation=chroot", "--timestamp=0", f"--tag={tag}"]
         + [word for volume in volumes for word in ("--volume", volume)]
         + [word for argument in arguments for word in ("--build-arg", argument)]
         + [str(context)],
-        what=f"building {name()}",
+        what=f"building {tag}",
         log=log,
     )
     if len(list((cache.root() / "buildah/root/overlay").iterdir())) > _KEPT_LAYERS:
@@ -150,13 +183,13 @@ def _build(context: Path, folder: Path) -> None:
             "push",
             "--compression-format=zstd",
             "--compression-level=1",
-            name(),
-            f"oci-archive:{folder / 'mooring.tar'}:{name()}",
+            tag,
+            f"oci-archive:{folder / 'mooring.tar'}:{tag}",
         ],
-        what=f"archiving {name()}",
+        what=f"archiving {tag}",
         log=log,
     )
-    progress.say(f"built {name()}")
+    progress.say(f"built {tag}")
 
 
 def _stand_in_key() -> str:

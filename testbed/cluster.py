@@ -183,6 +183,26 @@ def start_node(found: state.State, node: str) -> None:
     starting.start_nodes(found, [found.plan.node_names().index(node) + 1], binaries.ensure(), archive=None)
 
 
+def stop_api_server(found: state.State) -> None:
+    """End the API server, as a crash of the control plane's machine does; it answers nobody until it is started."""
+    part = starting.api_server(found)
+    if not found.running(part):
+        raise failures.Failure(f"the API server of cluster {found.plan.name} is stopped")
+    survivors = processes.end([found.processes[part]], grace=0)
+    if survivors:
+        raise failures.Failure(f"the API server cannot be ended: {[each.pid for each in survivors]}")
+    del found.processes[part]
+    found.save()
+
+
+def start_api_server(found: state.State) -> None:
+    """Start a stopped API server and wait until it is ready."""
+    if found.running(starting.api_server(found)):
+        raise failures.Failure(f"the API server of cluster {found.plan.name} is running")
+    node_process(found, found.plan.node_names()[0])
+    starting.start_api_server(found, binaries.ensure())
+
+
 def _require() -> None:
     machine.require_root("a cluster")
     machine.require_packages()

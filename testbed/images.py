@@ -12,9 +12,13 @@ import json
 import platform
 import subprocess
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from testbed import cache, commands
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PAUSE = "mooring.dev/pause:1"
 BUSYBOX = "mooring.dev/busybox:1"
@@ -62,6 +66,16 @@ def small_images() -> Path:
         )
 
     return cache.published("images", entry, make) / "images.tar"
+
+
+def program_image(path: Path, name: str, programs: Mapping[str, Path]) -> None:
+    """Write an OCI archive of an image that holds programs, by their path in it, and nothing else: no shell."""
+    folders = sorted(
+        {str(parent) for inside in programs for parent in PurePosixPath(inside.strip("/")).parents} - {"."}
+    )
+    entries = [_folder(folder) for folder in folders]
+    entries += [_file(inside.strip("/"), source.read_bytes()) for inside, source in sorted(programs.items())]
+    write_archive(path, [((name,), entries, {})])
 
 
 Entry = tuple[tarfile.TarInfo, bytes]

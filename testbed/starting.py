@@ -46,7 +46,7 @@ def start_nodes(made: state.State, numbers: Sequence[int], programs: Path, *, ar
         wiring.connect_node(plan, switch, number, first)
     if 1 in names:
         _start(made, 1, "etcd", [programs / "etcd", *arguments.etcd(layout)])
-        _start(made, 1, "kube-apiserver", [programs / "kube-apiserver", *arguments.apiserver(layout)])
+        _start_api_server(made, programs)
     for number, node in names.items():
         _start(made, number, "containerd", nodes.containerd_command(made.node_folder(node), programs), programs)
     for node in names.values():
@@ -68,6 +68,21 @@ def start_nodes(made: state.State, numbers: Sequence[int], programs: Path, *, ar
     _wait(
         made, f"nodes {' '.join(started)} to be Ready", lambda: _all_ready(layout, started, before), NODES_READY_SECONDS
     )
+
+
+def api_server(made: state.State) -> str:
+    """Return the API server's name among the parts of a cluster."""
+    return f"{made.plan.node_names()[0]}/kube-apiserver"
+
+
+def start_api_server(made: state.State, programs: Path) -> None:
+    """Start the API server alone, and wait until it is ready. Raises Failure with the end of its log."""
+    _start_api_server(made, programs)
+    controlplane.wait_ready(layout_of(made), lambda: _log_of_ended(made))
+
+
+def _start_api_server(made: state.State, programs: Path) -> None:
+    _start(made, 1, "kube-apiserver", [programs / "kube-apiserver", *arguments.apiserver(layout_of(made))])
 
 
 def _start(

@@ -1,85 +1,25 @@
-"""One cluster of two nodes for all end-to-end tests, with Mooring installed as the README says."""
+"""One cluster of two nodes for all end-to-end tests."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.kubectl import Cluster, ask_testbed, eventually, is_up
+from tests.e2e.clusters import agents_away, installed, namespace, nodes  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from testbed.kubectl import Cluster
 
 NAME = os.environ.get("MOORING_E2E_NAME", "e2e")
+NODE_NETWORK = os.environ.get("MOORING_E2E_NETWORK", "192.168.249.0/24")
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A real cluster with the operator and its agents running."""
-    if os.geteuid() != 0:
-        pytest.fail("the end-to-end tests make nodes out of namespaces: they need root")
-    found = is_up(NAME)
-    if not found:
-        ask_testbed("up", "--name", NAME, "--nodes", "2", "--node-network", "192.168.249.0/24")
-    try:
-        ask_testbed("load-image", ask_testbed("image").splitlines()[-1], "--name", NAME)
-        cluster = Cluster(NAME)
-        cluster.kubectl("apply", "-k", "manifests/default")
-        cluster.wait("deployment/mooring-operator", "--namespace=mooring-system", "--for=condition=Available")
-        cluster.kubectl("apply", "-f", "examples/installation.yaml")
-        cluster.wait("installation/default", "--for=condition=Available")
+    with installed(NAME, NODE_NETWORK) as cluster:
         yield cluster
-    finally:
-        # A cluster that was up before is somebody's; it stays.
-        if not found and not os.environ.get("MOORING_E2E_KEEP"):
-            ask_testbed("down", "--name", NAME)
-
-
-@pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of the test's own."""
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
-    cluster.kubectl("create", "namespace", name)
-    eventually(
-        lambda: cluster.run("get", "serviceaccount", "default", "-n", name).returncode == 0,
-        seconds=30,
-        what=f"the service account of namespace {name}",
-    )
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture
-def nodes(cluster: Cluster) -> list[str]:
-    """The names of the nodes."""
-    return sorted(node["metadata"]["name"] for node in cluster.get("nodes")["items"])
-
-
-@pytest.fixture
-def agents_away(cluster: Cluster) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """A block in which no agent runs: no operator to correct the DaemonSet, and a DaemonSet that fits no node."""
-    system = ("-n", "mooring-system")
-
-    @contextlib.contextmanager
-    def away() -> Iterator[None]:
-        cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=0")
-        try:
-            _gone(cluster, "operator")
-            nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"mooring.dev/nowhere": "true"}}}}}
-            cluster.kubectl("patch", "daemonset", "mooring-agent", *system, "--type=merge", "-p", json.dumps(nowhere))
-            _gone(cluster, "agent")
-            yield
-        finally:
-            cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=1")
-
-    return away
-
-
-def _gone(cluster: Cluster, component: str) -> None:
-    selector = f"app.kubernetes.io/component={component}"
-    cluster.kubectl("wait", "pod", "-n", "mooring-system", "-l", selector, "--for=delete", "--timeout=60s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -280,6 +281,25 @@ class TestTheWebhook:
             await client.patch(resources.NADS, "sound", {"spec": {"config": "{"}}, namespace="default")
         await client.delete(resources.NADS, "sound", namespace="default")
 
+    async def test_an_update_of_the_resource_name_alone_is_judged(self, client: Client, installed: Installed) -> None:
+        body = network("device", json.dumps({"cniVersion": "1.0.0", "type": "host-device"}))
+        body["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/resourceName": "intel.com/vf"}
+        await client.create(resources.NADS, body, namespace="default")
+        plane = installed.plane
+        command: list[str | Path] = [
+            plane.programs / "kubectl",
+            f"--kubeconfig={plane.kubeconfig}",
+            "annotate",
+            "--overwrite",
+        ]
+        for name, warned in (("intel.com/other", False), ("none", True)):
+            change = ["net-attach-def/device", f"k8s.v1.cni.cncf.io/resourceName={name}"]
+            # Not in a thread: nothing of this test runs in the event loop meanwhile.
+            done = subprocess.run([*command, *change], capture_output=True, text=True, check=False)  # noqa: ASYNC221
+            assert done.returncode == 0, done.stderr
+            assert ("MR202" in done.stderr) is warned, done.stderr
+        await client.delete(resources.NADS, "device", namespace="default")
+
     async def test_a_removed_ca_bundle_is_put_back_and_applying_the_manifests_again_leaves_it(
         self, client: Client, watching: Watching, installed: Installed
     ) -> None:
@@ -293,6 +313,56 @@ class TestTheWebhook:
             "patch", "validatingwebhookconfiguration", "mooring", "--type=json", "-p", json.dumps(remove)
         )
         assert await watching.until(bundle, what="the caBundle again", seconds=10) == before
+
+    @pytest.mark.parametrize("how", ["deleted", "edited"])
+    async def test_a_configuration_that_lets_networks_pass_is_a_condition_and_an_event_at_once(
+        self, client: Client, watching: Watching, installed: Installed, installation: dict[str, Any], how: str
+    ) -> None:
+        async def in_order(client: Client) -> bool:
+            return bool((await conditions(client)).get("Degraded", {}).get("status") == "False")
+
+        await watching.until(in_order, what="an Installation that is not degraded")
+        found = await client.get(resources.VALIDATING_WEBHOOKS, "mooring")
+        try:
+            if how == "deleted":
+                reason, told = "WebhookConfigurationMissing", "apply the manifests again"
+                await client.delete(resources.VALIDATING_WEBHOOKS, "mooring")
+            else:
+                reason, told = "WebhookConfigurationEdited", "namespaceSelector leaves networks out"
+                edit = found["webhooks"][0] | {"namespaceSelector": {"matchLabels": {"judged": "never"}}}
+                await client.patch(resources.VALIDATING_WEBHOOKS, "mooring", {"webhooks": [edit]})
+
+            async def degraded(client: Client) -> dict[str, Any] | None:
+                condition = (await conditions(client))["Degraded"]
+                return condition if condition["reason"] == reason else None
+
+            condition = await watching.until(degraded, what=f"the condition {reason}", seconds=5)
+            assert told in condition["message"]
+
+            async def event(client: Client) -> list[dict[str, Any]]:
+                events = (await client.list(resources.EVENTS, namespace="default"))["items"]
+                uid = installation["metadata"]["uid"]
+                return [each for each in events if each["reason"] == reason and each["regarding"]["uid"] == uid]
+
+            (told_once,) = await watching.until(event, what="its event", seconds=5)
+            assert (told_once["type"], told_once["regarding"]["kind"]) == ("Warning", "Installation")
+            # What it warns of is so.
+            await client.create(resources.NADS, network("unjudged", "{"), namespace="default")
+            await client.delete(resources.NADS, "unjudged", namespace="default")
+        finally:
+            installed.apply_webhook()
+
+        await watching.until(in_order, what="the end of the condition", seconds=5)
+
+        async def refused(client: Client) -> bool:
+            try:
+                await client.create(resources.NADS, network("judged", "{"), namespace="default")
+            except errors.ApiError as error:
+                return "MR101" in error.message
+            await client.delete(resources.NADS, "judged", namespace="default")
+            return False
+
+        await watching.until(refused, what="a refusal again", seconds=10)
 
     async def test_its_configuration_goes_with_the_operators_role(self, client: Client, installed: Installed) -> None:
         role = await client.get(resources.CLUSTER_ROLES, "mooring-operator")
@@ -366,3 +436,98 @@ async def test_no_request_of_the_operator_is_forbidden(
     answers = [(f"{entry['verb']} {entry['requestURI']}", entry["responseStatus"]["code"]) for entry in requests]
     assert 201 in {code for _, code in answers}, "what it made shows in the log"
     assert [request for request, code in answers if code == 403] == []
+
+
+class TestPluginSets:
+    """Each set of each revision in use has a DaemonSet, and no other has."""
+
+    @staticmethod
+    def a_set(image: str, **more: Any) -> dict[str, Any]:
+        binary = {"name": "bridge", "path": "/bridge", "sha256": "b" * 64}
+        return {"name": "reference", "image": image, "binaries": [binary], "delivery": "Container", **more}
+
+    @staticmethod
+    async def say(client: Client, *sets: dict[str, Any], **rollout: Any) -> None:
+        at_once = {"maxUnavailable": "100%", "canary": {"nodes": 0}, "paused": False, **rollout}
+        spec = {"pluginSets": list(sets), "rollout": at_once}
+        await client.patch(resources.INSTALLATIONS, "default", {"spec": spec})
+
+    @staticmethod
+    async def brought(client: Client) -> dict[str, dict[str, Any]]:
+        """Return the DaemonSets by the image that they bring."""
+        label = "app.kubernetes.io/component=plugin-set"
+        found = (await client.list(resources.DAEMON_SETS, namespace=SYSTEM, label_selector=label))["items"]
+        return {each["spec"]["template"]["spec"]["containers"][0]["image"]: each for each in found}
+
+    async def test_the_set_before_stays_until_the_last_node_has_left_it(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        await self.say(client, self.a_set("plugins:1"))
+
+        async def images(client: Client) -> set[str]:
+            return set(await self.brought(client))
+
+        async def assigned(client: Client) -> bool:
+            revision = ((await client.get(resources.INSTALLATIONS, "default")).get("status") or {}).get("revision")
+            if not revision:
+                return False
+            content = (await client.get(resources.CONFIG_MAPS, revision, namespace=SYSTEM))["data"][revisions.KEY]
+            wanted = json.loads(content)["pluginSets"]
+            states = [await client.get(resources.NODE_STATES, node) for node in NODES]
+            return bool(wanted) and all(state["spec"]["revision"] == revision for state in states)
+
+        await watching.until(assigned, what="nodes that are to have the set")
+        await watching.until(lambda client: is_now(images(client), {"plugins:1"}), what="what brings the set")
+        for node in NODES:
+            await report(client, node, ready=True)
+        await self.say(client, self.a_set("plugins:2"), paused=True)
+        await watching.until(lambda client: is_now(images(client), {"plugins:1", "plugins:2"}), what="both")
+        await self.say(client, self.a_set("plugins:2"))
+
+        async def followed(client: Client) -> bool:
+            states = [await client.get(resources.NODE_STATES, node) for node in NODES]
+            return all(state["spec"]["revision"] != state["status"]["revision"] for state in states)
+
+        await watching.until(followed, what="nodes that are to have the other one")
+        await report(client, NODES[0], ready=True)
+        assert await images(client) == {"plugins:1", "plugins:2"}
+        await report(client, NODES[1], ready=True)
+        await watching.until(lambda client: is_now(images(client), {"plugins:2"}), what="the later one alone")
+
+    async def test_one_that_is_deleted_or_edited_is_put_right(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        await self.say(client, self.a_set("plugins:1"))
+
+        async def right(client: Client) -> dict[str, Any]:
+            found = (await self.brought(client)).get("plugins:1")
+            return found if found and found["spec"]["template"]["spec"].get("hostNetwork") else {}
+
+        before = await watching.until(right, what="what brings the set")
+        name = before["metadata"]["name"]
+        patch = {"spec": {"template": {"spec": {"hostNetwork": False}}}}
+        await client.patch(resources.DAEMON_SETS, name, patch, namespace=SYSTEM)
+        await watching.until(right, what="it as it was")
+        await client.delete(resources.DAEMON_SETS, name, namespace=SYSTEM)
+
+        async def again(client: Client) -> bool:
+            found = await right(client)
+            return bool(found) and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+        await watching.until(again, what="another one")
+
+    async def test_sets_that_contradict_each_other_change_nothing_and_are_told(
+        self, client: Client, watching: Watching, installation: dict[str, Any]
+    ) -> None:
+        await self.say(client, self.a_set("plugins:1"), self.a_set("plugins:2", name="other"))
+
+        async def told(client: Client) -> bool:
+            degraded = (await conditions(client)).get("Degraded") or {}
+            return "The plugin sets reference and other both have a binary bridge." in degraded.get("message", "")
+
+        await watching.until(told, what="what is wrong")
+        assert await self.brought(client) == {}
+
+
+async def is_now(found: Any, wanted: set[str]) -> bool:
+    return bool(await found == wanted)

@@ -10,19 +10,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from hypothesis import strategies as st
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _REAL = {
     name: getattr(os, name)
     for name in ("open", "write", "read", "fsync", "fchmod", "chmod", "replace", "unlink", "mkdir", "rmdir", "scandir")
 }
+#: Where thousands of files are made and removed: in memory where there is a file system for that.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+#: For `Disk.boot`.
+PICKS = st.lists(st.integers(0, 11), min_size=1, max_size=6)
 #: Calls that ENOSPC and EROFS can meet.
 _CHANGING = {"write", "fsync", "fchmod", "chmod", "replace", "unlink", "mkdir", "rmdir"}
 _GROWING = {"write", "fsync", "replace", "mkdir"}
@@ -46,6 +53,18 @@ class Fault:
         if self.code == errno.ENOSPC:
             return creates or call in _GROWING
         return self.code != errno.EROFS or creates or call in _CHANGING
+
+
+def faults(steps: int) -> st.SearchStrategy[Fault]:
+    """Return faults of a disk that meet one of so many first calls, or all from there on."""
+    return st.builds(
+        Fault, st.integers(0, steps), st.sampled_from([errno.ENOSPC, errno.EIO, errno.EROFS]), st.booleans()
+    )
+
+
+def power_cuts(steps: int) -> st.SearchStrategy[Fault]:
+    """Return the losses of power in the place of one of so many first calls."""
+    return st.builds(Fault, st.integers(0, steps), st.just(0))
 
 
 class Disk:
@@ -77,6 +96,11 @@ class Disk:
             for name in _REAL:
                 stack.enter_context(mock.patch.object(os, name, self._call(name)))
             yield
+
+    def boot(self, target: Path, picks: Sequence[int]) -> None:
+        """Make in `target` what the next boot finds, each choice by the next of `picks`, over and over."""
+        turns = itertools.cycle(picks)
+        self.after_power_cut(target, lambda count: next(turns) % count)
 
     def after_power_cut(self, target: Path, choose: Callable[[int], int]) -> None:
         """Make in `target` what the next boot finds; `choose(n)` returns a number below n."""

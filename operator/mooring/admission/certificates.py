@@ -3,7 +3,8 @@
 Pure functions over PEM bytes and a given time; applying the Secret and the caBundle is the controller's. It
 refuses to keep the CA's private key: a CA signs one serving certificate and is forgotten, so there is no key that
 could sign another. A renewal therefore makes a new CA; `ca_certificates` carries the one before as well, so that
-an API server with either bundle trusts a replica with either certificate while both are on their way.
+an API server that trusts both takes a replica with either certificate while a renewal is on its way. `choice` keeps
+a replica from showing a certificate before the API server trusts it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import binascii
 import dataclasses
 import datetime
+import enum
 from collections.abc import Mapping
 
 from cryptography import x509
@@ -110,6 +112,37 @@ def needs_renewal(bundle: Bundle, *, namespace: str, now: datetime.datetime) -> 
     )
 
 
+class Choice(enum.Enum):
+    """What a replica does about a certificate other than the one that it shows."""
+
+    SHOW = "show it"
+    SOON = "show it when all API servers have had time to learn of its CA"
+    WAIT = "go on with the one before: its CA is not trusted yet"
+
+
+def choice(wanted: Bundle, *, shown: Bundle | None, trusted: bytes | None) -> Choice:
+    """Say when to show the certificate `wanted` in place of `shown`.
+
+    `trusted` is what the webhook configuration says that the API server trusts, PEM; None where there is no
+    configuration, so that nobody asks. Pure; raises nothing, whatever the bytes are.
+    """
+    if shown is None or shown == wanted or trusted is None or not trusts(trusted, shown):
+        # Nothing is lost by showing it: what is shown now is not taken either.
+        return Choice.SHOW
+    return Choice.SOON if trusts(trusted, wanted) else Choice.WAIT
+
+
+def trusts(trusted: bytes, bundle: Bundle) -> bool:
+    """Tell whether a caBundle (PEM) holds the newest CA of a bundle."""
+    newest = _newest(bundle.ca_certificates)
+    if not newest:
+        return False
+    try:
+        return any(_pem(each) == newest for each in x509.load_pem_x509_certificates(trusted))
+    except ValueError:
+        return False
+
+
 def to_secret(bundle: Bundle, *, namespace: str) -> dict[str, object]:
     """Return the Secret as a manifest for server-side apply."""
     files = {"ca.crt": bundle.ca_certificates, "tls.crt": bundle.certificate, "tls.key": bundle.private_key}
@@ -137,6 +170,14 @@ def from_secret(secret: Mapping[str, object]) -> Bundle:
 def ca_bundle(bundle: Bundle) -> str:
     """Return what stands in `clientConfig.caBundle` of the webhook configuration."""
     return base64.b64encode(bundle.ca_certificates).decode()
+
+
+def from_ca_bundle(text: object) -> bytes:
+    """Return a `clientConfig.caBundle` as PEM; b"" where it is absent or not base64."""
+    try:
+        return base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except binascii.Error:
+        return b""
 
 
 def _file(data: Mapping[str, object], name: str) -> bytes:

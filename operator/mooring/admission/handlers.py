@@ -1,4 +1,4 @@
-"""What the webhook server answers, and its place in the kopf operator: owns the paths and nothing else.
+"""What the webhook server answers: owns the paths and nothing else.
 
 The path of a webhook is a contract with the webhook configuration in the manifests (docs/contracts.md).
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import kopf
-
 from mooring.admission import reviews
-from mooring.admission.server import Route, Server
+from mooring.admission.server import Route
 from mooring.networks import nads
 
 if TYPE_CHECKING:
@@ -35,15 +33,6 @@ def routes(*, severities: Callable[[], Mapping[str, Severity]] = dict) -> list[R
             known_good=_review('{"cniVersion": "1.0.0", "type": "loopback"}'),
         )
     ]
-
-
-def register(registry: kopf.OperatorRegistry, *, server: Server) -> None:
-    """Make kopf run the server as its admission server, from start-up to the end of the operator."""
-
-    async def serve_admission(settings: kopf.OperatorSettings, **_: object) -> None:
-        settings.admission.server = server
-
-    kopf.on.startup(id="admission", registry=registry)(serve_admission)
 
 
 def _review(config: str) -> dict[str, object]:

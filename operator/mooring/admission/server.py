@@ -1,9 +1,11 @@
 """The webhook server: owns the listener, its TLS, its limits, and the transport of reviews and answers.
 
-It speaks kopf's server protocol (an async iterator over client configs), so that it lives and ends with the
-operator, yet answers reviews with our own pure functions and not through kopf's dispatcher: that one allows what
-it has no handler for, knows a resource only once it is discovered, and remembers every object that is updated
+It answers reviews with our own pure functions, and does not wait for kopf, which starts its servers only once it has
+scanned the cluster, allows what it has no handler for, and remembers every object that is updated
 (docs/decisions/0010-admission-without-kopfs-dispatcher.md).
+
+Reviews are read and judged in a few threads, so that the event loop goes on with handshakes and probes. A review that
+is not judged at its deadline is answered then; one that was not begun yet is dropped.
 
 It refuses what it cannot judge, with an HTTP error: the failure policy of the webhook configuration decides then.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -20,12 +23,14 @@ import os
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import kopf
 from aiohttp import web
 
 from mooring.admission import certificates, reviews, selftest
+
+if TYPE_CHECKING:
+    import socket
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +45,8 @@ DEADLINE = 4.0
 #: Reviews judged at once; with the body limit it bounds the memory. Others wait, within their deadline.
 _PARALLEL = 16
 
-#: A review above this size is judged in a thread, so that it does not hold up the others.
-_LARGE = 64 * 1024
+#: Python runs one thread at a time: more than two would only share what there is (docs/decisions/0083).
+_THREADS = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,10 +60,10 @@ class Route:
 
 
 class Server:
-    """The webhook server of one operator process; pass it as `settings.admission.server`.
+    """The webhook server of one operator process.
 
-    It listens as soon as it runs, but no handshake succeeds before `use()` was called with a certificate, and
-    `ready` stays False until `prove()` has seen every path deny what it must deny.
+    It accepts connections from the first `use()` of a certificate on; those that come before wait. `ready` stays False
+    until `prove()` has seen every path deny what it must deny.
     `outcomes` counts answers by (path, outcome) for the metrics; outcomes are `allowed`, `denied`, `error`,
     `malformed`, `too-large`, `late`.
     """
@@ -67,21 +72,22 @@ class Server:
         self,
         *,
         routes: Sequence[Route],
-        host: str | None = None,
-        port: int = 9443,
+        listener: socket.socket,
         body_limit: int = BODY_LIMIT,
         deadline: float = DEADLINE,
     ) -> None:
-        """Take the routes; `host` None listens on all addresses, `port` 0 on any; `deadline` in seconds."""
+        """Take the routes and a socket that listens, which is closed at the end; `deadline` in seconds."""
         self._routes = {route.path: route for route in routes}
-        self._host = host
-        self._port = port
+        self._listener = listener
+        self._leaving = False
         self._body_limit = body_limit
         self._deadline = deadline
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         self._bundle: certificates.Bundle | None = None
+        self._usable = asyncio.Event()
         self._proven = False
         self._listening = asyncio.Event()
         self.outcomes: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -92,9 +98,14 @@ class Server:
         return self._listening.is_set() and self._proven
 
     @property
+    def bundle(self) -> certificates.Bundle | None:
+        """What it serves with; None before the first `use()`."""
+        return self._bundle
+
+    @property
     def port(self) -> int:
-        """The port it listens on; the one asked for until it does."""
-        return self._port
+        """The port it listens on."""
+        return int(self._listener.getsockname()[1])
 
     def use(self, bundle: certificates.Bundle) -> None:
         """Serve with this certificate from the next handshake on; connections that are open stay.
@@ -109,19 +120,20 @@ class Server:
             probe.load_cert_chain(certificate, key)
             self._context.load_cert_chain(certificate, key)
         self._bundle = bundle
+        self._usable.set()
 
     async def prove(self, *, server_name: str) -> None:
         """Post a known-bad and a known-good review to every path through the real listener.
 
-        Waits until the server listens. Raises selftest.SelfTestError, and makes `ready` False, where an answer is
-        not what it must be; while it is repeated, `ready` stays what it was.
+        Waits until the server accepts connections. Raises selftest.SelfTestError, and makes `ready` False, where an
+        answer is not what it must be; while it is repeated, `ready` stays what it was.
         """
-        await self._listening.wait()
         try:
             if self._bundle is None:
                 raise selftest.SelfTestError("the webhook server has no certificate yet")
+            await self._listening.wait()
             await selftest.run(
-                port=self._port,
+                port=self.port,
                 trusted=self._bundle.ca_certificates,
                 server_name=server_name,
                 cases=[
@@ -134,12 +146,9 @@ class Server:
             raise
         self._proven = True
 
-    async def __call__(self, fn: object) -> AsyncIterator[kopf.WebhookClientConfig]:
-        """Serve until cancelled: kopf's server protocol. `fn`, kopf's dispatcher, is not used."""
-        async with self.running():
-            # Nobody reads it: the webhook configuration is a plain file of the manifests.
-            yield kopf.WebhookClientConfig(service=None)
-            await asyncio.Event().wait()
+    def leave(self) -> None:
+        """End each connection with its next answer, so that the API server opens the next one to another replica."""
+        self._leaving = True
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -149,16 +158,23 @@ class Server:
         app.add_routes([web.post(path, self._serve) for path in self._routes])
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=self._deadline)
         await runner.setup()
+        self._pool = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="review")
         try:
-            site = web.TCPSite(runner, self._host, self._port, ssl_context=self._context)
-            await site.start()
-            self._port = int(runner.addresses[0][1])
-            self._listening.set()
-            logger.info("The webhook server listens on port %d", self._port)
-            yield
+            async with asyncio.TaskGroup() as group:
+                accepting = group.create_task(self._accept(runner), name="accept reviews")
+                yield
+                accepting.cancel()
         finally:
             self._listening.clear()
             await runner.cleanup()
+            self._listener.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _accept(self, runner: web.AppRunner) -> None:
+        await self._usable.wait()
+        await web.SockSite(runner, self._listener, ssl_context=self._context).start()
+        self._listening.set()
+        logger.info("The webhook server listens on port %d", self.port)
 
     async def _readiness(self, _: web.Request) -> web.Response:
         if self.ready:
@@ -166,12 +182,17 @@ class Server:
         return web.Response(status=503, text="the self-test of the webhooks has not passed\n")
 
     async def _serve(self, request: web.Request) -> web.Response:
-        route = self._routes[request.path]
+        response = await self._answer(request, self._routes[request.path])
+        if self._leaving:
+            response.force_close()
+        return response
+
+    async def _answer(self, request: web.Request, route: Route) -> web.Response:
         try:
             async with asyncio.timeout(self._deadline), self._slots:
                 body = await request.read()
-                review = _parse(body)
-                answer = await self._judge(route, review, size=len(body))
+                loop = asyncio.get_running_loop()
+                outcome, answer = await loop.run_in_executor(self._pool, _judge, route, body)
         except web.HTTPRequestEntityTooLarge:
             self.outcomes[route.path, "too-large"] += 1
             raise
@@ -181,32 +202,32 @@ class Server:
         except TimeoutError:
             self.outcomes[route.path, "late"] += 1
             return web.Response(status=504, text=f"no answer within {self._deadline:g} s\n")
-        return web.json_response(answer)
+        self.outcomes[route.path, outcome] += 1
+        return web.Response(body=answer, content_type="application/json")
 
-    async def _judge(self, route: Route, review: Mapping[str, object], *, size: int) -> dict[str, object]:
-        try:
-            if size > _LARGE:
-                answer = await asyncio.to_thread(route.review, review)
-            else:
-                answer = route.review(review)
-        except reviews.MalformedReviewError:
-            raise
-        except Exception:
-            correlation = uuid.uuid4().hex[:12]
-            logger.exception("A review of %s failed inside Mooring; correlation id %s", route.path, correlation)
-            self.outcomes[route.path, "error"] += 1
-            return reviews.refuse(
-                review,
-                message=(
-                    "Mooring could not judge this object because of an error of its own. "
-                    f"Please look for {correlation} in the log of the operator."
-                ),
-                code=500,
-            )
-        response = answer["response"]
-        allowed = isinstance(response, Mapping) and response.get("allowed") is True
-        self.outcomes[route.path, "allowed" if allowed else "denied"] += 1
-        return answer
+
+def _judge(route: Route, body: bytes) -> tuple[str, bytes]:
+    """Return outcome and answer of one review; runs in a thread. Raises MalformedReviewError."""
+    review = _parse(body)
+    try:
+        answer = route.review(review)
+    except reviews.MalformedReviewError:
+        raise
+    except Exception:
+        correlation = uuid.uuid4().hex[:12]
+        logger.exception("A review of %s failed inside Mooring; correlation id %s", route.path, correlation)
+        answer = reviews.refuse(
+            review,
+            message=(
+                "Mooring could not judge this object because of an error of its own. "
+                f"Please look for {correlation} in the log of the operator."
+            ),
+            code=500,
+        )
+        return "error", json.dumps(answer).encode()
+    response = answer["response"]
+    allowed = isinstance(response, Mapping) and response.get("allowed") is True
+    return "allowed" if allowed else "denied", json.dumps(answer).encode()
 
 
 async def _health(_: web.Request) -> web.Response:

@@ -69,6 +69,8 @@ class Conf(loops.Reconciler):
         self._precedences: dict[str, precedence.Precedence] = {}
         self._records: dict[str, confrecords.Record] = {}
         self._kept: dict[str, bytes] | None = None
+        self._uncertain = False
+        """A change failed: what is there may not outlive a power cut, and is written again though it reads right."""
         self.applied: Applied | None = None
         self.rivals: tuple[str, ...] = ()
         """The files that the runtime would load before ours, had ours its usual name."""
@@ -125,9 +127,14 @@ class Conf(loops.Reconciler):
             auxiliary=auxiliary.conf,
             file=place.file,
         )
-        if found.ours.get(place.file) != data:
+        changed = found.ours.get(place.file) != data
+        if changed or self._uncertain:
             # What we wrote and nobody but us has reason to change, was changed.
-            if applied == self.applied and (wait := contest.lost(found.inodes, found=found.ours.get(place.file))):
+            if (
+                changed
+                and applied == self.applied
+                and (wait := contest.lost(found.inodes, found=found.ours.get(place.file)))
+            ):
                 self.report(problem=f"{contest.reported} It keeps being taken, and is put back later each time")
                 return wait
             await self._write(target, place.file, data)
@@ -172,8 +179,18 @@ class Conf(loops.Reconciler):
         return None
 
     async def _write(self, target: Revision, name: str, data: bytes) -> None:
-        await self._own(target, name, data)
+        try:
+            await self._own(target, name, data)
+        except OSError:
+            # The list is for taking us away; without their conf pods start without their networks.
+            await self._put(target, name, data)
+            raise
+        await self._put(target, name, data)
+
+    async def _put(self, target: Revision, name: str, data: bytes) -> None:
+        self._uncertain = True
         await asyncio.to_thread(conffolder.write, target.places.confs, name, data)
+        self._uncertain = False
 
     async def _own(self, target: Revision, name: str, data: bytes) -> None:
         owned = manifest.Manifest(target.places.state)
@@ -183,7 +200,9 @@ class Conf(loops.Reconciler):
     async def _leave_no_other(self, target: Revision, found: conffolder.Folder, file: str) -> None:
         """Remove ours by its other name, once `file` is there: at no moment the folder is without a conf of ours."""
         for name in found.ours.keys() - {file}:
+            self._uncertain = True
             await asyncio.to_thread(conffolder.remove, target.places.confs, name)
+            self._uncertain = False
             path = f"{target.places.conf_dir.rstrip('/')}/{name}"
             await asyncio.to_thread(manifest.Manifest(target.places.state).forget, path)
             _LOG.info("removed %s/%s: ours is %s", target.places.conf_dir, name, file)

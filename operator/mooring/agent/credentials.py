@@ -65,6 +65,8 @@ class Credentials(loops.Reconciler):
         self._site = site
         self._revision = revision
         self._now = now
+        self._uncertain = False
+        """Writing failed: what is there may not outlive a power cut, and is written again though it reads right."""
 
     async def reconcile(self) -> float | None:
         """Renew the token where it is old, of another node, or not there."""
@@ -81,13 +83,15 @@ class Credentials(loops.Reconciler):
             if token is None or token.node != uid or token.renewal <= self._now() or found != wanted:
                 fresh = await self._ask(uid)
                 token = inspect(fresh)
-                await asyncio.to_thread(_write, revision.places, self._document(fresh))
+                await self._put(revision.places, self._document(fresh))
+            elif self._uncertain:
+                await self._put(revision.places, wanted)
         except errors.ApiError as error:
             if token is None or token.expires <= self._now():
                 raise
             # The token on the node serves on; what it is shown to, and how that is known, may be another server now.
-            if found != wanted:
-                await asyncio.to_thread(_write, revision.places, wanted)
+            if found != wanted or self._uncertain:
+                await self._put(revision.places, wanted)
             self.report(settled=True, warning=f"The plugin's credentials cannot be renewed: {error}")
             return self.pause.longest
         self.report(settled=True)
@@ -95,6 +99,11 @@ class Credentials(loops.Reconciler):
 
     def _document(self, token: str) -> dict[str, Any]:
         return kubeconfig(server=self._site.client.url, authority=self._site.client.certificate_authority, token=token)
+
+    async def _put(self, node: places.Places, document: dict[str, Any]) -> None:
+        self._uncertain = True
+        await asyncio.to_thread(_write, node, document)
+        self._uncertain = False
 
     async def _ask(self, uid: str) -> str:
         request = {
@@ -154,7 +163,11 @@ def _token_of(document: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the kubeconfig on the node; None where there is none that we wrote, or one that others can read."""
+    """Return the kubeconfig on the node; None where there is none that we wrote, or one that others can read.
+
+    A token that a killed writer left under another name goes.
+    """
+    files.sweep(path.parent)
     try:
         if path.stat().st_mode & 0o077:
             return None
@@ -167,6 +180,6 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _write(node: places.Places, document: dict[str, Any]) -> None:
     path, data = node.seen(node.kubeconfig), json.dumps(document).encode()
     files.make_folder(path.parent, mode=0o700)
-    files.sweep(path.parent)
     manifest.Manifest(node.state).record(node.kubeconfig, manifest.digest(data), manifest.MOORING)
     files.write_atomically(path, data, mode=_MODE, durable=True)
+    files.sync_folder(path.parent.parent)  # the folder may be as new as the file

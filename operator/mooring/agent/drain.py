@@ -54,6 +54,7 @@ class Drain(loops.Reconciler):
         writing: Callable[[], list[str]],
         collect: Callable[[], None],
         undoing: Callable[[], int],
+        withdraw: Callable[[places.Places], Awaitable[list[str]]],
         on_change: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
@@ -68,6 +69,7 @@ class Drain(loops.Reconciler):
             writing: the names of the reconcilers that are at work.
             collect: asks for sandboxes that are gone to be undone.
             undoing: how many of these still run.
+            withdraw: ends the dhcp daemon and takes the programs of plugin sets away; returns what stays, in sentences.
             on_change: is told when a drain begins or is withdrawn.
             on_health: is told of changes.
         """
@@ -80,6 +82,7 @@ class Drain(loops.Reconciler):
         self._writing = writing
         self._collect = collect
         self._undoing = undoing
+        self._withdraw = withdraw
         self._on_change = on_change
         self._informer: Informer | None = None
         self._file = ""
@@ -171,6 +174,8 @@ class Drain(loops.Reconciler):
         if attached or self._undoing():
             self._collect()
             return _told(attached), _LATER_SECONDS
+        if stays := await self._withdraw(folders):
+            return " ".join(stays), _LATER_SECONDS
         await self._remove_slices()
         self.staying.clear()
         await asyncio.to_thread(leaving.remove, folders)

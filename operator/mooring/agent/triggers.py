@@ -25,6 +25,7 @@ class Trigger(enum.Enum):
     CONFS = "a file in the runtime's folder of confs changed"
     FAILURES = "the plugin wrote down a failed call"
     BINARY_APPLIED = "the plugin of a revision is on the node"
+    PLUGIN_SETS_APPLIED = "the plugin sets of a revision are on the node"
     CONF_APPLIED = "the conf of a revision is on the node"
     RUNTIME_IDENTIFIED = "another container runtime, or another version of it, answers"
     FOUNDATION = "what a new pod depends on became right, or wrong"
@@ -42,12 +43,13 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
     Trigger.NODE_STATE: ("revision", "drain", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
-    Trigger.PROGRAMS: ("binaries", "conf"),
+    Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon"),
     Trigger.CONFS: ("conf", "runtime", "drain"),
     Trigger.FAILURES: ("inventory",),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
-    # On the way back to an older renderer the plugin waits for the conf.
-    Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory"),
+    Trigger.PLUGIN_SETS_APPLIED: ("conf", "dhcpdaemon", "inventory"),
+    # On the way back to an older renderer the plugin waits for the conf, and so do programs that it no longer names.
+    Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory", "pluginsets"),
     Trigger.RUNTIME_IDENTIFIED: ("conf",),
     Trigger.FOUNDATION: ("missing", "inventory"),
     Trigger.HEALTH: ("inventory",),

@@ -17,17 +17,21 @@ from mooring.agent import (
     cache,
     conf,
     credentials,
+    dhcp,
     drain,
     garbage,
     health,
     inventory,
     loops,
     missing,
+    pluginsets,
     readiness,
+    renewal,
     reporting,
     revisions,
     runtime,
     sandboxes,
+    setremoval,
     slices,
     status,
     supervising,
@@ -107,9 +111,16 @@ class Agent:
             on_applied=on(Trigger.BINARY_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
+        self.pluginsets = pluginsets.PluginSets(
+            site,
+            revision=self._revision,
+            conf_applied=lambda: self.conf.applied.revision if self.conf.applied else "",
+            on_applied=on(Trigger.PLUGIN_SETS_APPLIED),
+            on_health=on(Trigger.HEALTH),
+        )
         self.conf = conf.Conf(
             revision=self._revision,
-            installed=lambda: self.binaries.applied,
+            installed=self._installed,
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
             on_applied=on(Trigger.CONF_APPLIED),
@@ -158,9 +169,18 @@ class Agent:
             sandboxes=self.sandboxes,
             on_health=on(Trigger.HEALTH),
         )
+        asked_node = garbage.AskedNode(container_runtime, host_root=host_root)
+        self.dhcpdaemon = dhcp.DhcpDaemon(
+            node_name=node,
+            host_root=host_root,
+            node=asked_node,
+            revision=self._revision,
+            renewal=renewal.Renewal(asked_node, namespaces.Runner()),
+            on_health=on(Trigger.HEALTH),
+        )
         self.garbage = garbage.Garbage(
             revision=self._revision_of_known_pods,
-            node=garbage.AskedNode(container_runtime, host_root=host_root),
+            node=asked_node,
             runner=namespaces.Runner(),
             networks=lambda: [(nad["metadata"]["name"], nad["config"]) for nad in self.networks.store.values()],
             lives=self.status.runs_in,
@@ -177,6 +197,7 @@ class Agent:
             writing=lambda: [each.name for each in self._writers if each.reconciling],
             collect=self.garbage.wake,
             undoing=lambda: self.garbage.running,
+            withdraw=self._withdraw,
             on_change=on(Trigger.REVISION),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -196,10 +217,27 @@ class Agent:
         self.cache.follow(self.networks)
         self.status.follow(self.pods)
         self.missing.follow(self.pods)
-        self._writers: tuple[loops.Reconciler, ...] = (self.binaries, self.conf, self.credentials, self.cache)
+        self._writers: tuple[loops.Reconciler, ...] = (
+            self.binaries,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.conf,
+            self.credentials,
+            self.cache,
+        )
         foundation = (self.drain, self.revisions, self.binaries, self.conf, self.runtime)
         # A node is as it should be even while nobody can be told: the inventory does not count.
-        counting = (*foundation, self.credentials, self.cache, self.status, self.missing, self.slices, self.garbage)
+        counting = (
+            *foundation,
+            self.pluginsets,
+            self.dhcpdaemon,
+            self.credentials,
+            self.cache,
+            self.status,
+            self.missing,
+            self.slices,
+            self.garbage,
+        )
         self.reconcilers: tuple[loops.Reconciler, ...] = (*counting, self.inventory)
         self.readiness = readiness.Readiness(counting, foundation=foundation, dead=self._supervisor.dead)
         self._triggers.connect(self.reconcilers)
@@ -237,7 +275,7 @@ class Agent:
         return inventory.Facts(
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
-            programs=dict(self.binaries.sha256),
+            programs={**self.pluginsets.programs, **self.binaries.sha256},
             conf=self.conf.applied,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
@@ -268,11 +306,20 @@ class Agent:
     def _folders(self) -> places.Places | None:
         return self.revisions.current.places if self.revisions.current else None
 
+    async def _withdraw(self, folders: places.Places) -> list[str]:
+        await self.dhcpdaemon.stop(folders)
+        return await asyncio.to_thread(setremoval.withdraw, folders)
+
     def _primary_file(self) -> str:
         if self.conf.applied is not None and self.conf.applied.primary.file:
             return self.conf.applied.primary.file
         status = self.states.store.get(self._node, {}).get("status") or {}
         return str((status.get("primaryNetwork") or {}).get("file") or "")
+
+    def _installed(self) -> str:
+        """Return the revision whose plugin is on the node, and its plugin sets, that its networks may need."""
+        installed = self.binaries.applied
+        return installed if self.pluginsets.applied == installed else ""
 
     def _revised(self, revision: revisions.Revision) -> None:
         _LOG.info("this node is to have revision %s", revision.name)

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import importlib.metadata
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
     operator.add_argument("--pod-name", default=os.environ.get("POD_NAME", ""))
     operator.add_argument("--webhook-port", type=int, default=9443)
     operator.add_argument("--health-port", type=int, default=8080)
+    # The descriptor of a socket that listens already: the operator proper, below the process that holds the socket.
+    operator.add_argument("--webhook-listener", type=int, help=argparse.SUPPRESS)
 
     agent = commands.add_parser("agent", help="run the agent of one node (in the managed DaemonSet)")
     agent.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="the name of this node")
@@ -48,13 +51,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command and return the exit status of the process."""
     options = build_parser().parse_args(arguments)
+    if options.command == "operator" and options.webhook_listener is None:
+        # Imports little: this process stays small, and starts at once.
+        from mooring.controller import holding
+
+        given = sys.argv[1:] if arguments is None else arguments
+        return holding.run([sys.executable, "-P", "-m", "mooring.cli.main", *given], port=options.webhook_port)
     if options.command == "operator":
         from mooring.controller import process as operator_process
 
         return operator_process.run(
             namespace=options.namespace,
             pod_name=options.pod_name,
-            webhook_port=options.webhook_port,
+            listener=socket.socket(fileno=options.webhook_listener),
             health_port=options.health_port,
         )
     if options.command == "lint":
@@ -79,3 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             health_port=options.health_port,
         )
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

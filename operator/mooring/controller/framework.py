@@ -1,7 +1,7 @@
 """kopf, as far as Mooring uses it: owns the registry, the settings and the handlers, which only wake the queue.
 
-What kopf is for here: the life cycle, the watch on our own kind, and running the webhook server. Refuses its
-indexes, its state on objects and its managed webhook configurations: measured, and found wanting at scale.
+What kopf is for here: the life cycle and the watch on our own kind. Refuses its indexes, its state on objects and
+its webhooks: measured, and found wanting at scale.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import kopf
 
-from mooring.admission import handlers
 from mooring.kube import resources
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from mooring.admission.server import Server
     from mooring.kube.client import Client
 
 _DOMAIN = "operator.mooring.dev"
@@ -59,7 +57,6 @@ def settings() -> kopf.OperatorSettings:
 def registry(
     *,
     client: Client,
-    server: Server,
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
     installation_changed: Callable[[], None],
@@ -70,7 +67,6 @@ def registry(
     `installation_changed` is called for each event of an Installation.
     """
     made = kopf.OperatorRegistry()
-    handlers.register(made, server=server)
 
     sessions: list[aiohttp.ClientSession] = []
     closing: set[asyncio.Task[None]] = set()

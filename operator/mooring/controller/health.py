@@ -1,7 +1,8 @@
 """The operator's health server: owns /healthz and /readyz, in plain HTTP for the kubelet's probes.
 
-Live: the event loop turns. Ready: everything has been seen, the webhook serves and has proven itself, and the
-process is not on its way out; else the answer says what is missing. Refuses to touch the API server.
+Live: the event loop turns. Ready: the webhook serves what the API server trusts, has proven itself and knows the
+severities, and the process is not on its way out; else the answer says what is missing. Whether it leads, and what it
+has seen of nodes, does not matter: the API server asks whoever is ready. Refuses to touch the API server.
 """
 
 from __future__ import annotations

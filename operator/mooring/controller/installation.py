@@ -7,17 +7,18 @@ roll-out must remember is persisted before any node is told something. Refuses t
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import fencing, keys, managed, nodes, reading, uninstalling
+from mooring.controller import delivering, fencing, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
     daemonsets,
+    deliveries,
     nodestates,
     removals,
     revisions,
@@ -25,7 +26,7 @@ from mooring.installing import (
     standings,
     summaries,
 )
-from mooring.installing.installations import API_VERSION, InstallationSpec, RolloutStatus
+from mooring.installing.installations import API_VERSION, InstallationSpec
 from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
 
@@ -45,35 +46,10 @@ _EVERY = 120.0
 _UNDER_WAY = 5.0
 
 
-@dataclasses.dataclass(slots=True)
-class _Pass:
-    """What one pass found out and what went wrong in it."""
-
-    installation: dict[str, Any]
-    spec: InstallationSpec | None
-    revision: str = ""
-    nodes: list[standings.Node] = dataclasses.field(default_factory=list)
-    decision: rollouts.Decision | None = None
-    removing: str = ""
-    problems: list[Problem] = dataclasses.field(default_factory=list)
-    failures: list[errors.ApiError] = dataclasses.field(default_factory=list)
-
-    def report(self, error: errors.ApiError, reason: str, what: str) -> None:
-        self.failures.append(error)
-        if not isinstance(error, errors.Conflict):  # somebody was faster; the next pass sees what they did
-            self.problems.append(Problem(reason, f"{what}: {error.message}."))
-
-    @property
-    def before(self) -> RolloutStatus | None:
-        """What was persisted of the roll-out."""
-        return reading.rollout(self.installation)
-
-
 class Reconciler:
-    """Makes the cluster what the Installation says.
+    """Makes the cluster what the Installation says; only the leader runs it.
 
-    `adopt(spec)` is called with what the Installation says, None where there is none, at each pass; `leads()` is asked
-    before each write.
+    `leads()` is asked before each write; `further()` returns what is wrong elsewhere in the operator.
     """
 
     def __init__(
@@ -83,7 +59,7 @@ class Reconciler:
         *,
         namespace: str,
         image: Image,
-        adopt: Callable[[InstallationSpec | None], None],
+        further: Callable[[], Iterable[Problem]],
         now: Callable[[], datetime.datetime],
         leads: Callable[[], bool],
         recorder: Recorder,
@@ -98,7 +74,7 @@ class Reconciler:
         self._view = view
         self._namespace = namespace
         self._image = image
-        self._adopt = adopt
+        self._further = further
         self._now = now
         self._recorder = recorder
 
@@ -106,32 +82,25 @@ class Reconciler:
         """Say that this replica leads from now on: what others wrote before is read anew."""
         self._states.forget()
 
-    async def reconcile(self, *, writing: bool) -> float | None:
+    async def reconcile(self) -> float | None:
         """Compare and repair once; return the seconds until the next look.
-
-        Without `writing` (another replica leads) the Installation is only read, for what it says of admission.
 
         Raises:
             errors.ApiError: something could not be written; the conditions say so where they could be.
             fencing.Deposed: another replica leads by now.
         """
         installation = await self._get()
+        await self._states.catch_up()
         if installation is None:
-            self._adopt(None)
-            return await self._uninstall.finish() if writing else _EVERY
+            return await self._uninstall.finish()
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
-            if writing and installation["metadata"].get("deletionTimestamp"):
-                return await self._remove(_Pass(installation, None))
-            if writing:
-                await self._report_invalid(installation, error)
+            if installation["metadata"].get("deletionTimestamp"):
+                return await self._remove(Pass(installation, None))
+            await self._report_invalid(installation, error)
             return _EVERY
-        self._adopt(spec)
-        if not writing:
-            return _EVERY
-        done = _Pass(installation, spec)
-        await self._states.catch_up()
+        done = Pass(installation, spec)
         if installation["metadata"].get("deletionTimestamp"):
             return await self._remove(done)
         await self._apply(done, spec)
@@ -147,7 +116,7 @@ class Reconciler:
         except errors.NotFound:
             return None
 
-    async def _remove(self, done: _Pass) -> float | None:
+    async def _remove(self, done: Pass) -> float | None:
         """Go on with the uninstall; the Installation stays until no node needs it."""
         if uninstalling.FINALIZER not in (done.installation["metadata"].get("finalizers") or []):
             return None
@@ -170,7 +139,7 @@ class Reconciler:
         await self._report(done)
         return uninstalling.SOON
 
-    async def _apply(self, done: _Pass, spec: InstallationSpec) -> None:
+    async def _apply(self, done: Pass, spec: InstallationSpec) -> None:
         """Write what differs; what fails is reported and does not stop the rest."""
         done.nodes = self._observed(self._selected(spec))
         try:
@@ -181,7 +150,7 @@ class Reconciler:
             return
         content = revisions.document(spec, image=image)
         done.revision = revisions.name(content)
-        owner = _owner(done.installation)
+        owner = passes.owner(done.installation)
         config_map = revisions.config_map(content, namespace=self._namespace, owner=owner)
         known = True
         if spec.rollout.rollback_to and spec.rollout.rollback_to != done.revision:
@@ -194,20 +163,34 @@ class Reconciler:
                     f"{self._namespace} -l app.kubernetes.io/component=revision); the nodes go on with what they have.",
                 )
             )
-        for work, reason, what in (
-            (self._hold_on(done), "FinalizerNotSet", "The Installation was not marked"),
-            (self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
+        steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None]], str, str], ...] = (
+            (lambda: self._hold_on(done), "FinalizerNotSet", "The Installation was not marked"),
+            (lambda: self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
             (
-                self._apply_daemon_set(spec, done, owner=owner),
+                lambda: self._apply_daemon_set(spec, done, owner=owner),
                 "DaemonSetNotApplied",
                 f"DaemonSet {daemonsets.NAME} was not applied",
             ),
-            (self._roll_out(spec, done, known=known), "NodeStatesNotApplied", "NodeStates were not applied"),
-            (self._prune(done, revisions.name(content)), "RevisionsNotPruned", "What is not wanted was not removed"),
-            (self._untaint(done.nodes), "NodesNotUntainted", "The taint of a node that is ready was not lifted"),
-        ):
+            (
+                lambda: self._apply_deliveries(spec, done, content, image=image, owner=owner),
+                "PluginSetsNotApplied",
+                "DaemonSets of plugin sets were not applied",
+            ),
+            (lambda: self._roll_out(spec, done, known=known), "NodeStatesNotApplied", "NodeStates were not applied"),
+            (
+                lambda: self._prune(done, revisions.name(content)),
+                "RevisionsNotPruned",
+                "What is not wanted was not removed",
+            ),
+            (
+                lambda: self._untaint(done.nodes),
+                "NodesNotUntainted",
+                "The taint of a node that is ready was not lifted",
+            ),
+        )
+        for work, reason, what in steps:
             try:
-                await work
+                await work()
             except errors.ApiError as error:
                 done.report(error, reason, what)
 
@@ -218,7 +201,7 @@ class Reconciler:
         selected = {name: self._view.nodes.store.get(name) or {"metadata": {"name": name}} for name in names}
         return reading.nodes(selected, self._states.all(), self._view.agents, now=self._now())
 
-    async def _hold_on(self, done: _Pass) -> None:
+    async def _hold_on(self, done: Pass) -> None:
         """Set our finalizer: what is on the nodes goes before the Installation does."""
         metadata = done.installation["metadata"]
         if uninstalling.FINALIZER in (metadata.get("finalizers") or []):
@@ -230,7 +213,7 @@ class Reconciler:
         )
         metadata["resourceVersion"] = written["metadata"]["resourceVersion"]
 
-    async def _apply_daemon_set(self, spec: InstallationSpec, done: _Pass, *, owner: dict[str, Any] | None) -> None:
+    async def _apply_daemon_set(self, spec: InstallationSpec, done: Pass, *, owner: dict[str, Any] | None) -> None:
         found = self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")
         if owner is not None and found is not None and removals.LEAVING in (found["metadata"].get("labels") or {}):
             # It was kept for nodes that were away during an uninstall; now it is for all again.
@@ -247,6 +230,24 @@ class Reconciler:
         if await self._managed.ensure(resources.DAEMON_SETS, desired, found) and found is not None:
             await self._announce(done.installation, announcements.repaired("DaemonSet", daemonsets.NAME))
 
+    async def _apply_deliveries(
+        self, spec: InstallationSpec, done: Pass, content: str, *, image: str, owner: dict[str, Any]
+    ) -> None:
+        """Keep what brings the plugin sets of all revisions in use to the nodes; those of no revision go."""
+        others = (
+            self._view.revisions.store.get(f"{self._namespace}/{name}") or {}
+            for name in sorted({done.revision, *reading.revisions_in_use(self._states.all())})
+        )
+        desired = deliveries.daemon_sets(
+            spec,
+            [content, *(str((each.get("data") or {}).get(revisions.KEY)) for each in others)],
+            namespace=self._namespace,
+            image=image,
+            owner=owner,
+            mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in self._selected(spec).values()),
+        )
+        await delivering.apply(self._writer, self._view.deliveries.store, desired, namespace=self._namespace)
+
     async def _ensure(self, config_map: dict[str, Any]) -> None:
         name = config_map["metadata"]["name"]
         found = self._view.revisions.store.get(f"{self._namespace}/{name}")
@@ -260,7 +261,7 @@ class Reconciler:
             await self._writer.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
         await self._writer.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
 
-    async def _roll_out(self, spec: InstallationSpec, done: _Pass, *, known: bool) -> None:
+    async def _roll_out(self, spec: InstallationSpec, done: Pass, *, known: bool) -> None:
         """Decide, persist what must be remembered, and only then tell the nodes."""
         rollout = spec.rollout
         done.decision = rollouts.decide(
@@ -298,7 +299,7 @@ class Reconciler:
     def _documents(self, revision: str) -> set[str]:
         return {revision, *(str(item["metadata"]["name"]) for item in self._view.revisions.store.values())}
 
-    async def _prune(self, done: _Pass, newest: str) -> None:
+    async def _prune(self, done: Pass, newest: str) -> None:
         found = list(self._view.revisions.store.values())
         found.sort(key=lambda item: str(item["metadata"]["creationTimestamp"]), reverse=True)
         names = [str(item["metadata"]["name"]) for item in found]
@@ -308,9 +309,9 @@ class Reconciler:
             wanted.add(status.last_good)
         gone = set(revisions.superfluous(names, wanted=wanted, newest_first=names))
         await self._managed.prune(resources.CONFIG_MAPS, found, wanted=set(names) - gone)
-        await self._managed.prune(
-            resources.DAEMON_SETS, self._view.daemon_sets.store.values(), wanted=[daemonsets.NAME]
-        )
+        # Those of plugin sets are `delivering`'s.
+        others = [item for key, item in self._view.daemon_sets.store.items() if key not in self._view.deliveries.store]
+        await self._managed.prune(resources.DAEMON_SETS, others, wanted=[daemonsets.NAME])
 
     async def _untaint(self, found: Iterable[standings.Node]) -> None:
         """Lift the startup taint of nodes that have proven Ready."""
@@ -329,7 +330,7 @@ class Reconciler:
             once=once,
         )
 
-    async def _report(self, done: _Pass) -> None:
+    async def _report(self, done: Pass) -> None:
         decision = done.decision
         picture = summaries.Picture(
             revision=done.revision,
@@ -337,7 +338,7 @@ class Reconciler:
             phases=decision.phases if decision else {},
             rollout=decision.status if decision else done.before,
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
-            problems=done.problems,
+            problems=[*done.problems, *self._further()],
             paused=bool(done.spec and done.spec.rollout.paused),
             removing=done.removing,
         )
@@ -348,7 +349,7 @@ class Reconciler:
             f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
         )
         _LOG.warning("The Installation cannot be used: %s", wrong)
-        done = _Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
+        done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
         done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
         served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
         done.nodes = self._observed(served)
@@ -388,13 +389,3 @@ class Reconciler:
             for name, node in self._view.nodes.store.items()
             if nodestates.selected(node, node_selector=spec.node_selector)
         }
-
-
-def _owner(installation: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": resources.INSTALLATIONS.kind,
-        "name": installation["metadata"]["name"],
-        "uid": installation["metadata"]["uid"],
-        "controller": True,
-    }

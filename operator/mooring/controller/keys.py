@@ -10,7 +10,5 @@ ALL = (DEFINITION, WEBHOOK, INSTALLATION)
 
 FIELD_MANAGER = "mooring-operator"
 INSTALLATION_NAME = "default"
-WEBHOOK_CONFIGURATION = "mooring"
-WEBHOOK_NAME = "networks.mooring.dev"
 LEASE = "mooring-operator"
 CLUSTER_ROLE = "mooring-operator"

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mooring.admission import certificates
 from mooring.controller import keys, reading
-from mooring.installing import daemonsets, definitions, revisions
+from mooring.installing import daemonsets, definitions, deliveries, revisions
 from mooring.kube import resources
 from mooring.kube.informers import Informer
 
@@ -41,25 +40,19 @@ class View:
             label_selector=OURS,
             on_change=self._on(keys.INSTALLATION, after=0.0),
         )
+        self.deliveries = Informer(
+            client,
+            resources.DAEMON_SETS,
+            namespace=namespace,
+            label_selector=",".join(f"{name}={value}" for name, value in sorted(deliveries.LABELS.items())),
+            on_change=self._on(keys.INSTALLATION),
+        )
         self.revisions = Informer(
             client,
             resources.CONFIG_MAPS,
             namespace=namespace,
             label_selector=",".join(f"{name}={value}" for name, value in sorted(revisions.LABELS.items())),
             on_change=self._on(keys.INSTALLATION),
-        )
-        self.secrets = Informer(
-            client,
-            resources.SECRETS,
-            namespace=namespace,
-            field_selector=f"metadata.name={certificates.SECRET}",
-            on_change=self._on(keys.WEBHOOK),
-        )
-        self.webhooks = Informer(
-            client,
-            resources.VALIDATING_WEBHOOKS,
-            field_selector=f"metadata.name={keys.WEBHOOK_CONFIGURATION}",
-            on_change=self._on(keys.WEBHOOK, after=0.0),
         )
         self.pods = Informer(
             client,
@@ -84,10 +77,9 @@ class View:
             self.nodes,
             self.node_states,
             self.daemon_sets,
+            self.deliveries,
             self.revisions,
             self.pods,
-            self.secrets,
-            self.webhooks,
             self.definitions,
         )
 
@@ -133,7 +125,7 @@ def _without_heartbeat(item: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _node(item: dict[str, Any]) -> dict[str, Any]:
-    metadata = item["metadata"]
+    metadata, info = item["metadata"], (item.get("status") or {}).get("nodeInfo") or {}
     annotations = metadata.get("annotations") or {}
     return {
         "metadata": {
@@ -145,7 +137,10 @@ def _node(item: dict[str, Any]) -> dict[str, Any]:
         "tainted": any(
             taint.get("key") == reading.STARTUP_TAINT for taint in (item.get("spec") or {}).get("taints") or []
         ),
-        "status": {"conditions": [_ready(item)]},
+        "status": {
+            "conditions": [_ready(item)],
+            "nodeInfo": {name: info.get(name, "") for name in ("kubeletVersion", "containerRuntimeVersion")},
+        },
     }
 
 

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, installation, keys, webhook
+from mooring.controller import definition, installation, keys, serving, webhook
 from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
-from mooring.rules.findings import Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-
-    from mooring.installing.installations import InstallationSpec
-    from mooring.kube.client import Client
+from mooring.kube import resources
 from mooring.kube.events import Recorder
 from mooring.kube.leases import Election
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Coroutine
+
+    from mooring.kube.client import Client
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,17 +38,27 @@ class Operator:
     """All parts of one operator process; needs a running event loop."""
 
     def __init__(
-        self, client: Client, *, namespace: str, pod_name: str, webhook_port: int, stopped: asyncio.Event
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        pod_name: str,
+        listener: socket.socket,
+        stopped: asyncio.Event,
     ) -> None:
-        """Put the parts together; `stopped` is set when the process must end."""
+        """Put the parts together; `stopped` is set when the process must end.
+
+        `listener` is the socket that listens for the webhook.
+        """
         self._stopped = stopped
-        self._spec: InstallationSpec | None = None
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
         self.failed = False
         """Whether a part ended that should not have."""
         self.queue = Queue()
-        self.server = Server(routes=handlers.routes(severities=self._severities), port=webhook_port)
+        self.serving = serving.Serving(client, namespace=namespace, changed=lambda: self.queue.add(keys.WEBHOOK))
+        self.server = Server(routes=handlers.routes(severities=self.serving.severities), listener=listener)
+        self._events = Recorder(client, controller="mooring-operator", instance=pod_name or platform.node())
         self._view = View(client, namespace=namespace, wake=lambda key, after: self.queue.add(key, after=after))
         self._client = client
         self._election = Election(
@@ -64,22 +74,33 @@ class Operator:
             self._view,
             namespace=namespace,
             image=Image(client, namespace=namespace, pod_name=pod_name),
-            adopt=self._adopt,
+            further=lambda: self._webhook.problems,
             now=_now,
             leads=lambda: self._election.holds,
-            recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
+            recorder=self._events,
         )
         self._webhook = webhook.Reconciler(
             client,
-            self._view,
-            self.server,
+            self.serving,
             namespace=namespace,
-            failure_policy=lambda: self._spec.admission.failure_policy if self._spec else "Fail",
-            leading=lambda: self._election.holds,
+            tell=self._tell,
+            changed=lambda: self.queue.add(keys.INSTALLATION),
             now=_now,
         )
         # The passes of this term; a lost one takes them with it.
         self._term: set[asyncio.Task[float | None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def admitting(self) -> AsyncIterator[None]:
+        """Answer reviews while the block runs, whatever becomes of all else."""
+        async with self.server.running():
+            task = asyncio.create_task(self.serving.run(self.server), name="admission")
+            task.add_done_callback(self._ended)
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def start(self) -> None:
         """Begin to observe and to work, in the background."""
@@ -98,49 +119,41 @@ class Operator:
     def leave(self) -> None:
         """Say that this process is about to end: it is not ready from now on."""
         self._leaving = True
+        self.server.leave()
 
     def missing(self) -> list[str]:
-        """Return what keeps the operator from being ready."""
+        """Return what keeps the operator from being ready: to be asked by the API server, whoever leads."""
         if self._leaving:
             return ["nothing: the operator is ending"]
-        lacking = []
-        if not self._view.synced:
-            lacking += [
-                f"the first complete list of {informer.plural}"
-                + (f": {informer.last_error}" if informer.last_error else "")
-                for informer in self._view.informers
-                if not informer.synced.is_set()
-            ]
-        if not self.server.ready:
-            lacking.append(f"the webhook's self-test{': ' + self._webhook.problem if self._webhook.problem else ''}")
-        return lacking
+        return self.serving.missing()
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._view.run(), name="view")
+            group.create_task(self._election.run(), name="election")
+            group.create_task(self.queue.run(self._work), name="queue")
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
             await self._view.wait_synced()
-            group.create_task(self._election.run(), name="election")
-            await self._election.tried.wait()
             _LOG.info("Everything has been seen once; working")
             self._add_all()
-            group.create_task(self.queue.run(self._work), name="queue")
 
     async def _work(self, key: str) -> float | None:
+        if not self._election.holds:
+            return None  # when it leads, everything is added
+        if key == keys.WEBHOOK:
+            return await self._in_term(self._webhook.reconcile())  # it needs nothing of the view
+        if not self._view.synced:
+            return None  # when it has synced, everything is added
         match key:
-            case keys.INSTALLATION if self._election.holds:
-                return await self._in_term(self._installation.reconcile(writing=True))
             case keys.INSTALLATION:
-                return await self._installation.reconcile(writing=False)
-            case keys.WEBHOOK:
-                return await self._webhook.reconcile()
+                return await self._in_term(self._installation.reconcile())
             case keys.DEFINITION:
-                if self._election.leading:
-                    await definition.reconcile(self._client, self._view)
-                return None
+                return await self._in_term(definition.reconcile(self._client, self._view))
         raise AssertionError(f"no work is known by the key {key!r}")
 
-    async def _in_term(self, work: Coroutine[Any, Any, float | None]) -> float | None:
+    async def _in_term(
+        self, work: Coroutine[Any, Any, float] | Coroutine[Any, Any, float | None] | Coroutine[Any, Any, None]
+    ) -> float | None:
         """Run a pass that ends with the term, wherever it is; the next leader begins it anew."""
         task = asyncio.create_task(work, name="a pass of this term")
         self._term.add(task)
@@ -154,6 +167,20 @@ class Operator:
             _LOG.info("The term is over; what was under way is left to the next leader")
             return 0.0 if self._election.holds else None
         return task.result()
+
+    async def _tell(self, reason: str, note: str, warning: bool) -> None:
+        """Write an event on the Installation, where there is one."""
+        known = self.serving.installations.store.get(keys.INSTALLATION_NAME)
+        if known is None:
+            return
+        regarding = {
+            "apiVersion": resources.INSTALLATIONS.api_version,
+            "kind": resources.INSTALLATIONS.kind,
+            "metadata": known["metadata"],
+        }
+        await self._events.event(
+            regarding, kind="Warning" if warning else "Normal", reason=reason, note=note, action="Admission"
+        )
 
     def _leadership_changed(self, leading: bool) -> None:
         for task in self._term:
@@ -172,16 +199,6 @@ class Operator:
         self.failed = True
         _LOG.error("The operator's work has ended and should not have", exc_info=task.exception())
         self._stopped.set()
-
-    def _adopt(self, spec: InstallationSpec | None) -> None:
-        before, self._spec = self._spec, spec
-        if (spec and spec.admission.failure_policy) != (before and before.admission.failure_policy):
-            self.queue.add(keys.WEBHOOK)
-
-    def _severities(self) -> Mapping[str, Severity]:
-        if self._spec is None:
-            return {}
-        return {code: Severity(value) for code, value in self._spec.admission.severities.items()}
 
 
 def _now() -> datetime.datetime:

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 
@@ -20,32 +20,36 @@ from mooring.controller.operator import Operator
 from mooring.kube import errors
 from mooring.kube.client import Client
 
+if TYPE_CHECKING:
+    import socket
+
 _LOG = logging.getLogger(__name__)
 
 # Until every node's kube-proxy has taken this pod out of the webhook's Service.
 _LEAVING_SECONDS = 5.0
 
 
-def run(*, namespace: str, pod_name: str, webhook_port: int, health_port: int) -> int:
-    """Run the operator until it is asked to end; return the exit status of the process."""
+def run(*, namespace: str, pod_name: str, listener: socket.socket, health_port: int) -> int:
+    """Run the operator until it is asked to end; return the exit status of the process.
+
+    `listener` is the socket that listens for the webhook.
+    """
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     framework.quieten()
     try:
-        return asyncio.run(
-            _run(namespace=namespace, pod_name=pod_name, webhook_port=webhook_port, health_port=health_port)
-        )
+        return asyncio.run(_run(namespace=namespace, pod_name=pod_name, listener=listener, health_port=health_port))
     except errors.Unreachable as error:
         # Only from loading credentials: from then on, an API server that is away is waited for.
         print(f"mooring operator: {error.message}", file=sys.stderr)  # noqa: T201  a person started this by hand
         return 1
 
 
-async def _run(*, namespace: str, pod_name: str, webhook_port: int, health_port: int) -> int:
+async def _run(*, namespace: str, pod_name: str, listener: socket.socket, health_port: int) -> int:
     stopped = asyncio.Event()
     async with await Client.load() as client:
-        operator = Operator(client, namespace=namespace, pod_name=pod_name, webhook_port=webhook_port, stopped=stopped)
+        operator = Operator(client, namespace=namespace, pod_name=pod_name, listener=listener, stopped=stopped)
         started = asyncio.Event()
 
         async def take_signals() -> None:
@@ -55,12 +59,14 @@ async def _run(*, namespace: str, pod_name: str, webhook_port: int, health_port:
 
         # Kept, because the loop itself forgets tasks that nobody holds.
         taking = asyncio.create_task(take_signals())
-        async with health.serving(port=health_port, missing=operator.missing) as port:
+        async with (
+            health.serving(port=health_port, missing=operator.missing) as port,
+            operator.admitting(),
+        ):
             _LOG.info("Health is served on port %d", port)
             await kopf.operator(
                 registry=framework.registry(
                     client=client,
-                    server=operator.server,
                     start=operator.start,
                     stop=operator.stop,
                     installation_changed=lambda: operator.queue.add(keys.INSTALLATION),

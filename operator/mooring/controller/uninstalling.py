@@ -65,6 +65,10 @@ class Uninstaller:
         Raises:
             errors.ApiError: something could not be written.
         """
+        # What brings plugin sets to the nodes would bring them again.
+        for item in list(self._view.deliveries.store.values()):
+            with contextlib.suppress(errors.NotFound):
+                await self._writer.delete(resources.DAEMON_SETS, item["metadata"]["name"], namespace=self._namespace)
         await self._disown()
         await nodes.everything(self._drain(name, state) for name, state in self._ours().items())
         begun = datetime.datetime.fromisoformat(installation["metadata"]["deletionTimestamp"])

@@ -1,60 +1,57 @@
-"""The webhook's certificate: owns the Secret, what the server serves with, and what the API server trusts.
+"""The webhook's certificate and configuration: owns what the leader writes of them, and saying what is wrong there.
 
-Made here, renewed when a third of its life is left, put into the ValidatingWebhookConfiguration, and proven by a
-known-bad review through the real listener. Refuses to create that configuration: it is a file of the manifests.
+A certificate is made where there is none, renewed when a third of its life is left, and its CA put into the
+ValidatingWebhookConfiguration; replicas show it after that (`serving.py`). Refuses to create that configuration or to
+change what of it is a file of the manifests: it tells that networks pass unjudged, in a condition and an event. Where
+cert-manager looks after the certificate, neither Secret nor caBundle is touched.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import ssl
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from mooring.admission import certificates, selftest
+from mooring.admission import certificates, configuration
 from mooring.controller import keys
+from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from mooring.admission.server import Server
-    from mooring.controller.observing import View
+    from mooring.controller.serving import Serving
     from mooring.kube.client import Client
 
 _LOG = logging.getLogger(__name__)
 
 _EVERY = 3600.0
-_SOON = 5.0
-_LISTENING_SECONDS = 30.0
-
-FailurePolicy = Literal["Fail", "Ignore"]
 
 
 class Reconciler:
-    """Keeps certificate, server and webhook configuration together."""
+    """Keeps certificate and webhook configuration together; only the leader runs it.
+
+    `tell(reason, note, warning)` writes an event; `changed()` is called when `problems` change.
+    """
 
     def __init__(
         self,
         client: Client,
-        view: View,
-        server: Server,
+        serving: Serving,
         *,
         namespace: str,
-        failure_policy: Callable[[], FailurePolicy],
-        leading: Callable[[], bool],
+        tell: Callable[[str, str, bool], Awaitable[None]],
+        changed: Callable[[], None],
         now: Callable[[], datetime.datetime],
     ) -> None:
         self._client = client
-        self._view = view
-        self._server = server
+        self._serving = serving
         self._namespace = namespace
-        self._failure_policy = failure_policy
-        self._leading = leading
+        self._tell = tell
+        self._changed = changed
         self._now = now
-        self.problem = ""
-        """Why the webhook is not in order; "" where it is."""
+        self.problems: tuple[Problem, ...] = ()
+        """What is wrong with the webhook for all replicas; for the conditions of the Installation."""
 
     async def reconcile(self) -> float | None:
         """Compare and repair once; return the seconds until the next look.
@@ -62,38 +59,76 @@ class Reconciler:
         Raises:
             errors.ApiError: the Secret or the configuration could not be read or written.
         """
-        bundle = await self._bundle()
-        if bundle is None:
-            self._complain("there is no certificate yet; the replica that leads makes it")
-            return _SOON
-        try:
-            self._server.use(bundle)
-            await asyncio.wait_for(
-                self._server.prove(server_name=certificates.server_name(self._namespace)), _LISTENING_SECONDS
+        await self._serving.configurations.synced.wait()
+        found = self._serving.configuration
+        elsewhere = configuration.injected(found)
+        bundle = await self._given() if elsewhere else await self._bundle()
+        problems = []
+        if elsewhere and bundle is None:
+            problems.append(
+                Problem(
+                    "NoCertificate",
+                    f"cert-manager has not made a usable Secret {certificates.SECRET} for the webhook: look at its "
+                    f"Certificate in {self._namespace}.",
+                )
             )
-        except (selftest.SelfTestError, ssl.SSLError, TimeoutError) as error:
-            self._complain(f"the webhook does not answer as it must: {str(error) or 'it does not listen yet'}")
-            return _SOON
-        if self._leading():
-            return await self._configure(bundle)
-        self.problem = ""
+        if found is None:
+            problems.append(
+                Problem(
+                    "WebhookConfigurationMissing",
+                    f"There is no ValidatingWebhookConfiguration {configuration.NAME}, so networks are not judged when "
+                    "they are applied: apply the manifests again.",
+                )
+            )
+        else:
+            wrong = configuration.edited(found)
+            if wrong:
+                problems.append(
+                    Problem(
+                        "WebhookConfigurationEdited",
+                        f"ValidatingWebhookConfiguration {configuration.NAME} was edited, and networks pass unjudged: "
+                        f"{'; '.join(wrong)}. Apply the manifests again.",
+                    )
+                )
+            if configuration.entry(found) is not None:
+                await self._configure(found, None if elsewhere else bundle)
+        await self._report(tuple(problems))
         return _EVERY
 
-    async def _bundle(self) -> certificates.Bundle | None:
-        """Return the certificate of the Secret; the leader makes one where there is none that can be used."""
+    async def _report(self, problems: tuple[Problem, ...]) -> None:
+        before, self.problems = self.problems, problems
+        if problems == before:
+            return
+        self._changed()
+        for problem in problems:
+            if problem not in before:
+                _LOG.warning("%s", problem.message)
+                await self._tell(problem.reason, problem.message, True)
+        if not problems:
+            _LOG.info("The webhook configuration is in order again")
+
+    async def _given(self) -> certificates.Bundle | None:
+        """Return the certificate that somebody else looks after."""
+        try:
+            secret = await self._client.get(resources.SECRETS, certificates.SECRET, namespace=self._namespace)
+            return certificates.from_secret(secret)
+        except (errors.NotFound, certificates.UnusableSecretError):
+            return None
+
+    async def _bundle(self) -> certificates.Bundle:
+        """Return the certificate of the Secret, made or renewed where it must be."""
         try:
             secret = await self._client.get(resources.SECRETS, certificates.SECRET, namespace=self._namespace)
         except errors.NotFound:
-            return await self._write(None, version=None) if self._leading() else None
+            return await self._write(None, version=None)
+        version = secret["metadata"]["resourceVersion"]
         try:
             bundle = certificates.from_secret(secret)
         except certificates.UnusableSecretError as error:
-            if not self._leading():
-                return None
             _LOG.warning("%s; making a new one", error)
-            return await self._write(None, version=secret["metadata"]["resourceVersion"])
-        if self._leading() and certificates.needs_renewal(bundle, namespace=self._namespace, now=self._now()):
-            return await self._write(bundle, version=secret["metadata"]["resourceVersion"])
+            return await self._write(None, version=version)
+        if certificates.needs_renewal(bundle, namespace=self._namespace, now=self._now()):
+            return await self._write(bundle, version=version)
         return bundle
 
     async def _write(self, previous: certificates.Bundle | None, *, version: str | None) -> certificates.Bundle:
@@ -108,16 +143,13 @@ class Reconciler:
             secret["metadata"]["resourceVersion"] = version
             await self._client.apply(resources.SECRETS, secret, field_manager=keys.FIELD_MANAGER)
         _LOG.info("Made a certificate for the webhook")
+        await self._tell(
+            "CertificateMade", f"Secret {certificates.SECRET} has a new certificate for the webhook.", False
+        )
         return bundle
 
-    async def _configure(self, bundle: certificates.Bundle) -> float:
-        found = self._view.webhooks.store.get(keys.WEBHOOK_CONFIGURATION)
-        if found is None:
-            self._complain(
-                f"there is no ValidatingWebhookConfiguration {keys.WEBHOOK_CONFIGURATION}, so networks are not "
-                "judged when they are applied: apply the manifests again"
-            )
-            return _EVERY
+    async def _configure(self, found: dict[str, Any], bundle: certificates.Bundle | None) -> None:
+        """Write what is ours of the configuration, where it differs; without `bundle` not the caBundle."""
         role = await self._client.get(resources.CLUSTER_ROLES, keys.CLUSTER_ROLE)
         owner = {
             "apiVersion": resources.CLUSTER_ROLES.api_version,
@@ -125,41 +157,31 @@ class Reconciler:
             "name": keys.CLUSTER_ROLE,
             "uid": role["metadata"]["uid"],
         }
-        entry = {
-            "name": keys.WEBHOOK_NAME,
-            "clientConfig": {"caBundle": certificates.ca_bundle(bundle)},
-            "failurePolicy": self._failure_policy(),
+        wanted: dict[str, Any] = {"name": configuration.WEBHOOK, "failurePolicy": self._serving.failure_policy}
+        if bundle is not None:
+            wanted["clientConfig"] = {"caBundle": certificates.ca_bundle(bundle)}
+        if _holds(found, owner, wanted):
+            return
+        body = {
+            "apiVersion": resources.VALIDATING_WEBHOOKS.api_version,
+            "kind": resources.VALIDATING_WEBHOOKS.kind,
+            # The uid: of one that was deleted meanwhile, nothing must be made anew.
+            "metadata": {"name": configuration.NAME, "uid": found["metadata"]["uid"], "ownerReferences": [owner]},
+            "webhooks": [wanted],
         }
-        if not _holds(found, owner, entry):
-            body = {
-                "apiVersion": resources.VALIDATING_WEBHOOKS.api_version,
-                "kind": resources.VALIDATING_WEBHOOKS.kind,
-                # The uid: of one that was deleted meanwhile, nothing must be made anew.
-                "metadata": {
-                    "name": keys.WEBHOOK_CONFIGURATION,
-                    "uid": found["metadata"]["uid"],
-                    "ownerReferences": [owner],
-                },
-                "webhooks": [entry],
-            }
-            await self._client.apply(resources.VALIDATING_WEBHOOKS, body, field_manager=keys.FIELD_MANAGER)
-            _LOG.info("The API server trusts the webhook's certificate now")
-        if self.problem:
-            _LOG.info("The webhook is in order")
-        self.problem = ""
-        return _EVERY
-
-    def _complain(self, problem: str) -> None:
-        if problem != self.problem:
-            _LOG.warning("%s", problem)
-        self.problem = problem
+        await self._client.apply(resources.VALIDATING_WEBHOOKS, body, field_manager=keys.FIELD_MANAGER)
+        _LOG.info("Wrote caBundle, failure policy and owner of the webhook configuration")
+        if any(each.get("clientConfig", {}).get("caBundle") for each in found.get("webhooks") or []):
+            note = f"Mended caBundle, failure policy or owner of ValidatingWebhookConfiguration {configuration.NAME}."
+            await self._tell("WebhookConfigurationMended", note, False)
 
 
-def _holds(found: dict[str, Any], owner: dict[str, Any], entry: dict[str, Any]) -> bool:
+def _holds(found: dict[str, Any], owner: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether the configuration says what we want it to; others' words in it do not matter."""
-    present: dict[str, Any] = next((each for each in found.get("webhooks") or [] if each["name"] == entry["name"]), {})
+    present = configuration.entry(found) or {}
+    given = wanted.get("clientConfig")
     return (
         owner in (found["metadata"].get("ownerReferences") or [])
-        and present.get("clientConfig", {}).get("caBundle") == entry["clientConfig"]["caBundle"]
-        and present.get("failurePolicy") == entry["failurePolicy"]
+        and (given is None or present.get("clientConfig", {}).get("caBundle") == given["caBundle"])
+        and present.get("failurePolicy") == wanted["failurePolicy"]
     )

@@ -21,14 +21,18 @@ Status = Literal["True", "False", "Unknown"]
 class Condition(Model):
     """One condition, as the Kubernetes API conventions define it."""
 
-    type: str = pydantic.Field(max_length=316)
-    status: Status
-    reason: str = pydantic.Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)
-    message: str = pydantic.Field("", max_length=32768)
-    last_transition_time: str = pydantic.Field(
-        description="RFC 3339, seconds.", json_schema_extra={"format": "date-time"}
+    type: str = pydantic.Field(max_length=316, description="What it is about.")
+    status: Status = pydantic.Field(description="Whether it is so.")
+    reason: str = pydantic.Field(
+        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024, description="Why, in one word."
     )
-    observed_generation: int | None = None
+    message: str = pydantic.Field("", max_length=32768, description="Why, for a person: what, where, what to do.")
+    last_transition_time: str = pydantic.Field(
+        description="Since when the status is what it is.", json_schema_extra={"format": "date-time"}
+    )
+    observed_generation: int | None = pydantic.Field(
+        None, description="The generation of the spec that it is about, where the object has a spec."
+    )
 
 
 def rfc3339(moment: datetime.datetime) -> str:

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 _HEADER = "# Generated from the models in operator/mooring/installing by `make generate`.\n"
 _DROPPED = frozenset({"title", "$defs", "discriminator"})
-_METADATA: dict[str, Any] = {"type": "object"}
+_COMMON: dict[str, dict[str, Any]] = {
+    "apiVersion": {"type": "string", "description": "The group and version of this kind."},
+    "kind": {"type": "string", "description": "The kind of the object."},
+    # The API server takes no description of this one; kubectl has its own.
+    "metadata": {"type": "object"},
+}
 
 Column = tuple[str, str, str]  # name, type, JSON path
 
@@ -80,6 +85,7 @@ def definition(
     *,
     kind: str,
     plural: str,
+    description: str,
     short_names: list[str],
     schema: dict[str, Any],
     columns: list[Column],
@@ -91,10 +97,9 @@ def definition(
     root: dict[str, Any] = {
         "type": "object",
         **schema,
+        "description": description,
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": _METADATA,
+            **_COMMON,
             **properties,
         },
     }
@@ -147,6 +152,8 @@ def definitions() -> dict[str, dict[str, Any]]:
         "attachmentslices.yaml": definition(
             kind="AttachmentSlice",
             plural="attachmentslices",
+            description="Who holds which address: a part of what is attached on one node. The agent of the node writes "
+            "it, with at most 100 attachments in one slice; it goes with its Node.",
             short_names=["aslice"],
             schema=schema_of(AttachmentSlice),
             columns=[("Node", "string", ".nodeName"), age],
@@ -156,7 +163,10 @@ def definitions() -> dict[str, dict[str, Any]]:
         "installations.yaml": definition(
             kind="Installation",
             plural="installations",
-            short_names=[],
+            description="What Mooring should be on the nodes of this cluster. There is one, named default; the "
+            "operator turns it into a revision that the nodes get one after the other, and says in the status how far "
+            "it is.",
+            short_names=["minst"],
             schema=_spec_and_status(InstallationSpec, InstallationStatus),
             columns=[
                 ("Available", "string", _condition("Available")),
@@ -180,7 +190,9 @@ def definitions() -> dict[str, dict[str, Any]]:
         "nodestates.yaml": definition(
             kind="NodeState",
             plural="nodestates",
-            short_names=[],
+            description="One node: the operator says in the spec which revision it should have, the agent in the "
+            "status what it has, and what is wrong there. It is named after its Node, and goes with it.",
+            short_names=["mns"],
             schema=_spec_and_status(NodeStateSpec, NodeStateStatus),
             columns=[
                 ("Ready", "string", _condition("Ready")),

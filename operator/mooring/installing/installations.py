@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
 from mooring.installing.conditions import Condition
-from mooring.installing.models import Model
+from mooring.installing.models import Model, rule, rules
+from mooring.installing.pluginsets import AbsolutePath, PluginSet, contradictions
+from mooring.rules import catalogue
 
 GROUP = "mooring.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-AbsolutePath = Annotated[str, pydantic.Field(pattern=r"^/[^\s]*$", max_length=255)]
 Severity = Literal["Enforce", "Warn", "Audit"]
 Seconds = Annotated[int, pydantic.Field(ge=1, le=3600)]
 
@@ -47,11 +48,21 @@ PRESETS: dict[str, dict[str, str]] = {
 #: Where runtimes listen for the kubelet: below /run, but for a distribution that keeps all in a folder of its own.
 RUNTIME_FOLDER = "/run"
 RUNTIME_FOLDERS = {"microk8s": "/var/snap/microk8s/common/run"}
+STATE_DIR = "/var/lib/mooring"
 DEFAULT_PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"}
 
 
 class Paths(Model):
     """Where a node keeps its CNI files."""
+
+    # Journals of running pods are there: with another folder their networks would never be undone.
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rule(
+            "self.stateDir == oldSelf.stateDir",
+            "stateDir stays as it is: it holds what must be undone of running pods. Delete the Installation and create "
+            "another one",
+        )
+    )
 
     preset: Literal["k3s", "rke2", "talos", "openshift", "microk8s"] | None = pydantic.Field(
         None, description="The folders of a known distribution; the other fields win over it."
@@ -63,7 +74,7 @@ class Paths(Model):
         None, description="Folder of the runtime's CNI confs; /etc/cni/net.d unless the preset says otherwise."
     )
     state_dir: AbsolutePath = pydantic.Field(
-        "/var/lib/mooring", description="Folder of the cache, the journal and the results on the nodes."
+        STATE_DIR, description="Folder of the cache, the journal and the results on the nodes."
     )
 
     def resolved(self) -> dict[str, str]:
@@ -91,6 +102,16 @@ class LogOptions(Model):
 
 class Plugin(Model):
     """Keys of 00-multus.conf, as the meta-plugin reads them."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            ("!has(self.logOptions) || has(self.logFile)", "logOptions rotates a logFile, and there is none"),
+            (
+                "!has(self.readinessTimeout) || has(self.readinessIndicatorFile)",
+                "readinessTimeout is for a readinessIndicatorFile, and there is none",
+            ),
+        )
+    )
 
     log_level: Literal["debug", "verbose", "error", "panic"] = pydantic.Field(
         "error", description="How much the meta-plugin logs."
@@ -162,6 +183,14 @@ class Plugin(Model):
         "after all of its networks.",
     )
 
+    @pydantic.model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.log_options is not None and self.log_file is None:
+            raise ValueError("logOptions rotates a logFile, and there is none")
+        if self.readiness_timeout is not None and self.readiness_indicator_file is None:
+            raise ValueError("readinessTimeout is for a readinessIndicatorFile, and there is none")
+        return self
+
     def conf_keys(self) -> dict[str, Any]:
         """Return the keys as they stand in 00-multus.conf, which differ from ours in case and form."""
         keys = self.to_wire()
@@ -172,30 +201,47 @@ class Plugin(Model):
         return keys
 
 
-class PluginBinary(Model):
-    """One binary of an image."""
-
-    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Its name on the node.")
-    path: AbsolutePath = pydantic.Field(description="Its path in the image.")
-    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$", description="Its checksum.")
-
-
-class PluginSet(Model):
-    """Further CNI plugins to distribute."""
-
-    name: str = pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="A name for messages.")
-    image: str = pydantic.Field(min_length=1, description="The image that holds them.")
-    binaries: list[PluginBinary] = pydantic.Field(min_length=1, max_length=64, description="What to take from it.")
-
-
 class Toleration(Model):
     """A toleration of the agent's pods, as in a pod's spec."""
 
-    key: str | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = None
+    model_config = pydantic.ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+                "a toleration with operator Exists has no value",
+            ),
+            (
+                "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
+                "a toleration without a key is one of everything, and has operator Exists",
+            ),
+            (
+                "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                "tolerationSeconds is for effect NoExecute",
+            ),
+        )
+    )
+
+    key: str | None = pydantic.Field(None, max_length=317, description="The taint's key; every taint where absent.")
+    operator: Literal["Exists", "Equal"] | None = pydantic.Field(
+        None, description="How key and value are compared; Equal unless set."
+    )
+    value: str | None = pydantic.Field(None, max_length=63, description="The taint's value, for operator Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = pydantic.Field(
+        None, description="The taint's effect; every effect where absent."
+    )
+    toleration_seconds: int | None = pydantic.Field(
+        None, description="How long a taint with NoExecute is tolerated; for ever where absent."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with operator Exists has no value")
+        if not self.key and self.operator != "Exists":
+            raise ValueError("a toleration without a key is one of everything, and has operator Exists")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("tolerationSeconds is for effect NoExecute")
+        return self
 
 
 class Canary(Model):
@@ -228,17 +274,28 @@ class Rollout(Model):
     )
 
 
+_QUANTITY = r"^([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?$"
+Quantity = Annotated[int, pydantic.Field(ge=0)] | Annotated[str, pydantic.Field(pattern=_QUANTITY, max_length=32)]
+
+
 class Resources(Model):
     """Requests and limits of a container, as in a pod's spec."""
 
-    requests: dict[str, str] | None = None
-    limits: dict[str, str] | None = None
+    requests: dict[str, Quantity] | None = pydantic.Field(
+        None, max_length=16, description="What the node keeps free for it, by resource, such as cpu: 50m."
+    )
+    limits: dict[str, Quantity] | None = pydantic.Field(
+        None, max_length=16, description="What it may use at most, by resource, such as memory: 256Mi."
+    )
 
 
 class Component(Model):
     """What can be said of one of our own parts."""
 
     resources: Resources | None = pydantic.Field(None, description="Its requests and limits.")
+
+
+_CODES = sorted(catalogue.RULES)
 
 
 class Admission(Model):
@@ -248,14 +305,44 @@ class Admission(Model):
         "Fail", description="What the API server does while the operator cannot be asked."
     )
     severities: dict[str, Severity] = pydantic.Field(
-        default_factory=dict, description="Severity by rule code, where it differs from the default."
+        default_factory=dict,
+        max_length=len(_CODES),
+        description="Severity by rule code, such as MR110: Enforce, where it differs from the default; docs/rules.md "
+        "lists the rules.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": f"self.all(code, code in {_CODES})",
+                    "messageExpression": f"'there is no rule ' + self.filter(code, !(code in {_CODES}))[0]",
+                }
+            ]
+        },
     )
+
+    @pydantic.field_validator("severities")
+    @classmethod
+    def _known(cls, value: dict[str, Severity]) -> dict[str, Severity]:
+        unknown = [code for code in value if code not in _CODES]
+        if unknown:
+            raise ValueError(f"there is no rule {', '.join(unknown)}")
+        return value
+
+
+def _possible(sets: list[PluginSet]) -> list[PluginSet]:
+    if found := contradictions(sets):
+        raise ValueError(" ".join(found))
+    return sets
 
 
 class InstallationSpec(Model):
     """What should be on the nodes. Every field has a default."""
 
-    paths: Paths = pydantic.Field(default_factory=Paths, description="Where a node keeps its CNI files.")
+    # With a default in the schema it is always there, so that its rule about changes is always asked.
+    paths: Paths = pydantic.Field(
+        default_factory=Paths,
+        description="Where a node keeps its CNI files.",
+        json_schema_extra={"default": {"stateDir": STATE_DIR}},
+    )
     default_network: str = pydantic.Field(
         "auto",
         min_length=1,
@@ -266,24 +353,27 @@ class InstallationSpec(Model):
         default_factory=dict, description="Labels of the nodes that are served; all nodes where empty."
     )
     tolerations: list[Toleration] = pydantic.Field(
-        default_factory=list, description="Further tolerations of the agent, which tolerates everything already."
+        default_factory=list,
+        max_length=64,
+        description="Further tolerations of the agent, which tolerates everything already.",
     )
-    plugin_sets: list[PluginSet] = pydantic.Field(
+    plugin_sets: Annotated[list[PluginSet], pydantic.AfterValidator(_possible)] = pydantic.Field(
         default_factory=list, max_length=16, description="Further CNI plugins to distribute."
     )
-    dhcp_daemon: bool = pydantic.Field(False, description="Whether the dhcp IPAM plugin's daemon runs on the nodes.")
+    dhcp_daemon: bool = pydantic.Field(
+        False, description="Whether the agent keeps the daemon of the dhcp IPAM plugin running on the nodes."
+    )
     rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
     agent: Component = pydantic.Field(default_factory=Component, description="The agent's pods.")
-    operator: Component = pydantic.Field(default_factory=Component, description="The operator's pods.")
     admission: Admission = pydantic.Field(default_factory=Admission, description="The admission of networks.")
 
 
 class NodeCounts(Model):
     """How many nodes are where."""
 
-    desired: int = 0
-    updated: int = 0
-    ready: int = 0
+    desired: int = pydantic.Field(0, description="Nodes that are selected.")
+    updated: int = pydantic.Field(0, description="Nodes that have the revision.")
+    ready: int = pydantic.Field(0, description="Nodes that give pods their networks.")
     phases: dict[str, int] | None = pydantic.Field(
         None,
         description="How many are in which phase: current, moving, proving, failing, away, held, unknown.",
@@ -293,7 +383,7 @@ class NodeCounts(Model):
 class CanaryNode(Model):
     """One of the nodes that go first."""
 
-    node: str
+    node: str = pydantic.Field(description="The name of the node.")
     away_since: str | None = pydantic.Field(
         None, description="Since when it is away.", json_schema_extra={"format": "date-time"}
     )
@@ -303,10 +393,10 @@ class Halt(Model):
     """Why no further node gets the revision."""
 
     node: str = pydantic.Field(description="The node that does worse than before.")
-    reason: str
-    message: str
+    reason: str = pydantic.Field(description="NotReadyInTime or MoreFailedAdds.")
+    message: str = pydantic.Field(description="What it does worse, for a person.")
     generation: int = pydantic.Field(description="The Installation's generation; another one lifts the halt.")
-    since: str = pydantic.Field(json_schema_extra={"format": "date-time"})
+    since: str = pydantic.Field(description="When it halted.", json_schema_extra={"format": "date-time"})
 
 
 class RolloutStatus(Model):
@@ -336,8 +426,12 @@ class RolloutStatus(Model):
 class InstallationStatus(Model):
     """What is so, as the operator sees it."""
 
-    observed_generation: int | None = None
+    observed_generation: int | None = pydantic.Field(None, description="The generation of the spec that this is about.")
     revision: str | None = pydantic.Field(None, description="The name of the revision that should be on the nodes.")
-    nodes: NodeCounts | None = None
-    rollout: RolloutStatus | None = None
-    conditions: list[Condition] = pydantic.Field(default_factory=list)
+    nodes: NodeCounts | None = pydantic.Field(None, description="How many nodes are where.")
+    rollout: RolloutStatus | None = pydantic.Field(None, description="What must be remembered of a roll-out.")
+    conditions: list[Condition] = pydantic.Field(
+        default_factory=list,
+        description="Available: pods get their networks. Progressing: something is on its way. Degraded: something is "
+        "wrong and stays so unless somebody acts.",
+    )

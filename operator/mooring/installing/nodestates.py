@@ -50,15 +50,15 @@ class NodeStateSpec(Model):
 class PrimaryNetwork(Model):
     """The default network that is pinned in the node's conf."""
 
-    name: str
+    name: str = pydantic.Field(description="The name of the network.")
     file: str = pydantic.Field(description="The file of the node's conf folder that it was read from.")
 
 
 class Runtime(Model):
     """The container runtime, and what the next pod gets from it."""
 
-    name: str
-    version: str = ""
+    name: str = pydantic.Field(description="Its name, as it says itself.")
+    version: str = pydantic.Field("", description="Its version, as it says itself.")
     networks: list[str] | None = pydantic.Field(
         None, description="The CNI networks that it has loaded, in its own words; absent where it does not tell."
     )
@@ -67,25 +67,25 @@ class Runtime(Model):
 class Binary(Model):
     """A binary that the agent installed."""
 
-    name: str
-    sha256: str
+    name: str = pydantic.Field(description="Its name in the folder of CNI plugins.")
+    sha256: str = pydantic.Field(description="Its checksum.")
 
 
 class AttachedNetwork(Model):
     """A network that pods of this node are attached to."""
 
-    namespace: str = ""
-    name: str
-    attachments: int = pydantic.Field(ge=0)
+    namespace: str = pydantic.Field("", description="The namespace of its definition; empty where it has none.")
+    name: str = pydantic.Field(description="Its name.")
+    attachments: int = pydantic.Field(ge=0, description="How many interfaces are attached to it.")
     pods: list[str] = pydantic.Field(default_factory=list, max_length=20, description="namespace/name, the first 20.")
 
 
 class NodeError(Model):
     """Something that went wrong on this node."""
 
-    time: str = pydantic.Field(json_schema_extra={"format": "date-time"})
-    reason: str
-    message: str
+    time: str = pydantic.Field(description="When.", json_schema_extra={"format": "date-time"})
+    reason: str = pydantic.Field(description="What, in one word.")
+    message: str = pydantic.Field(description="What, for a person.")
 
 
 class FailingNetwork(Model):
@@ -99,14 +99,16 @@ class FailingNetwork(Model):
 class NodeStateStatus(Model):
     """What the node is."""
 
-    observed_generation: int | None = None
+    observed_generation: int | None = pydantic.Field(None, description="The generation of the spec that this is about.")
     heartbeat_time: str | None = pydantic.Field(
         None,
         description="When the agent wrote this; at the latest five minutes after the time before.",
         json_schema_extra={"format": "date-time"},
     )
     revision: str | None = pydantic.Field(None, description="The revision that is applied.")
-    primary_network: PrimaryNetwork | None = None
+    primary_network: PrimaryNetwork | None = pydantic.Field(
+        None, description="The default network that is pinned in the node's conf."
+    )
     conf_hash: str | None = pydantic.Field(None, description="sha256: and the checksum of 00-multus.conf.")
     conf_file: str | None = pydantic.Field(
         None, description="The name of our conf; another one than 00-multus.conf while a rival sorts before that."
@@ -114,15 +116,23 @@ class NodeStateStatus(Model):
     rivals: list[str] = pydantic.Field(
         default_factory=list, max_length=20, description="Files of the conf folder that sort before 00-multus.conf."
     )
-    runtime: Runtime | None = None
-    binaries: list[Binary] = pydantic.Field(default_factory=list)
-    networks: list[AttachedNetwork] = pydantic.Field(default_factory=list)
+    runtime: Runtime | None = pydantic.Field(
+        None, description="The container runtime, and what the next pod gets from it."
+    )
+    binaries: list[Binary] = pydantic.Field(default_factory=list, description="The binaries that the agent installed.")
+    networks: list[AttachedNetwork] = pydantic.Field(
+        default_factory=list, description="The networks that pods of this node are attached to."
+    )
     failed_adds: int = pydantic.Field(0, ge=0, description="ADDs that failed in the last ten minutes.")
     failures: list[FailingNetwork] = pydantic.Field(
         default_factory=list, max_length=20, description="What failed in the last ten minutes, the worst network first."
     )
-    last_errors: list[NodeError] = pydantic.Field(default_factory=list, max_length=10)
-    conditions: list[Condition] = pydantic.Field(default_factory=list)
+    last_errors: list[NodeError] = pydantic.Field(
+        default_factory=list, max_length=10, description="What went wrong last on this node."
+    )
+    conditions: list[Condition] = pydantic.Field(
+        default_factory=list, description="Ready: pods of this node get their networks; others say why not."
+    )
 
 
 def selected(node: dict[str, Any], *, node_selector: dict[str, str]) -> bool:

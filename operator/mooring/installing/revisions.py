@@ -35,7 +35,8 @@ def document(spec: InstallationSpec, *, image: str) -> str:
         "defaultNetwork": spec.default_network,
         "plugin": spec.plugin.conf_keys(),
         "renderer": renderers.NEWEST,
-        "pluginSets": [each.to_wire() for each in spec.plugin_sets],
+        # What has its default is absent: a field that is added later changes no revision.
+        "pluginSets": [each.model_dump(mode="json", by_alias=True, exclude_defaults=True) for each in spec.plugin_sets],
         "dhcpDaemon": spec.dhcp_daemon,
     }
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

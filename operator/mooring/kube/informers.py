@@ -56,9 +56,15 @@ class Informer:
         transform: Callable[[dict[str, Any]], dict[str, Any]] = identity,
         on_change: Callable[[str, dict[str, Any] | None, dict[str, Any] | None], None],
         watch_seconds: float = _WATCH_SECONDS,
+        pause: Pause = _PAUSE,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """`watch_seconds` is how long a watch lasts at most; `clock` is that of `last_contact`, else the loop's."""
+        """Take what to follow.
+
+        `watch_seconds` is how long a watch lasts at most, `pause` how long to wait after failures; `clock` is that of
+        `last_contact`, else the loop's.
+        """
+        self._pauses = pause
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -106,7 +112,7 @@ class Informer:
                 self._version = None
                 failures += 1
             except errors.ApiError as error:
-                failures = 1 if self._now() - began > _PAUSE.longest else failures + 1
+                failures = 1 if self._now() - began > self._pauses.longest else failures + 1
                 self._report(error, failures)
             if failures:
                 await asyncio.sleep(self._pause(failures))
@@ -202,5 +208,5 @@ class Informer:
         self.last_error = error
 
     def _pause(self, failures: int) -> float:
-        pause = _PAUSE_UNKNOWN_KIND if isinstance(self.last_error, errors.NotFound) else _PAUSE
+        pause = _PAUSE_UNKNOWN_KIND if isinstance(self.last_error, errors.NotFound) else self._pauses
         return pause.after(failures, asked=self.last_error.retry_after if self.last_error is not None else None)

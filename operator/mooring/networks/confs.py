@@ -10,15 +10,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mooring.networks import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: The last step to a value, and the chain that leads to what holds it.
+_Chain: TypeAlias = "tuple[_Chain | None, str | int]"
+
 #: The versions of the CNI specification that were published.
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+#: The duplicates that are named; one alone decides as much as all of them.
+_MOST_DUPLICATES = 100
 
 _EXCERPT = 28
 _WORD = re.compile(r"[A-Za-z_](?:[\w.:-]*\w)?")
@@ -29,7 +35,7 @@ _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed configuration: its value, the paths of keys that stand more than once, and where all stands."""
+    """A parsed configuration: its value, the first hundred keys that stand more than once, and where all stands."""
 
     value: object
     duplicates: tuple[paths.Path, ...]
@@ -92,16 +98,28 @@ def _integer(digits: str) -> int | float:
 
 def _paths_of(value: object, repeated: dict[int, tuple[dict[str, object], set[str]]]) -> tuple[paths.Path, ...]:
     found: list[paths.Path] = []
-    waiting: list[tuple[paths.Path, object]] = [((), value)]
-    while waiting:
-        path, item = waiting.pop()
+    # A path is a chain of steps until it is wanted: written out for every value of a deep text they fill the memory.
+    waiting: list[tuple[_Chain | None, object]] = [(None, value)]
+    while waiting and len(found) < _MOST_DUPLICATES:
+        chain, item = waiting.pop()
         if isinstance(item, dict):
             if id(item) in repeated:
-                found.extend((*path, key) for key in sorted(repeated[id(item)][1]))
-            waiting.extend(((*path, key), child) for key, child in item.items())
+                room = _MOST_DUPLICATES - len(found)
+                found.extend((*_steps(chain), key) for key in sorted(repeated[id(item)][1])[:room])
+            waiting.extend(((chain, key), child) for key, child in item.items() if isinstance(child, (dict, list)))
         elif isinstance(item, list):
-            waiting.extend(((*path, index), child) for index, child in enumerate(item))
+            waiting.extend(
+                ((chain, index), child) for index, child in enumerate(item) if isinstance(child, (dict, list))
+            )
     return tuple(sorted(found, key=paths.render))
+
+
+def _steps(chain: _Chain | None) -> paths.Path:
+    found: list[str | int] = []
+    while chain is not None:
+        chain, step = chain
+        found.append(step)
+    return tuple(reversed(found))
 
 
 def _failure(text: str, offset: int, problem: str, hint: str) -> NotJSONError:

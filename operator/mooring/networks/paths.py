@@ -5,6 +5,7 @@ It refuses to know what the document means. A path is a tuple of keys and indexe
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
 import re
@@ -13,6 +14,9 @@ from typing import TypeAlias
 Path: TypeAlias = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_BREAK = re.compile(r"\n")
+#: Of an object or list with more members than this nothing is located: it would take longer than to judge it.
+_MOST_MEMBERS = 10_000
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -58,9 +62,10 @@ class Locator:
         # Values are only skipped: what they are does not matter, and a long number must not be an error.
         self._decoder = json.JSONDecoder(parse_int=len, parse_float=len)
         self._children: dict[int, dict[str | int, int]] = {}
+        self._lines: list[int] | None = None
 
     def locate(self, path: Path) -> Position | None:
-        """Return where the value at `path` begins, or None where there is no such value.
+        """Return where the value at `path` begins; None where there is no such value, or too much to search.
 
         Of a key that stands twice the last one counts, as for every decoder that matters here.
         """
@@ -77,7 +82,11 @@ class Locator:
             if found is None:
                 return None
             offset = found
-        return position(self._text, offset)
+        if self._lines is None:
+            self._lines = [match.start() for match in _BREAK.finditer(self._text)]
+        line = bisect.bisect_left(self._lines, offset)
+        start = self._lines[line - 1] + 1 if line else 0
+        return Position(offset=offset, line=line + 1, column=offset - start + 1)
 
     def _scan(self, offset: int) -> dict[str | int, int]:
         """Return the offsets of the values of the object or list at `offset`, by key or index."""
@@ -87,7 +96,11 @@ class Locator:
         if opening not in ("{", "["):
             return found
         offset = self._skip(offset + 1)
+        members = 0
         while text[offset] not in "}]":
+            members += 1
+            if members > _MOST_MEMBERS:
+                return {}
             key: str | int = len(found)
             if opening == "{":
                 key, offset = self._decoder.raw_decode(text, offset)

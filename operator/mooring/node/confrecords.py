@@ -70,4 +70,5 @@ def write(state: Path, record: Record) -> None:
         "defaultNetwork": record.default_network,
         "cniVersion": record.cni_version,
     }
+    files.sweep(state, of=FILE)
     files.write_atomically(state / FILE, (json.dumps(document) + "\n").encode(), mode=_MODE, durable=True)

@@ -30,7 +30,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int, durable: bool = Fals
     """Make `path` hold `data` with exactly `mode`, whatever was there; readers see the old or the new file.
 
     `durable` makes it outlive a power cut: the file and its folder are synced. Raises `OSError`; the old file then
-    stands as it stood.
+    stands as it stood, unless the folder alone could not be synced: then the new one is seen, and a power cut may
+    bring the old one back. Who must know writes again, whatever it reads.
     """
     temporary = temporary_beside(path)
     try:

@@ -16,7 +16,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from mooring.installing import chains, confs, leaving
+from mooring.installing import chains, confs, deliveries, leaving
 from mooring.node import binaries, conffolder, confrecords, files, journals, manifest, places, proof, store
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _OURS = (
     "results",
     "quarantine",
     "programs",
+    deliveries.HANDOVER,
+    places.ORIGINALS,
     proof.FOLDER,
     "failures.jsonl",
     confrecords.FILE,

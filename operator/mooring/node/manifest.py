@@ -42,6 +42,8 @@ _MOST_BYTES = 16 << 20
 # How the kernel writes a blank and the like in a list of mounts.
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _MOST_BEFORE = 4
+#: Manifests whose last change failed: what is there may not outlive a power cut, though it reads right.
+_UNCERTAIN: set[Path] = set()
 
 
 class DamagedError(ValueError):
@@ -124,7 +126,7 @@ def recorded(entries: Mapping[str, Entry], path: str, sha256: str, owner: str) -
 class Manifest:
     """The manifest in a folder of the node, as the agent sees it. Every call blocks, and any thread may make it.
 
-    Nothing is held in memory: who looks sees what is on the disk. All raise `OSError`.
+    Of what it says nothing is held in memory: who looks sees what is on the disk. All raise `OSError`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -153,20 +155,26 @@ class Manifest:
             entries = self._read_or_set_aside()
             changed = recorded(entries, path, sha256, owner)
             data = render(changed.values())
-            if changed != entries:
-                files.write_atomically(self.path, data, mode=_MODE, durable=True)
+            if changed != entries or self.path in _UNCERTAIN:
+                self._write(data)
 
     def forget(self, path: str) -> None:
         """Note, after it is gone, that there is no file of ours at a path of the node."""
         with self._locked():
             entries = self._read_or_set_aside()
-            if entries.pop(path, None) is not None:
-                files.write_atomically(self.path, render(entries.values()), mode=_MODE, durable=True)
+            if entries.pop(path, None) is not None or self.path in _UNCERTAIN:
+                self._write(render(entries.values()))
 
     def remove(self) -> None:
         """Take the manifest away: nothing is ours any more."""
         with self._locked():
             files.remove(self.path, durable=True)
+
+    def _write(self, data: bytes) -> None:
+        _UNCERTAIN.add(self.path)
+        files.sweep(self._folder, of=FILE)
+        files.write_atomically(self.path, data, mode=_MODE, durable=True)
+        _UNCERTAIN.discard(self.path)
 
     def _read(self) -> dict[str, Entry]:
         try:

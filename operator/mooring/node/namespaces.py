@@ -185,6 +185,34 @@ class Runner:
             os.close(writing)
 
 
+def stay(inside: Namespaces, *words: str, output: int) -> subprocess.Popen[bytes]:
+    """Start a program of the node that is to outlive us; its stdout and stderr go to an open file. It blocks.
+
+    Nothing else of ours is open in it. It leaves our cgroup, where it can: `shares_our_cgroup` tells. Raises `OSError`
+    where it cannot be started.
+    """
+    process = subprocess.Popen(
+        [*entering(inside), *words],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={"PATH": path_of(inside)},
+        pass_fds=[each for _, each in inside.entered],
+        start_new_session=True,
+    )
+    _leave_cgroup(process.pid, inside)
+    return process
+
+
+def shares_our_cgroup(pid: int) -> bool:
+    """Say whether a process ends when the runtime ends everything in the cgroup of our container. It blocks."""
+    with contextlib.suppress(OSError):
+        ours = Path("/proc/self/cgroup").read_text().splitlines()
+        theirs = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        return any(line in theirs and line.rpartition(":")[2] != "/" for line in ours)
+    return False
+
+
 def _target(path: Path) -> str | None:
     """Return what a link says; None for what is none, is not there, or is the kernel's own way to a namespace."""
     try:

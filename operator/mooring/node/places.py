@@ -15,6 +15,8 @@ FORMER = "mooring-api"
 
 STATE = "/var/lib/mooring"
 """The state folder where the Installation names no other."""
+ORIGINALS = "originals"
+"""In the state folder: what programs of plugin sets overwrote."""
 LEAVING = "leaving.json"
 """In the state folder while a node is drained: our conf as it was, by which the plugin undoes what is left."""
 

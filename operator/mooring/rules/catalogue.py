@@ -145,6 +145,14 @@ _RULES = (
         "The second one finds its name taken, and fails.",
     ),
     Rule(
+        "MR125",
+        _E,
+        "More than can be judged",
+        "A definition is judged to its end before it is taken, while the API server waits. One that holds thousands of "
+        "plugins, ranges or routes would take longer than that, and so would every pod that uses it.",
+        relaxable=False,
+    ),
+    Rule(
         "MR201",
         _W,
         "A device that nobody names",

@@ -1,7 +1,8 @@
 """Judging one NetworkAttachmentDefinition: owns the order in which the rule families are asked.
 
 The one entry point for admission, audit and command line. Pure and total: any value gives findings, none an
-exception; all problems are told at once, as far as what is left can be read.
+exception; all problems are told at once, as far as what is left can be read. What is too large to be judged within
+the time of an admission review is refused, whatever stands in it: a configuration is judged to its end or not taken.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mooring.networks import confs, nads
+from mooring.networks import confs, nads, paths
 from mooring.rules import chains, findings, plugins, reporting, shape, wording
 
 if TYPE_CHECKING:
@@ -33,7 +34,18 @@ def validate(manifest: Mapping[str, object], *, severities: Mapping[str, Severit
     if reading.nad is not None:
         _resource(reading.nad, report)
         if reading.nad.config:
-            _configuration(reading.nad, report)
+            try:
+                _configuration(reading.nad, report)
+            except reporting.TooMuchError as much:
+                # A finding of its own report: what was found so far is a beginning, and the places in it are costly.
+                report = reporting.Reporter(severities=severities or {})
+                report.config(
+                    "MR125",
+                    (),
+                    f"The configuration holds more than {reporting.BUDGET} values that plugins read, at "
+                    f"{wording.shorten(paths.render(much.path))}; so many cannot be judged before they are taken.",
+                    "Write several definitions, or longer prefixes and ranges instead of many single ones.",
+                )
     return findings.worst_first(report.findings)
 
 
@@ -48,8 +60,6 @@ def _configuration(nad: nads.Nad, report: reporting.Reporter) -> None:
     report.read(document)
     conf = shape.check(document, report)
     for plugin in conf.plugins:
-        if report.full:
-            return
         plugins.check(plugin, conf, nad, report)
     chains.check(conf, report)
 

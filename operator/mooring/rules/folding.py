@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mooring.networks import paths
 
@@ -31,8 +31,14 @@ class Unread:
 class Folded:
     """A configuration in the spelling of its schema: `value`, the keys nobody reads, and those given twice."""
 
-    def __init__(self, value: Mapping[str, object], schema: Mapping[str, object]) -> None:
-        """Fold `value` to `schema`, whose references are replaced by what they refer to."""
+    def __init__(
+        self, value: Mapping[str, object], schema: Mapping[str, object], *, spend: Callable[[int], None] | None = None
+    ) -> None:
+        """Fold `value` to `schema`, whose references are replaced by what they refer to.
+
+        `spend` is told of the size of each object and list before it is looked at, and may raise.
+        """
+        self._spend = spend or (lambda _: None)
         self._names: dict[tuple[paths.Path, str], str] = {}
         self.unread: list[Unread] = []
         self.twice: list[paths.Path] = []
@@ -50,6 +56,7 @@ class Folded:
     def _object(
         self, value: Mapping[str, object], schema: Mapping[str, object], path: paths.Path, *, is_open: bool
     ) -> dict[str, object]:
+        self._spend(len(value))
         properties = schema.get("properties")
         if not isinstance(properties, dict):
             return self._free(value, schema, path)
@@ -86,6 +93,7 @@ class Folded:
         if isinstance(value, dict) and schema.get("type") == "object":
             return self._object(value, schema, path, is_open=is_open)
         if isinstance(value, list) and schema.get("type") == "array":
+            self._spend(len(value))
             items = schema.get("items")
             return [
                 self._any(_zero(items) if item is None else item, items, (*path, index), is_open=is_open)

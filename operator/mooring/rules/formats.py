@@ -6,6 +6,7 @@ difference is made here.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import TypeAlias
@@ -18,6 +19,12 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PREFIX = re.compile(r"[0-9]{1,3}")
 _MAC = re.compile(r"(?:[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1)*[0-9a-f]{2}|[0-9a-f]{4}(?:\.[0-9a-f]{4})+)", re.IGNORECASE)
 _MAC_BYTES = (6, 8, 20)
+
+#: Written out in full an IPv6 address with its prefix has 49 characters; what is longer is none.
+_LONGEST = 64
+
+#: Texts that are remembered: each rule reads the addresses anew.
+_REMEMBERED = 4096
 
 CHECKER = jsonschema.FormatChecker(formats=())
 
@@ -33,6 +40,11 @@ EXAMPLES = {
 
 def address(text: str) -> Address | None:
     """Read an address as Go's net.ParseIP does; an IPv4 address inside an IPv6 one is an IPv4 address."""
+    return _address(text) if len(text) <= _LONGEST else None
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _address(text: str) -> Address | None:
     if "%" in text:
         return None
     try:
@@ -46,6 +58,11 @@ def address(text: str) -> Address | None:
 
 def network(text: str) -> tuple[Address, Network] | None:
     """Read an address with a prefix length as Go's net.ParseCIDR does; return the address and its network."""
+    return _network(text) if len(text) <= _LONGEST else None
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _network(text: str) -> tuple[Address, Network] | None:
     front, slash, length = text.partition("/")
     if not slash or "%" in front or not _PREFIX.fullmatch(length):
         return None

@@ -7,11 +7,12 @@ reads is a warning with the nearest name. It knows no relations between options:
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from typing import TYPE_CHECKING
 
-from mooring.rules import folding, formats, library, wording
+from mooring.rules import folding, formats, library, reporting, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ _TOLD = frozenset({("cniVersion",), ("name",)})
 _SECRET = re.compile(r"passw|secret|token|credential", re.IGNORECASE)
 _LONGEST_KEY = 64
 _CLOSE = 0.72
+_CORRECT = "Remove it, or correct its name."
 
 
 def check(
@@ -44,7 +46,7 @@ def check(
     `path` is where `value` stands. `mild` makes refusals warnings: something else may change the value before
     the plugin sees it.
     """
-    folded = folding.Folded(value, kind.schema)
+    folded = folding.Folded(value, kind.schema, spend=lambda values: report.spend(values, path))
     for twice in folded.twice:
         report.config(
             "MR109",
@@ -53,12 +55,8 @@ def check(
             "Keep one of them; the last one counts.",
         )
     for error in kind.validator.iter_errors(folded.value):
-        if report.full:
-            break
         _refused(error, folded, path, report, mild=mild)
     for unread in folded.unread if kind.name else ():
-        if report.full:
-            break
         _unread(kind, unread, path, report)
     return folded.value
 
@@ -163,6 +161,14 @@ def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, report
     if hint is not None:
         report.config("MR111", place, f"`{key}` is not an option of {kind.name}; it is ignored.", hint)
         return
+    owner = None if unread.parent else _owner(key, kind)
+    # An option of another plugin is always compared with ours: there are few of them, and it decides on the code.
+    if not report.advise() and owner is None:
+        if not kind.complete and report.enforces("MR110"):
+            raise reporting.TooMuchError(place)
+        if kind.complete:
+            report.config("MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", _CORRECT)
+        return
     near = nearest(key, unread.known)
     if near is not None:
         report.config(
@@ -171,7 +177,6 @@ def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, report
         return
     if not kind.complete:
         return
-    owner = None if unread.parent else _owner(key, kind)
     if owner is not None:
         report.config(
             "MR111",
@@ -180,17 +185,24 @@ def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, report
             "Remove it, or move it to where it is read.",
         )
         return
-    report.config(
-        "MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", "Remove it, or correct its name."
-    )
+    report.config("MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", _CORRECT)
 
 
 def _owner(key: str, kind: library.Type) -> str | None:
-    for entry in library.types().values():
-        properties = entry.schema["properties"]
-        if entry is not kind and isinstance(properties, dict) and key in properties:
+    for entry in _owners().get(key, ()):
+        if entry is not kind:
             return f"{entry.name} (in `ipam`)" if entry.role == "ipam" else entry.name
     return None
+
+
+@functools.cache
+def _owners() -> Mapping[str, list[library.Type]]:
+    found: dict[str, list[library.Type]] = {}
+    for entry in library.types().values():
+        properties = entry.schema["properties"]
+        for name in properties if isinstance(properties, dict) else ():
+            found.setdefault(name, []).append(entry)
+    return found
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str | None:

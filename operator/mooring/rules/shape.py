@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _SELF = frozenset({"mooring", "multus", "multus-shim"})
+#: What the look at one plugin costs beside that at each of its options, in values.
+PLUGIN = 10
+
 _SWITCHES = ("disableCheck", "disableGC", "loadOnlyInlinedPlugins")
 
 
@@ -166,6 +169,7 @@ def _chain(value: object, report: reporting.Reporter) -> tuple[tuple[Plugin, ...
     if not value:
         report.config("MR104", ("plugins",), "The list of plugins is empty.", 'Write a plugin: [{"type": ...}].')
         return (), False
+    report.spend(PLUGIN * len(value), ("plugins",))
     found: list[Plugin] = []
     for index, entry in enumerate(value):
         path: paths.Path = ("plugins", index)

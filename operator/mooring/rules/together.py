@@ -77,7 +77,10 @@ def _entries(manifests: Iterable[Mapping[str, object]]) -> Iterator[_Entry]:
         except confs.NotJSONError:
             continue
         silent = reporting.Reporter(severities={})
-        conf = shape.check(document, silent)
+        try:
+            conf = shape.check(document, silent)
+        except reporting.TooMuchError:
+            continue
         if not conf.complete or not isinstance(document.value, dict):
             continue
         key = (nad.namespace, nad.name)

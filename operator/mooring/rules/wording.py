@@ -9,8 +9,13 @@ _LONGEST = 60
 
 def quote(text: str) -> str:
     """Return a text in double quotes, cut, without anything that a terminal would act on."""
-    shown = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    shown = shorten(text)
     return '"' + "".join(c if c.isprintable() else "?" for c in shown) + '"'
+
+
+def shorten(text: str) -> str:
+    """Return a text of ours that holds others' words, cut."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def value(item: object) -> str:
@@ -20,8 +25,7 @@ def value(item: object) -> str:
             return quote(item)
         case dict() | list():
             return "{...}" if isinstance(item, dict) else "[...]"
-    shown = json.dumps(item)
-    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."
+    return shorten(json.dumps(item))
 
 
 def kind(item: object) -> str:

@@ -8,12 +8,14 @@ import datetime
 import io
 import json
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from mooring.admission import certificates, handlers, reviews, selftest, server
+from mooring.controller import holding
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -75,7 +77,8 @@ async def client(port: int, *, trusted: bytes = BUNDLE.ca_certificates) -> Async
 async def serving(
     *, routes: list[server.Route] | None = None, bundle: certificates.Bundle | None = BUNDLE, **options: Any
 ) -> AsyncIterator[server.Server]:
-    subject = server.Server(routes=routes or handlers.routes(), host="127.0.0.1", port=0, **options)
+    listener = holding.listen(0, host="127.0.0.1")
+    subject = server.Server(routes=routes or handlers.routes(), listener=listener, **options)
     if bundle is not None:
         subject.use(bundle)
     async with subject.running():
@@ -215,19 +218,78 @@ class TestRenewal:
             await subject.prove(server_name=NAME)
 
 
-async def test_it_runs_as_kopfs_admission_server_until_it_is_cancelled() -> None:
-    subject = server.Server(routes=handlers.routes(), host="127.0.0.1", port=0)
-    subject.use(BUNDLE)
-    configs = subject(None)
+class TestLeaving:
+    async def test_a_server_that_leaves_ends_each_connection_with_its_answer(self) -> None:
+        async with serving() as subject:
+            context = ssl.create_default_context(cadata=BUNDLE.ca_certificates.decode())
+            url = f"https://127.0.0.1:{subject.port}{handlers.DEFINITIONS}"
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+                for leaving, kept in ((False, "keep-alive"), (True, "close")):
+                    if leaving:
+                        subject.leave()
+                    async with session.post(url, json=GOOD, server_hostname=NAME) as answer:
+                        assert answer.status == 200
+                        assert answer.headers.get("Connection", "keep-alive") == kept
 
-    async def run() -> None:
-        async for _ in configs:
-            pass
+    async def test_what_is_in_flight_when_it_ends_is_answered(self) -> None:
+        begun, go_on = threading.Event(), threading.Event()
 
-    task = asyncio.create_task(run())
-    await subject.prove(server_name=NAME)
-    assert subject.ready
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert not subject.ready
+        def slowly(request: Mapping[str, object]) -> dict[str, object]:
+            begun.set()
+            go_on.wait(10)
+            return reviews.review_definition(request)
+
+        route = server.Route(path="/validate/x", review=slowly, known_bad=BAD, known_good=GOOD)
+        async with contextlib.AsyncExitStack() as stack:
+            subject = await stack.enter_async_context(serving(routes=[route]))
+            async with client(subject.port) as api:
+                asked = asyncio.create_task(api.post("/validate/x", json=GOOD))
+                await asyncio.to_thread(begun.wait, 10)
+                ending = asyncio.create_task(stack.aclose())
+                await asyncio.sleep(0)
+                go_on.set()
+                assert (await asked)[0] == 200
+                await ending
+
+
+class TestTheEventLoop:
+    async def test_a_review_in_work_does_not_hold_up_others(self) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slowly(request: Mapping[str, object]) -> dict[str, object]:
+            begun.set()
+            go_on.wait(10)
+            return reviews.review_definition(request)
+
+        slow = server.Route(path="/validate/slow", review=slowly, known_bad=BAD, known_good=GOOD)
+        async with serving(routes=[slow, *handlers.routes()]) as subject, client(subject.port) as api:
+            asked = asyncio.create_task(api.post("/validate/slow", json=GOOD))
+            await asyncio.to_thread(begun.wait, 10)
+            assert await api.get("/healthz") == 200
+            status, _ = await api.post(handlers.DEFINITIONS, json=GOOD)
+            assert status == 200
+            go_on.set()
+            assert (await asked)[0] == 200
+
+    async def test_a_review_that_is_not_judged_at_its_deadline_is_answered_then(self) -> None:
+        go_on = threading.Event()
+
+        def never(request: Mapping[str, object]) -> dict[str, object]:
+            go_on.wait(30)
+            return reviews.review_definition(request)
+
+        route = server.Route(path="/validate/x", review=never, known_bad=BAD, known_good=GOOD)
+        async with serving(routes=[route], deadline=0.1) as subject, client(subject.port) as api:
+            answers = await asyncio.gather(*(api.post("/validate/x", json=GOOD) for _ in range(20)))
+            go_on.set()
+        assert [status for status, _ in answers] == [504] * 20
+        assert subject.outcomes["/validate/x", "late"] == 20
+
+
+async def test_a_connection_that_comes_before_the_certificate_waits_for_it() -> None:
+    async with serving(bundle=None) as subject, client(subject.port) as api:
+        asked = asyncio.create_task(api.get("/healthz"))
+        _, waiting = await asyncio.wait([asked], timeout=0.2)
+        assert waiting
+        subject.use(BUNDLE)
+        assert await asked == 200

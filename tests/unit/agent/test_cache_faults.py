@@ -15,15 +15,11 @@ from hypothesis import strategies as st
 from mooring.agent import cache, revisions
 from mooring.node import places
 from tests.unit.agent.conftest import FakeInformer
-from tests.unit.disks import Disk, Fault, PowerCut
+from tests.unit.disks import MEMORY, Disk, Fault, PowerCut, faults, power_cuts
 
-# Thousands of files and folders are made and removed: in memory where there is a file system for that.
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 KEYS = ("a/one", "a/two", "b/one")
 Networks = dict[str, int]
 NETWORKS = st.dictionaries(st.sampled_from(KEYS), st.integers(1, 3))
-FAULTS = st.builds(Fault, st.integers(0, 60), st.sampled_from([errno.ENOSPC, errno.EIO, errno.EROFS]), st.booleans())
-POWER_CUTS = st.builds(Fault, st.integers(0, 60), st.just(0))
 
 
 def network(key: str, version: int) -> dict[str, Any]:
@@ -77,8 +73,8 @@ class World:
 @settings(deadline=None, max_examples=150)
 @given(
     first=NETWORKS,
-    rounds=st.lists(st.tuples(NETWORKS, st.none() | FAULTS), max_size=4),
-    last=st.tuples(NETWORKS, POWER_CUTS | FAULTS),
+    rounds=st.lists(st.tuples(NETWORKS, st.none() | faults(60)), max_size=4),
+    last=st.tuples(NETWORKS, power_cuts(60) | faults(60)),
     data=st.data(),
 )
 def test_faults_and_a_power_cut_between_any_two_calls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import stat
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mooring.agent import conf, revisions, watching
-from mooring.node import conffolder
+from mooring.node import conffolder, manifest
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import Node
@@ -274,3 +275,20 @@ async def test_a_removal_is_noticed_at_once(world: World, monkeypatch: pytest.Mo
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_full_folder_of_our_own_keeps_the_conf_from_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.node.primary()
+    await world.conf.reconcile()
+    right = world.node.conf.read_bytes()
+    world.node.conf.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(manifest.Manifest, "record", full)
+    with pytest.raises(OSError, match="No space left"):
+        await world.conf.reconcile()
+    assert world.node.conf.read_bytes() == right

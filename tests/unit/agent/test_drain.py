@@ -49,7 +49,8 @@ class World:
         self.loaded: list[str] | Exception | None = [confs.NETWORK]
         self.writing: list[str] = []
         self.running = 0
-        self.changes = self.collected = 0
+        self.changes = self.collected = self.withdrawn = 0
+        self.stays: list[str] = []
         node.program("bridge")
         self.primary = node.primary()
         node.program(places.PLUGIN)
@@ -63,6 +64,7 @@ class World:
             writing=lambda: self.writing,
             collect=self.collect,
             undoing=lambda: self.running,
+            withdraw=self.withdraw,
             on_change=self.change,
             on_health=lambda: None,
         )
@@ -92,6 +94,11 @@ class World:
 
     def collect(self) -> None:
         self.collected += 1
+
+    async def withdraw(self, folders: places.Places) -> list[str]:
+        assert folders == self.places
+        self.withdrawn += 1
+        return self.stays
 
     def attach(self, data: bytes) -> Path:
         path = self.node.places.journals / f"{'a' * 64}@eth0.jsonl"
@@ -180,6 +187,24 @@ async def test_attached_pods_keep_plugin_and_journals_until_they_are_undone(worl
 
 
 @pytest.mark.looptime
+async def test_programs_of_plugin_sets_go_when_nothing_is_attached_and_before_the_record_of_them(
+    world: World, write_journal: Any
+) -> None:
+    world.want(True)
+    journal = world.attach(write_journal(networks=("default/storage",)))
+    world.loaded = ["pod-network"]
+    await world.settle()
+    assert world.withdrawn == 0
+    journal.unlink()
+    world.stays = ["/opt/cni/bin/macvlan cannot be removed: it is busy."]
+    await world.settle()
+    assert world.told() == ("False", "Draining", "/opt/cni/bin/macvlan cannot be removed: it is busy.")
+    assert world.node.places.plugin.exists()
+    world.stays = []
+    await world.settle()
+    assert world.told()[1] == "Drained"
+
+
 async def test_what_another_reconciler_has_begun_is_waited_for(world: World) -> None:
     world.want(True)
     world.writing = ["binaries"]

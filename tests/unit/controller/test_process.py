@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from mooring.controller import framework, health, process
+from mooring.controller import framework, health, holding, process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,8 @@ def test_without_credentials_it_says_what_to_do_and_ends(
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
-    assert process.run(namespace="mooring-system", pod_name="", webhook_port=0, health_port=0) == 1
+    with holding.listen(0, host="127.0.0.1") as listener:
+        assert process.run(namespace="mooring-system", pod_name="", listener=listener, health_port=0) == 1
     said = capsys.readouterr().err
     assert "set KUBECONFIG" in said
     assert "Traceback" not in said

@@ -1,28 +1,31 @@
-"""The webhook's certificate, over an API server in memory and a real listener."""
+"""What the leader writes of certificate and webhook configuration, over an API server in memory."""
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import copy
 import datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from mooring.admission import certificates, handlers
-from mooring.admission.server import Server
+from mooring.admission import certificates, configuration
 from mooring.controller import keys, webhook
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Callable
 
 NAMESPACE = "mooring-system"
 NOW = datetime.datetime.now(datetime.UTC)
 SECRET = (resources.SECRETS.plural, certificates.SECRET)
-CONFIGURATION = (resources.VALIDATING_WEBHOOKS.plural, keys.WEBHOOK_CONFIGURATION)
+CONFIGURATION = (resources.VALIDATING_WEBHOOKS.plural, configuration.NAME)
 ROLE = (resources.CLUSTER_ROLES.plural, keys.CLUSTER_ROLE)
+MANIFEST = Path(__file__).parents[3] / "manifests" / "base" / "webhook.yaml"
+WRITTEN: dict[str, Any] = yaml.safe_load(MANIFEST.read_text())["webhooks"][0]
 
 
 class Shelf:
@@ -32,8 +35,8 @@ class Shelf:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {
             ROLE: {"metadata": {"name": keys.CLUSTER_ROLE, "uid": "role-uid"}},
             CONFIGURATION: {
-                "metadata": {"name": keys.WEBHOOK_CONFIGURATION, "uid": "7"},
-                "webhooks": [{"name": keys.WEBHOOK_NAME, "clientConfig": {}, "failurePolicy": "Fail"}],
+                "metadata": {"name": configuration.NAME, "uid": "7"},
+                "webhooks": [WRITTEN | {"clientConfig": {}, "failurePolicy": "Fail"}],
             },
         }
         self.written: list[dict[str, Any]] = []
@@ -78,55 +81,67 @@ class Shelf:
 class Subject:
     """A reconciler with its surroundings."""
 
-    def __init__(self, shelf: Shelf, server: Server) -> None:
+    def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self.server = server
-        self.leading = True
-        self.policy: webhook.FailurePolicy = "Fail"
         self.now = NOW
-        view = SimpleNamespace(webhooks=SimpleNamespace(store={}))
-        self._view = view
+        self.told: list[tuple[str, bool]] = []
+        self.changes = 0
+        self.serving = SimpleNamespace(
+            configurations=SimpleNamespace(synced=asyncio.Event()), configuration=None, failure_policy="Fail"
+        )
+        self.serving.configurations.synced.set()
         self.reconciler = webhook.Reconciler(
             shelf,  # type: ignore[arg-type]  # it answers alike
-            view,  # type: ignore[arg-type]
-            server,
+            self.serving,  # type: ignore[arg-type]
             namespace=NAMESPACE,
-            failure_policy=lambda: self.policy,
-            leading=lambda: self.leading,
+            tell=self._tell,
+            changed=self._changed,
             now=lambda: self.now,
         )
 
+    async def _tell(self, reason: str, note: str, warning: bool) -> None:
+        assert note.endswith(".")
+        self.told.append((reason, warning))
+
+    def _changed(self) -> None:
+        self.changes += 1
+
     async def reconcile(self) -> float | None:
-        store = self._view.webhooks.store
-        store.clear()
-        if CONFIGURATION in self.shelf.objects:
-            store[keys.WEBHOOK_CONFIGURATION] = self.shelf.objects[CONFIGURATION]
-            store[keys.WEBHOOK_CONFIGURATION]["metadata"].setdefault("uid", "7")
+        found = self.shelf.objects.get(CONFIGURATION)
+        if found is not None:
+            found["metadata"].setdefault("uid", "7")
+            # The API server keeps what others wrote beside what is applied.
+            found["webhooks"] = [WRITTEN | each for each in found["webhooks"]]
+        self.serving.configuration = found
         return await self.reconciler.reconcile()
+
+    @property
+    def reasons(self) -> list[str]:
+        return [problem.reason for problem in self.reconciler.problems]
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        change(self.shelf.objects[CONFIGURATION]["webhooks"][0])
 
 
 @pytest.fixture
-async def subject() -> AsyncIterator[Subject]:
-    server = Server(routes=handlers.routes(), host="127.0.0.1", port=0)
-    async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(server.running())
-        yield Subject(Shelf(), server)
+async def subject() -> Subject:
+    return Subject(Shelf())
 
 
-async def test_the_leader_makes_a_certificate_serves_with_it_and_tells_the_api_server(subject: Subject) -> None:
+async def test_the_leader_makes_a_certificate_and_has_the_api_server_trust_it(subject: Subject) -> None:
     await subject.reconcile()
-    assert subject.server.ready
     assert subject.shelf.kinds == ["Secret", "ValidatingWebhookConfiguration"]
     written = subject.shelf.written[1]
     assert written["webhooks"] == [
         {
-            "name": keys.WEBHOOK_NAME,
+            "name": configuration.WEBHOOK,
             "clientConfig": {"caBundle": certificates.ca_bundle(subject.shelf.bundle)},
             "failurePolicy": "Fail",
         }
     ]
     assert written["metadata"]["ownerReferences"][0]["uid"] == "role-uid"
-    assert subject.reconciler.problem == ""
+    assert subject.reasons == []
+    assert subject.told == [("CertificateMade", False)]
 
 
 async def test_what_is_in_order_is_not_written_again(subject: Subject) -> None:
@@ -134,23 +149,6 @@ async def test_what_is_in_order_is_not_written_again(subject: Subject) -> None:
     before = len(subject.shelf.written)
     assert await subject.reconcile() == 3600
     assert len(subject.shelf.written) == before
-
-
-async def test_a_certificate_that_is_there_is_served_by_every_replica_and_written_by_none(subject: Subject) -> None:
-    subject.shelf.hold(certificates.make(namespace=NAMESPACE, now=NOW))
-    subject.leading = False
-    await subject.reconcile()
-    assert subject.server.ready
-    assert subject.shelf.written == []
-
-
-async def test_a_replica_that_does_not_lead_waits_for_the_first_certificate(subject: Subject) -> None:
-    subject.leading = False
-    pause = await subject.reconcile()
-    assert pause is not None
-    assert pause <= 5
-    assert not subject.server.ready
-    assert "there is no certificate yet" in subject.reconciler.problem
 
 
 async def test_an_old_certificate_is_renewed_and_its_authority_stays_trusted(subject: Subject) -> None:
@@ -164,8 +162,8 @@ async def test_an_old_certificate_is_renewed_and_its_authority_stays_trusted(sub
 async def test_a_secret_that_holds_no_certificate_is_replaced(subject: Subject) -> None:
     subject.shelf.objects[SECRET] = {"metadata": {"name": certificates.SECRET, "resourceVersion": "41"}, "data": {}}
     await subject.reconcile()
-    assert subject.server.ready
     assert subject.shelf.kinds[0] == "Secret"
+    assert subject.shelf.bundle.certificate
 
 
 async def test_a_certificate_that_another_replica_wrote_meanwhile_is_not_overwritten(
@@ -185,23 +183,87 @@ async def test_a_certificate_that_another_replica_wrote_meanwhile_is_not_overwri
 
 
 async def test_a_failure_policy_follows_the_installation(subject: Subject) -> None:
-    subject.policy = "Ignore"
+    subject.serving.failure_policy = "Ignore"
     await subject.reconcile()
     assert subject.shelf.written[-1]["webhooks"][0]["failurePolicy"] == "Ignore"
 
 
-async def test_a_missing_configuration_is_told_and_not_made(subject: Subject) -> None:
-    del subject.shelf.objects[CONFIGURATION]
+async def test_a_foreign_ca_bundle_is_mended_with_an_event(subject: Subject) -> None:
     await subject.reconcile()
-    assert subject.shelf.kinds == ["Secret"]
-    assert "apply the manifests again" in subject.reconciler.problem
+    subject.told.clear()
+    subject.edit(lambda ours: ours.update(clientConfig={"caBundle": "Zm9yZWlnbg=="}))
+    await subject.reconcile()
+    present = subject.shelf.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"]
+    assert present == certificates.ca_bundle(subject.shelf.bundle)
+    assert subject.told == [("WebhookConfigurationMended", False)]
 
 
-async def test_a_key_that_does_not_fit_its_certificate_is_not_served(subject: Subject) -> None:
-    one, other = (certificates.make(namespace=NAMESPACE, now=NOW) for _ in range(2))
-    mixed = certificates.Bundle(one.ca_certificates, one.certificate, other.private_key)
-    subject.shelf.hold(mixed)
-    subject.leading = False
-    assert await subject.reconcile() == 5
-    assert not subject.server.ready
-    assert "does not answer as it must" in subject.reconciler.problem
+class TestWhatTheManifestsSay:
+    """It is told, once, and never written."""
+
+    async def test_a_missing_configuration(self, subject: Subject) -> None:
+        del subject.shelf.objects[CONFIGURATION]
+        for _ in range(2):
+            await subject.reconcile()
+        assert subject.shelf.kinds == ["Secret"]
+        assert subject.reasons == ["WebhookConfigurationMissing"]
+        assert "pply the manifests again" in subject.reconciler.problems[0].message
+        assert subject.told.count(("WebhookConfigurationMissing", True)) == 1
+        assert subject.changes == 1
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            (lambda ours: ours.update(rules=[]), "rules do not name CREATE"),
+            (lambda ours: ours.update(rules=[WRITTEN["rules"][0] | {"operations": ["CREATE"]}]), "name UPDATE"),
+            (lambda ours: ours.update(rules=[WRITTEN["rules"][0] | {"resources": ["pods"]}]), "name CREATE"),
+            (lambda ours: ours.update(namespaceSelector={"matchLabels": {"a": "b"}}), "namespaceSelector"),
+            (lambda ours: ours.update(objectSelector={"matchLabels": {"a": "b"}}), "objectSelector"),
+            (lambda ours: ours.update(matchConditions=[{"name": "never", "expression": "false"}]), "never"),
+            (
+                lambda ours: ours.update(
+                    matchConditions=[WRITTEN["matchConditions"][0] | {"expression": "request.operation == 'CREATE'"}]
+                ),
+                "matchConditions",
+            ),
+            (lambda ours: ours["clientConfig"].update(service={"path": "/elsewhere"}), "/elsewhere"),
+            (lambda ours: ours.update(name="theirs.example.org"), "is not in it"),
+        ],
+    )
+    async def test_an_edit_that_lets_networks_pass(
+        self, subject: Subject, change: Callable[[dict[str, Any]], object], told: str
+    ) -> None:
+        await subject.reconcile()
+        subject.edit(change)
+        await subject.reconcile()
+        assert subject.reasons == ["WebhookConfigurationEdited"]
+        assert told in subject.reconciler.problems[0].message
+        assert ("WebhookConfigurationEdited", True) in subject.told
+
+    async def test_it_is_in_order_again_when_they_are_applied_again(self, subject: Subject) -> None:
+        subject.edit(lambda ours: ours.update(rules=[]))
+        await subject.reconcile()
+        subject.edit(lambda ours: ours.update(rules=WRITTEN["rules"]))
+        await subject.reconcile()
+        assert subject.reasons == []
+        assert subject.changes == 2
+
+
+class TestCertManager:
+    @pytest.fixture
+    def managed(self, subject: Subject) -> Subject:
+        annotations = {configuration.INJECTED: f"{NAMESPACE}/mooring-webhook"}
+        subject.shelf.objects[CONFIGURATION]["metadata"]["annotations"] = annotations
+        return subject
+
+    async def test_its_certificate_and_ca_bundle_are_left_alone(self, managed: Subject) -> None:
+        managed.shelf.hold(certificates.make(namespace=NAMESPACE, now=NOW - datetime.timedelta(days=364)))
+        await managed.reconcile()
+        assert managed.shelf.kinds == ["ValidatingWebhookConfiguration"]
+        assert managed.shelf.written[0]["webhooks"] == [{"name": configuration.WEBHOOK, "failurePolicy": "Fail"}]
+        assert managed.reasons == []
+
+    async def test_a_certificate_that_it_has_not_made_is_told(self, managed: Subject) -> None:
+        await managed.reconcile()
+        assert "Secret" not in managed.shelf.kinds
+        assert managed.reasons == ["NoCertificate"]

@@ -80,6 +80,14 @@ def test_a_sweep_removes_what_a_killed_writer_left_and_nothing_else(tmp_path: Pa
     assert files.sweep(tmp_path / "absent") == []
 
 
+def test_a_sweep_of_one_file_leaves_those_of_other_writers(tmp_path: Path) -> None:
+    ours, theirs = (files.temporary_beside(tmp_path / name) for name in ("conf", "confs"))
+    for path in (ours, theirs):
+        path.write_bytes(b"half")
+    assert files.sweep(tmp_path, of="conf") == [ours.name]
+    assert names(tmp_path) == [theirs.name]
+
+
 def test_folders_are_made_with_their_mode_and_existing_ones_keep_theirs(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     files.make_folder(tmp_path / "a" / "b", mode=0o700)

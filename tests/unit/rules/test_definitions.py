@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from mooring.rules import catalogue, definitions, library
 from mooring.rules.findings import Finding, Severity
-from mooring.rules.reporting import LIMIT
+from mooring.rules.reporting import ADVICE, BUDGET
 
 KEYS = [
     "type", "plugins", "ipam", "name", "cniVersion", "ranges", "subnet", "routes", "dst", "gw", "vlan", "VLAN",
@@ -103,19 +104,22 @@ class TestRanges:
 
 
 class TestRobustness:
-    def test_a_hostile_configuration_gives_a_bounded_list(self) -> None:
-        assert len(judge(bridge(**{f"colour{n}": n for n in range(5000)}))) == LIMIT
-
-    def test_a_hostile_list_of_options_is_located_once(self) -> None:
-        text = '{"type": "bridge", "mtu": ' + "1" * 9999 + ", " + ", ".join(f'"x{n}": {n}' for n in range(20_000)) + "}"
-        assert len(judge(text)) == LIMIT
+    def test_no_depth_of_a_duplicate_fills_the_memory(self) -> None:
+        # Written out, the paths of these values would take gigabytes.
+        text = '{"type": "x", "a": 1, "a": ' + "[" * 900 + "{}," * 200_000 + "{}" + "]" * 900 + "}"
+        tracemalloc.start()
+        (finding, *_) = judge(text)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert finding.code == "MR109"
+        assert peak < 200 * 2**20
 
     def test_no_depth_makes_it_raise(self) -> None:
         for depth in range(800, 1100):
             judge('{"type": "bridge", "vlan": "1", "colour": ' + "[" * depth + "]" * depth + "}")
 
-    def test_thousands_of_ranges_are_compared_in_little_time(self) -> None:
-        ranges = [[{"subnet": f"10.{n // 256}.{n % 256}.0/24"}] for n in range(3000)]
+    def test_hundreds_of_ranges_are_nothing_special(self) -> None:
+        ranges = [[{"subnet": f"10.{n // 256}.{n % 256}.0/24"}] for n in range(900)]
         assert judge(bridge(ipam={"type": "host-local", "ranges": ranges})) == []
 
     @given(
@@ -150,6 +154,67 @@ class TestRobustness:
     @given(st.text(max_size=60))
     def test_no_text_makes_it_raise(self, text: str) -> None:
         judge(text)
+
+
+class TestNoWayAround:
+    """A refusal is found wherever it stands; what cannot be judged to its end is refused itself."""
+
+    @pytest.mark.parametrize("warnings", [0, 1, 99, 100, 101, 120, 2000])
+    def test_a_refusal_after_any_number_of_warnings_is_found(self, warnings: int) -> None:
+        unknown = {f"colour{n}": n for n in range(warnings)}
+        bad = {"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.0.0.1/24"}}
+        found = judge({"cniVersion": "1.0.0", "plugins": [{"type": "bridge", **unknown}, bad]})
+        assert found[0].code == "MR306"
+        assert len([finding for finding in found if finding.code == "MR110"]) == warnings
+
+    def test_all_refusals_are_counted(self) -> None:
+        ranges = [[{"subnet": f"10.{n // 256}.{n % 256}.1/24"}] for n in range(500)]
+        found = judge(bridge(ipam={"type": "host-local", "ranges": ranges}))
+        assert len([finding for finding in found if finding.severity is Severity.ENFORCE]) == 500
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"plugins": [{"type": "x"}] * 10_000},
+            {"plugins": [{"type": f"bridg{n}"} for n in range(10_000)]},
+            {"plugins": [{}] * 10_000},
+            bridge(**{f"colour{n}": n for n in range(50_000)}),
+            bridge(ipam={"type": "host-local", "ranges": [[{"subnet": "10.0.0.0/24"}]] * 30_000}),
+            bridge(ipam={"type": "static", "routes": [{"dst": "10.0.0.0/8"}] * 30_000}),
+            bridge(vlanTrunk=[{"id": 1}] * 50_000),
+            {"type": "tuning", "sysctl": {f"vm.{n}": "1" for n in range(40_000)}},
+        ],
+    )
+    def test_more_than_can_be_judged_is_refused_with_the_place_whatever_the_administrator_says(
+        self, config: dict[str, object]
+    ) -> None:
+        (finding,) = judge(config, severities={"MR125": Severity.AUDIT})
+        assert (finding.code, finding.severity) == ("MR125", Severity.ENFORCE)
+        assert "$" in finding.message
+
+    def test_what_no_plugin_reads_is_not_counted(self) -> None:
+        (finding,) = judge(bridge(colours=[{"a": 1}] * 20 * BUDGET))
+        assert finding.code == "MR110"
+
+    @given(st.integers(1, 400), st.sampled_from(["bridge", "sriov", "host-local", "nobodys"]), st.booleans())
+    @settings(max_examples=30, deadline=None)
+    def test_no_number_of_unknown_options_hides_one_that_is_refused(self, count: int, kind: str, nearly: bool) -> None:
+        word = "vlanqoz" if nearly else "colour"
+        options = {"type": kind, **{f"{word}{n}": n for n in range(count)}, "capabilities": 5}
+        assert judge({"cniVersion": "1.0.0", **options})[0].severity is Severity.ENFORCE
+
+    def test_beyond_the_advice_an_option_of_another_plugin_keeps_its_code(self) -> None:
+        found = judge(
+            bridge(**{f"colour{n}": n for n in range(2 * ADVICE)}, master="eth0"),
+            severities={"MR111": Severity.ENFORCE},
+        )
+        assert [finding.code for finding in found if finding.severity is Severity.ENFORCE] == ["MR111"]
+
+    def test_where_unknown_options_are_refused_those_beyond_the_advice_do_not_pass_unseen(self) -> None:
+        sriov = {"cniVersion": "1.0.0", "type": "sriov", "deviceID": "0000:00:00.1"}
+        options = {f"{n}colour": n for n in range(ADVICE)} | {"vlanQo": 1}
+        found = judge(sriov | options, severities={"MR110": Severity.ENFORCE})
+        assert found[0].severity is Severity.ENFORCE
 
 
 class TestCatalogue:

@@ -23,7 +23,8 @@ def test_every_code_is_in_the_document() -> None:
 def test_every_refusal_and_warning_about_one_configuration_has_an_example() -> None:
     text = reference.write(ROOT / reference.CORPUS)
     for code, rule in catalogue.RULES.items():
-        compared = ("MR203", "MR320")
-        if not code.startswith("MR5") and rule.severity is not Severity.AUDIT and code not in ("MR100", *compared):
+        # Of the manifest, of several definitions together, and of one that would fill pages.
+        others = ("MR100", "MR203", "MR320", "MR125")
+        if not code.startswith("MR5") and rule.severity is not Severity.AUDIT and code not in others:
             section = text.split(f"### {code}: ")[1].split("\n#")[0]
             assert "```json" in section, code

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,3 +59,32 @@ class TestStaging:
 
     def test_the_image_has_the_project_s_version(self) -> None:
         assert re.fullmatch(r"mooring\.dev/mooring:\d+\.\d+\.\d+", builder.name())
+
+
+class TestAnotherRelease:
+    def test_it_is_the_same_code_with_another_version(self, tmp_path: Path) -> None:
+        context = tmp_path / "context"
+        builder.stage(context)
+        builder.release(context, "9.8.7-rc.1")
+        project = tomllib.loads((context / "pyproject.toml").read_text())
+        ours = tomllib.loads((builder.CHECKOUT / "pyproject.toml").read_text())
+        assert project["project"].pop("version") == "9.8.7-rc.1"
+        del ours["project"]["version"]
+        assert project == ours
+        assert builder.name("9.8.7-rc.1") == "mooring.dev/mooring:9.8.7-rc.1"
+
+    def test_it_may_be_one_of_before_a_renderer(self, tmp_path: Path) -> None:
+        builder.stage(tmp_path)
+        builder.keep_renderers(tmp_path, 1)
+        environment = {"PYTHONPATH": str(tmp_path / "operator")}
+        program = "from mooring.installing import renderers as r; print(r.NEWEST, r.known(1), r.known(2))"
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        assert done.stdout == b"1 True False\n"
+        with pytest.raises(failures.Failure, match="no renderer 99"):
+            builder.keep_renderers(tmp_path, 99)
+
+    @pytest.mark.parametrize("version", ["", "1.0", "latest", '1.0.0"', "1.0.0\n"])
+    def test_what_is_no_version_is_refused(self, tmp_path: Path, version: str) -> None:
+        (tmp_path / "pyproject.toml").write_text('version = "0.1.0"\n')
+        with pytest.raises(failures.Failure, match="is no version"):
+            builder.release(tmp_path, version)

@@ -1,0 +1,193 @@
+"""How plugin sets reach the nodes: owns the DaemonSet that brings one set, and which of them there are to be.
+
+Each set of each revision in use has a DaemonSet of its own, named by its content. Its pods put the binaries into the
+folder `HANDOVER` of the node's state folder, under their checksums; the agent takes them from there. So the agent's pod
+depends on no foreign image, and a set never changes under a node that has not the new revision yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from mooring.installing.pluginsets import PluginSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mooring.installing.installations import InstallationSpec
+
+PREFIX = "mooring-set-"
+HANDOVER = "pluginsets"
+"""The folder below the state folder."""
+COMPONENT = {"app.kubernetes.io/name": "mooring", "app.kubernetes.io/component": "plugin-set"}
+LABELS = {**COMPONENT, "app.kubernetes.io/managed-by": "mooring-operator"}
+SET_LABEL = "mooring.dev/plugin-set"
+PROGRAM = "/usr/libexec/mooring/mooring-deliver"
+_SET, _TOOLS, _OUT = "/mooring-set", "/mooring-tools", "/mooring-handover"
+_RESOURCES = {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}
+_KUBELET = (1, 35)
+_RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 31)}
+
+
+def image_volumes(nodes: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether every node can mount an image, by its `status.nodeInfo`; not where there is none.
+
+    Kubernetes has ImageVolume switched on from 1.35 on. No kubelet is newer than its API server, so the kubelets'
+    version speaks for both.
+    """
+    known = [
+        _at_least(str(node.get("kubeletVersion") or "").removeprefix("v"), _KUBELET)
+        and _runtime_can(str(node.get("containerRuntimeVersion") or ""))
+        for node in nodes
+    ]
+    return bool(known) and all(known)
+
+
+def daemon_sets(
+    spec: InstallationSpec,
+    documents: Iterable[str],
+    *,
+    namespace: str,
+    image: str,
+    owner: dict[str, Any],
+    mount_images: bool,
+) -> dict[str, dict[str, Any]]:
+    """Return the DaemonSets by name, to be applied with the operator's field manager.
+
+    Args:
+        spec: the Installation's.
+        documents: the revisions in use, the Installation's own first: of two that name the same content, its word on
+            how that is fetched counts.
+        namespace: the operator's own.
+        image: the operator's own, which holds the program that copies.
+        owner: the ownerReference to the Installation.
+        mount_images: what `delivery: Auto` means.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        for each, folder in _sets(document):
+            name = _name(each, folder)
+            if name in made:
+                continue
+            labels = {**COMPONENT, SET_LABEL: each.name, "mooring.dev/content": name.rpartition("-")[2]}
+            mounting = each.delivery == "ImageVolume" or (each.delivery == "Auto" and mount_images)
+            pod = _pod(each, spec, folder=folder, image=image, mounting=mounting)
+            made[name] = {
+                "apiVersion": "apps/v1",
+                "kind": "DaemonSet",
+                "metadata": {
+                    "name": name,
+                    "namespace": namespace,
+                    "labels": {**LABELS, SET_LABEL: each.name},
+                    "ownerReferences": [owner],
+                },
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    # Who has handed over is not needed meanwhile.
+                    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
+                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                },
+            }
+    return made
+
+
+def _sets(document: str) -> list[tuple[PluginSet, str]]:
+    """Return the sets of a revision, each with the state folder; nothing for a document of before there were sets."""
+    try:
+        content = json.loads(document)
+        folder = str(content["paths"]["stateDir"])
+        return [(PluginSet.model_validate(each), folder) for each in content.get("pluginSets") or ()]
+    except (ValueError, KeyError, TypeError, AttributeError, pydantic.ValidationError):
+        return []  # written by nobody who calls himself the operator; its node says that it cannot be read
+
+
+def _name(each: PluginSet, folder: str) -> str:
+    binaries = sorted([binary.path, binary.sha256] for binary in each.binaries)
+    content = json.dumps([each.name, each.image, binaries, folder])
+    return f"{PREFIX}{each.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def _pod(each: PluginSet, spec: InstallationSpec, *, folder: str, image: str, mounting: bool) -> dict[str, Any]:
+    programs = sorted({f"{binary.sha256}={binary.path}" for binary in each.binaries})
+    out = {"name": "handover", "mountPath": _OUT}
+    security: dict[str, Any] = {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "runAsNonRoot": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        # Where there is SELinux, nothing less may write into a folder of the node.
+        "seLinuxOptions": {"type": "spc_t"},
+    }
+    container: dict[str, Any] = {
+        "name": "deliver",
+        "resources": _RESOURCES,
+        # A checksum that is wrong is then told by the pod's own status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    volumes: list[dict[str, Any]] = [
+        {"name": "handover", "hostPath": {"path": f"{folder.rstrip('/')}/{HANDOVER}", "type": "DirectoryOrCreate"}}
+    ]
+    more: dict[str, Any] = {}
+    if mounting:
+        container |= {
+            "image": image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": [PROGRAM, f"-to={_OUT}", f"-from={_SET}", *programs],
+            "securityContext": {**security, "capabilities": {"drop": ["ALL"], "add": ["SYS_CHROOT"]}},
+            "volumeMounts": [out, {"name": "set", "mountPath": _SET, "readOnly": True}],
+        }
+        volumes.append({"name": "set", "image": {"reference": each.image}})
+    else:
+        tools = {"name": "tools", "mountPath": _TOOLS}
+        copy = f"{_TOOLS}/{PROGRAM.rpartition('/')[2]}"
+        container |= {
+            "image": each.image,
+            "command": [copy, f"-to={_OUT}", *programs],
+            "securityContext": security,
+            "volumeMounts": [out, {**tools, "readOnly": True}],
+        }
+        volumes.append({"name": "tools", "emptyDir": {}})
+        more["initContainers"] = [
+            {
+                "name": "tools",
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": [PROGRAM, f"-copy-self={copy}"],
+                "securityContext": security,
+                "resources": _RESOURCES,
+                "volumeMounts": [tools],
+            }
+        ]
+    if each.image_pull_secrets:
+        more["imagePullSecrets"] = [{"name": name} for name in each.image_pull_secrets]
+    return {
+        # A node that has no CNI plugin yet gives a pod no network of its own. It asks nobody for anything.
+        "hostNetwork": True,
+        "dnsPolicy": "Default",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": "system-node-critical",
+        "terminationGracePeriodSeconds": 5,
+        "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
+        "tolerations": [{"operator": "Exists"}, *(toleration.to_wire() for toleration in spec.tolerations)],
+        "containers": [container],
+        "volumes": volumes,
+        **more,
+    }
+
+
+def _runtime_can(version: str) -> bool:
+    runtime, _, number = version.partition("://")
+    return runtime in _RUNTIMES and _at_least(number.removeprefix("v"), _RUNTIMES[runtime])
+
+
+def _at_least(version: str, least: tuple[int, int]) -> bool:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) >= least
