@@ -29,6 +29,7 @@ from cryptography.x509.oid import NameOID
 from mooring.kube.client import Client
 from testbed import controlplane, failures
 from tests.integration.agents import agent_kubeconfig, bare, line, node, ready  # noqa: F401  fixtures
+from tests.integration.installing import installation, nodes, watching  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 import subprocess
@@ -16,111 +15,27 @@ from mooring.installing import daemonsets, nodestates, revisions
 from mooring.kube import errors, resources
 from tests import applying
 from tests.integration.conftest import IMAGE, POD, SYSTEM, eventually, free_port, make_pod, ready_at
+from tests.integration.installing import (
+    LABELS,
+    NODES,
+    OURS,
+    Watching,
+    agents_answer,
+    conditions,
+    daemon_set,
+    report,
+    settle,
+    told,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from mooring.kube.client import Client
     from testbed.controlplane import ControlPlane
     from tests.integration.conftest import Installed, OperatorProcess
 
-NODES = ("operator-n1", "operator-n2")
-LABELS = {"kubernetes.io/os": "linux", "mooring.dev/test": "operator"}
-OURS = "app.kubernetes.io/managed-by=mooring-operator"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.usefixtures("operator")
-
-
-class Watching:
-    """Asks the API server until it says what is expected."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def until(self, question: Any, *, what: str, seconds: float = 30) -> Any:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while True:
-            with contextlib.suppress(errors.NotFound):
-                found = await question(self._client)
-                if found:
-                    return found
-            assert asyncio.get_running_loop().time() < deadline, f"not seen: {what}"
-            await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-def watching(client: Client) -> Watching:
-    """Asks until it is so."""
-    return Watching(client)
-
-
-@pytest.fixture
-async def nodes(client: Client) -> AsyncIterator[tuple[str, ...]]:
-    """Two nodes, and their agents' last words gone at the end."""
-    for name in NODES:
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": LABELS | {"pool": name}}}
-        await client.create(resources.NODES, node)
-    yield NODES
-    for name in NODES:
-        await client.delete(resources.NODES, name)
-
-
-@pytest.fixture
-async def installation(client: Client, watching: Watching, nodes: tuple[str, ...]) -> AsyncIterator[dict[str, Any]]:
-    """The Installation of the examples; gone at the end, with all that was made for it."""
-    body = {
-        "apiVersion": "mooring.dev/v1alpha1",
-        "kind": "Installation",
-        "metadata": {"name": "default"},
-        # Other tests may have left nodes.
-        "spec": {"nodeSelector": {"mooring.dev/test": "operator"}},
-    }
-    yield await client.create(resources.INSTALLATIONS, body)
-    with contextlib.suppress(errors.NotFound):
-        await client.delete(resources.INSTALLATIONS, "default")
-
-    async def gone(client: Client) -> bool:
-        sets = await client.list(resources.DAEMON_SETS, namespace=SYSTEM)
-        states = await client.list(resources.NODE_STATES, label_selector=OURS)
-        return not sets["items"] and not states["items"]
-
-    await watching.until(gone, what="the end of what was made for the Installation")
-
-
-async def daemon_set(client: Client) -> dict[str, Any]:
-    return await client.get(resources.DAEMON_SETS, daemonsets.NAME, namespace=SYSTEM)
-
-
-async def conditions(client: Client) -> dict[str, Any]:
-    found = await client.get(resources.INSTALLATIONS, "default")
-    return {each["type"]: each for each in (found.get("status") or {}).get("conditions") or []}
-
-
-async def report(client: Client, node: str, *, ready: bool, message: str = "", revision: str | None = None) -> None:
-    """Say what the agent of a node would say."""
-    state = await client.get(resources.NODE_STATES, node)
-    condition = {
-        "type": "Ready",
-        "status": "True" if ready else "False",
-        "reason": "Applied" if ready else "ConfNotWritten",
-        "message": message,
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }
-    status = {"revision": revision or state["spec"]["revision"], "conditions": [condition]}
-    await client.patch(resources.NODE_STATES, node, {"status": status}, subresource="status")
-
-
-async def agents_answer(client: Client, count: int) -> bool:
-    """Say what the kubelets would say, once the controller of DaemonSets has made the agents' pods."""
-    selector = "app.kubernetes.io/component=agent"
-    pods = (await client.list(resources.PODS, namespace=SYSTEM, label_selector=selector))["items"]
-    status = {"conditions": [{"type": "Ready", "status": "True"}]}
-    for pod in pods:
-        await client.patch(
-            resources.PODS, pod["metadata"]["name"], {"status": status}, namespace=SYSTEM, subresource="status"
-        )
-    return len(pods) == count
 
 
 class TestWithoutAnInstallation:
@@ -150,7 +65,11 @@ class TestAnInstallation:
             return listed if len(listed) == len(NODES) else []
 
         found_states = await watching.until(states, what="a NodeState for each node")
-        revision = {state["spec"]["revision"] for state in found_states}.pop()
+        revision = await watching.until(lambda client: told(client, NODES[0]), what="the canary's revision")
+        assert await told(client, NODES[1]) is None, "the other one waits for the canary"
+        await report(client, NODES[0], ready=True)
+        second = await watching.until(lambda client: told(client, NODES[1]), what="the other one's revision")
+        assert second == revision
         config_map = await client.get(resources.CONFIG_MAPS, revision, namespace=SYSTEM)
         assert config_map["immutable"] is True
         assert revisions.name(config_map["data"][revisions.KEY]) == revision
@@ -163,7 +82,7 @@ class TestAnInstallation:
     ) -> None:
         await watching.until(daemon_set, what="the DaemonSet")
         for node in NODES:
-            await watching.until(lambda client, node=node: client.get(resources.NODE_STATES, node), what=node)
+            await watching.until(lambda client, node=node: told(client, node), what=node)
             await report(client, node, ready=True)
         found = await conditions(client)
         assert found["Available"]["status"] == "False"
@@ -171,7 +90,8 @@ class TestAnInstallation:
 
         async def available(client: Client) -> dict[str, Any] | None:
             found = await conditions(client)
-            return found if found["Available"]["status"] == "True" else None
+            done = found["Available"]["status"] == "True" and found["Progressing"]["status"] == "False"
+            return found if done else None
 
         found = await watching.until(available, what="Available")
         assert found["Progressing"]["status"] == "False"
@@ -207,7 +127,8 @@ class TestAnInstallation:
     async def test_a_changed_one_reaches_nodes_by_a_new_revision_and_the_old_stays_for_going_back(
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
-        first = await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        await settle(client, watching)
+        first = await client.get(resources.NODE_STATES, NODES[0])
         await client.patch(resources.INSTALLATIONS, "default", {"spec": {"plugin": {"logLevel": "debug"}}})
 
         async def moved(client: Client) -> str | None:
@@ -223,8 +144,9 @@ class TestAnInstallation:
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
         for node in NODES:
-            await watching.until(lambda client, node=node: client.get(resources.NODE_STATES, node), what=node)
+            await watching.until(lambda client, node=node: told(client, node), what=node)
             await report(client, node, ready=True)
+        await settle(client, watching)
         old = (await client.get(resources.NODE_STATES, NODES[0]))["spec"]["revision"]
         change = {"plugin": {"logLevel": "verbose"}, "rollout": {"canary": {"nodes": 1, "soakSeconds": 2}}}
         await client.patch(resources.INSTALLATIONS, "default", {"spec": change})
@@ -317,7 +239,8 @@ class TestWhatSomebodyElseDoes:
     async def test_a_deleted_nodestate_and_a_deleted_revision_are_made_again(
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
-        state = await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[0]), what="a NodeState")
+        await watching.until(lambda client: told(client, NODES[0]), what="a revision")
+        state = await client.get(resources.NODE_STATES, NODES[0])
         await client.delete(resources.NODE_STATES, NODES[0])
         await client.delete(resources.CONFIG_MAPS, state["spec"]["revision"], namespace=SYSTEM)
         for question, what in (
@@ -372,12 +295,12 @@ class TestTheWebhook:
             "annotate",
             "--overwrite",
         ]
-        for name, told in (("intel.com/other", False), ("none", True)):
+        for name, warned in (("intel.com/other", False), ("none", True)):
             change = ["net-attach-def/device", f"k8s.v1.cni.cncf.io/resourceName={name}"]
             # Not in a thread: nothing of this test runs in the event loop meanwhile.
             done = subprocess.run([*command, *change], capture_output=True, text=True, check=False)  # noqa: ASYNC221
             assert done.returncode == 0, done.stderr
-            assert ("MR202" in done.stderr) is told, done.stderr
+            assert ("MR202" in done.stderr) is warned, done.stderr
         await client.delete(resources.NADS, "device", namespace="default")
 
     async def test_a_removed_ca_bundle_is_put_back_and_applying_the_manifests_again_leaves_it(

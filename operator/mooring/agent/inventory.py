@@ -138,7 +138,8 @@ class Inventory(loops.Reconciler):
             await self._client.patch(
                 resources.NODE_STATES,
                 self._node,
-                {"status": status},
+                # Beside the status, because it alone is never a reason to write.
+                {"status": status | {"heartbeatTime": metav1.rfc3339(now)}},
                 subresource="status",
                 field_manager=FIELD_MANAGER,
             )

@@ -51,6 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
     lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
     lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
+
+    uninstall = commands.add_parser(
+        "uninstall", help="bring every node back to its primary network, and tell how far it is"
+    )
+    uninstall.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="how long it may take")
     return parser
 
 
@@ -77,6 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
         from mooring.cli import lint
 
         return lint.run(options.files, strict=options.strict)
+    if options.command == "uninstall":
+        from mooring.cli import uninstall
+
+        return uninstall.run(seconds=options.timeout)
     if not options.node:
         print("mooring agent: --node or NODE_NAME must name this node", file=sys.stderr)
         return 2

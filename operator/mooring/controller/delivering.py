@@ -17,7 +17,7 @@ from mooring.kube import errors, resources
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mooring.kube.client import Client
+    from mooring.controller.fencing import Writer
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def marked(desired: dict[str, Any]) -> dict[str, Any]:
 
 
 async def apply(
-    client: Client,
+    client: Writer,
     found: Mapping[str, Mapping[str, Any]],
     desired: Mapping[str, dict[str, Any]],
     *,

@@ -1,22 +1,31 @@
 """The Installation: owns that revision, DaemonSet and NodeStates are what it says, and that its status says so.
 
-One pass compares everything and repairs what differs; what fails is told in the conditions and tried again. Refuses
-to take anything off a node: without an Installation the nodes go on with what they have.
+One pass compares everything and repairs what differs; what fails is told in the conditions and tried again. What a
+roll-out must remember is persisted before any node is told something. Refuses to take anything off a node: that is
+`uninstalling`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import dataclasses
 import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import delivering, keys, reading
-from mooring.installing import daemonsets, deliveries, nodestates, revisions, rollouts, summaries
+from mooring.controller import delivering, fencing, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller.passes import Pass
+from mooring.installing import (
+    announcements,
+    daemonsets,
+    deliveries,
+    nodestates,
+    removals,
+    revisions,
+    rollouts,
+    standings,
+    summaries,
+)
 from mooring.installing.installations import API_VERSION, InstallationSpec
 from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
@@ -27,32 +36,20 @@ if TYPE_CHECKING:
     from mooring.controller.image import Image
     from mooring.controller.observing import View
     from mooring.kube.client import Client
+    from mooring.kube.events import Recorder
 
 _LOG = logging.getLogger(__name__)
 
 # What was changed behind our back without a word to the watches is found this often, in seconds.
 _EVERY = 120.0
-_PARALLEL = 8
-
-
-@dataclasses.dataclass(slots=True)
-class _Pass:
-    """What one pass found out and what went wrong in it."""
-
-    revision: str = ""
-    soak: rollouts.Soak | None = None
-    problems: list[Problem] = dataclasses.field(default_factory=list)
-    failures: list[errors.ApiError] = dataclasses.field(default_factory=list)
-
-    def report(self, error: errors.ApiError, reason: str, what: str) -> None:
-        self.failures.append(error)
-        self.problems.append(Problem(reason, f"{what}: {error.message}."))
+# While a roll-out is under way, deadlines and soaks end without anybody telling.
+_UNDER_WAY = 5.0
 
 
 class Reconciler:
     """Makes the cluster what the Installation says; only the leader runs it.
 
-    `further()` returns what is wrong elsewhere in the operator, for the conditions.
+    `leads()` is asked before each write; `further()` returns what is wrong elsewhere in the operator.
     """
 
     def __init__(
@@ -64,114 +61,182 @@ class Reconciler:
         image: Image,
         further: Callable[[], Iterable[Problem]],
         now: Callable[[], datetime.datetime],
+        leads: Callable[[], bool],
+        recorder: Recorder,
     ) -> None:
         self._client = client
+        self._writer = fencing.Writer(client, leads=leads)
+        self._managed = managed.Managed(self._writer)
+        self._states = nodes.States(client, self._writer, view)
+        self._uninstall = uninstalling.Uninstaller(
+            client, self._writer, view, self._states, namespace=namespace, now=now
+        )
         self._view = view
         self._namespace = namespace
         self._image = image
         self._further = further
         self._now = now
+        self._recorder = recorder
+
+    def begin_term(self) -> None:
+        """Say that this replica leads from now on: what others wrote before is read anew."""
+        self._states.forget()
 
     async def reconcile(self) -> float | None:
         """Compare and repair once; return the seconds until the next look.
 
         Raises:
             errors.ApiError: something could not be written; the conditions say so where they could be.
+            fencing.Deposed: another replica leads by now.
         """
         installation = await self._get()
+        await self._states.catch_up()
         if installation is None:
-            await self._withdraw()
-            return _EVERY
+            return await self._uninstall.finish()
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
+            if installation["metadata"].get("deletionTimestamp"):
+                return await self._remove(Pass(installation, None))
             await self._report_invalid(installation, error)
             return _EVERY
-        done = _Pass()
-        await self._apply(installation, spec, done)
-        await self._report(installation, self._selected(spec), done)
+        done = Pass(installation, spec)
+        if installation["metadata"].get("deletionTimestamp"):
+            return await self._remove(done)
+        await self._apply(done, spec)
+        await self._report(done)
         if done.failures:
             raise done.failures[0]
-        watching = done.soak is not None and not done.soak.over
-        return min(_EVERY, max(1.0, spec.rollout.canary.soak_seconds / 10)) if watching else _EVERY
+        rollout = done.decision.status if done.decision else None
+        return _UNDER_WAY if rollout and rollout.stage != "Complete" else _EVERY
 
     async def _get(self) -> dict[str, Any] | None:
         try:
-            found = await self._client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
+            return await self._client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
         except errors.NotFound:
             return None
-        return None if found["metadata"].get("deletionTimestamp") else found
 
-    async def _withdraw(self) -> None:
-        """Remove what the Installation does not own: NodeStates belong to their Nodes. The rest goes with it."""
-        ours = [name for name, state in self._view.node_states.store.items() if reading.is_ours(state)]
-        await self._all(self._remove_state(name) for name in ours)
+    async def _remove(self, done: Pass) -> float | None:
+        """Go on with the uninstall; the Installation stays until no node needs it."""
+        if uninstalling.FINALIZER not in (done.installation["metadata"].get("finalizers") or []):
+            return None
+        done.revision = str((done.installation.get("status") or {}).get("revision") or "")
+        removal = await self._uninstall.begin(done.installation, done.spec)
+        ending = ""
+        if not removal.waiting:
+            ending = await self._uninstall.end(done.installation, removal)
+            if not ending:
+                return _EVERY
+        elif done.spec is not None:
+            # Without their agents the nodes would stay as they are.
+            try:
+                await self._apply_daemon_set(done.spec, done, owner=None)
+            except errors.ApiError as error:
+                done.report(error, "DaemonSetNotApplied", f"DaemonSet {daemonsets.NAME} was not applied")
+        done.removing = f"{removal.sentence} {ending}".strip()
+        served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
+        done.nodes = self._observed(served)
+        await self._report(done)
+        return uninstalling.SOON
 
-    async def _apply(self, installation: dict[str, Any], spec: InstallationSpec, done: _Pass) -> None:
+    async def _apply(self, done: Pass, spec: InstallationSpec) -> None:
         """Write what differs; what fails is reported and does not stop the rest."""
+        done.nodes = self._observed(self._selected(spec))
         try:
             image = await self._image.get()
         except errors.ApiError as error:
-            done.revision = str((installation.get("status") or {}).get("revision") or "")
+            done.revision = str((done.installation.get("status") or {}).get("revision") or "")
             done.report(error, "ImageUnknown", "The operator cannot read its own pod")
             return
-        owner = _owner(installation)
         content = revisions.document(spec, image=image)
         done.revision = revisions.name(content)
-        nodes = self._selected(spec)
-        done.soak = self._soak(installation, spec, nodes, done.revision)
+        owner = passes.owner(done.installation)
         config_map = revisions.config_map(content, namespace=self._namespace, owner=owner)
-        daemon_set = daemonsets.daemon_set(spec, namespace=self._namespace, image=image, owner=owner)
-        for work, reason, what in (
-            (self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
+        known = True
+        if spec.rollout.rollback_to and spec.rollout.rollback_to != done.revision:
+            done.revision, known = spec.rollout.rollback_to, self._known(spec.rollout.rollback_to)
+        if not known:
+            done.problems.append(
+                Problem(
+                    "RevisionUnknown",
+                    f"spec.rollout.rollbackTo names {done.revision}, which is not there (kubectl get configmaps -n "
+                    f"{self._namespace} -l app.kubernetes.io/component=revision); the nodes go on with what they have.",
+                )
+            )
+        steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None]], str, str], ...] = (
+            (lambda: self._hold_on(done), "FinalizerNotSet", "The Installation was not marked"),
+            (lambda: self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
             (
-                self._apply_daemon_set(daemon_set),
+                lambda: self._apply_daemon_set(spec, done, owner=owner),
                 "DaemonSetNotApplied",
                 f"DaemonSet {daemonsets.NAME} was not applied",
             ),
             (
-                self._apply_deliveries(spec, content, nodes, image=image, owner=owner),
+                lambda: self._apply_deliveries(spec, done, content, image=image, owner=owner),
                 "PluginSetsNotApplied",
                 "DaemonSets of plugin sets were not applied",
             ),
-            (self._apply_states(spec, nodes, done), "NodeStatesNotApplied", "NodeStates were not applied"),
-            (self._prune(done.revision), "RevisionsNotPruned", "Old revisions were not removed"),
-        ):
+            (lambda: self._roll_out(spec, done, known=known), "NodeStatesNotApplied", "NodeStates were not applied"),
+            (
+                lambda: self._prune(done, revisions.name(content)),
+                "RevisionsNotPruned",
+                "What is not wanted was not removed",
+            ),
+            (
+                lambda: self._untaint(done.nodes),
+                "NodesNotUntainted",
+                "The taint of a node that is ready was not lifted",
+            ),
+        )
+        for work, reason, what in steps:
             try:
-                await work
+                await work()
             except errors.ApiError as error:
                 done.report(error, reason, what)
 
-    def _soak(
-        self, installation: dict[str, Any], spec: InstallationSpec, nodes: Iterable[str], revision: str
-    ) -> rollouts.Soak:
-        before = (installation.get("status") or {}).get("rollout") or {}
-        since = before.get("canariesSince") if before.get("revision") == revision else None
-        return rollouts.soak(
-            reading.nodes(nodes, self._view.node_states.store),
-            revision=revision,
-            canaries=spec.rollout.canary.nodes,
-            seconds=spec.rollout.canary.soak_seconds,
-            since=datetime.datetime.fromisoformat(since) if since else None,
-            now=self._now(),
-        )
+    def _known(self, revision: str) -> bool:
+        return f"{self._namespace}/{revision}" in self._view.revisions.store
 
-    async def _apply_daemon_set(self, daemon_set: dict[str, Any]) -> None:
-        await self._client.apply(resources.DAEMON_SETS, daemon_set, field_manager=keys.FIELD_MANAGER)
+    def _observed(self, names: Iterable[str]) -> list[standings.Node]:
+        selected = {name: self._view.nodes.store.get(name) or {"metadata": {"name": name}} for name in names}
+        return reading.nodes(selected, self._states.all(), self._view.agents, now=self._now())
+
+    async def _hold_on(self, done: Pass) -> None:
+        """Set our finalizer: what is on the nodes goes before the Installation does."""
+        metadata = done.installation["metadata"]
+        if uninstalling.FINALIZER in (metadata.get("finalizers") or []):
+            return
+        finalizers = [*(metadata.get("finalizers") or []), uninstalling.FINALIZER]
+        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}}
+        written = await self._writer.patch(
+            resources.INSTALLATIONS, keys.INSTALLATION_NAME, patch, field_manager=keys.FIELD_MANAGER
+        )
+        metadata["resourceVersion"] = written["metadata"]["resourceVersion"]
+
+    async def _apply_daemon_set(self, spec: InstallationSpec, done: Pass, *, owner: dict[str, Any] | None) -> None:
+        found = self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")
+        if owner is not None and found is not None and removals.LEAVING in (found["metadata"].get("labels") or {}):
+            # It was kept for nodes that were away during an uninstall; now it is for all again.
+            await self._writer.delete(resources.DAEMON_SETS, daemonsets.NAME, namespace=self._namespace)
+            return
+        image = await self._image.get()
+        stored_revision = self._view.revisions.store.get(f"{self._namespace}/{done.revision}")
+        if spec.rollout.rollback_to and stored_revision is not None:
+            # An agent installs the program of its own image, in the folders that its pod mounts.
+            spec, image = revisions.revert(spec, stored_revision)
+        desired = daemonsets.daemon_set(spec, namespace=self._namespace, image=image, owner=owner or {})
+        if owner is None:
+            desired["metadata"].pop("ownerReferences")
+        if await self._managed.ensure(resources.DAEMON_SETS, desired, found) and found is not None:
+            await self._announce(done.installation, announcements.repaired("DaemonSet", daemonsets.NAME))
 
     async def _apply_deliveries(
-        self,
-        spec: InstallationSpec,
-        content: str,
-        nodes: dict[str, dict[str, Any]],
-        *,
-        image: str,
-        owner: dict[str, Any],
+        self, spec: InstallationSpec, done: Pass, content: str, *, image: str, owner: dict[str, Any]
     ) -> None:
         """Keep what brings the plugin sets of all revisions in use to the nodes; those of no revision go."""
         others = (
             self._view.revisions.store.get(f"{self._namespace}/{name}") or {}
-            for name in sorted(reading.revisions_in_use(self._view.node_states.store))
+            for name in sorted({done.revision, *reading.revisions_in_use(self._states.all())})
         )
         desired = deliveries.daemon_sets(
             spec,
@@ -179,80 +244,117 @@ class Reconciler:
             namespace=self._namespace,
             image=image,
             owner=owner,
-            mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in nodes.values()),
+            mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in self._selected(spec).values()),
             draining=reading.draining(self._view.node_states.store),
         )
-        await delivering.apply(self._client, self._view.deliveries.store, desired, namespace=self._namespace)
+        await delivering.apply(self._writer, self._view.deliveries.store, desired, namespace=self._namespace)
 
     async def _ensure(self, config_map: dict[str, Any]) -> None:
         name = config_map["metadata"]["name"]
         found = self._view.revisions.store.get(f"{self._namespace}/{name}")
-        if found is not None and found.get("data") == config_map["data"] and found.get("immutable") is True:
-            return
-        if found is not None:
-            # The name is the content's checksum: one with other content is nobody's honest work.
-            await self._client.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
-        await self._client.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
-
-    async def _apply_states(self, spec: InstallationSpec, nodes: dict[str, dict[str, Any]], done: _Pass) -> None:
-        assigned = rollouts.assign(
-            reading.nodes(nodes, self._view.node_states.store),
-            revision=done.revision,
-            max_unavailable=spec.rollout.max_unavailable,
-            paused=spec.rollout.paused,
-            most=spec.rollout.canary.nodes if done.soak and not done.soak.over else None,
+        owned = (
+            found is not None and found["metadata"].get("ownerReferences") == config_map["metadata"]["ownerReferences"]
         )
+        if found is not None and owned and found.get("data") == config_map["data"] and found.get("immutable") is True:
+            return
+        if found is not None and found.get("data") != config_map["data"]:
+            # The name is the content's checksum: one with other content is nobody's honest work.
+            await self._writer.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
+        await self._writer.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
+
+    async def _roll_out(self, spec: InstallationSpec, done: Pass, *, known: bool) -> None:
+        """Decide, persist what must be remembered, and only then tell the nodes."""
+        rollout = spec.rollout
+        done.decision = rollouts.decide(
+            done.nodes,
+            done.before,
+            target=done.revision,
+            settings=rollouts.Settings(
+                max_unavailable=rollout.max_unavailable,
+                canaries=rollout.canary.nodes,
+                soak=datetime.timedelta(seconds=rollout.canary.soak_seconds),
+                deadline=datetime.timedelta(seconds=rollout.progress_deadline_seconds),
+                paused=rollout.paused or not known,
+                generation=done.installation["metadata"]["generation"],
+            ),
+            now=self._now(),
+            kept=self._documents(done.revision),
+        )
+        if done.decision.status != done.before:
+            for each in announcements.of_rollout(done.before, done.decision.status):
+                await self._announce(done.installation, each)
+            await self._report(done)
         work: list[Coroutine[Any, Any, None]] = []
-        for name, node in nodes.items():
-            desired = nodestates.desired(node, revision=assigned[name])
-            found = self._view.node_states.store.get(name)
-            if found is None or reading.differs(found, desired):
-                work.append(self._apply_state(desired))
-        for name, state in self._view.node_states.store.items():
-            if name not in nodes and reading.is_ours(state):
-                work.append(self._remove_state(name))
-        await self._all(work)
+        there = self._states.all()
+        for name, told in done.decision.told.items():
+            # Removed while the pass was under way, it would be made anew for nobody.
+            if name in self._view.nodes.store:
+                work.append(self._states.ensure(nodestates.desired(self._view.nodes.store[name], told)))
+        work += [
+            self._states.remove(name)
+            for name, state in there.items()
+            if name not in done.decision.told and reading.is_ours(state)
+        ]
+        await nodes.everything(work)
 
-    async def _apply_state(self, desired: dict[str, Any]) -> None:
-        await self._client.apply(resources.NODE_STATES, desired, field_manager=keys.FIELD_MANAGER)
+    def _documents(self, revision: str) -> set[str]:
+        return {revision, *(str(item["metadata"]["name"]) for item in self._view.revisions.store.values())}
 
-    async def _remove_state(self, name: str) -> None:
-        # Where its Node went, it went with it.
-        with contextlib.suppress(errors.NotFound):
-            await self._client.delete(resources.NODE_STATES, name)
-
-    async def _prune(self, revision: str) -> None:
+    async def _prune(self, done: Pass, newest: str) -> None:
         found = list(self._view.revisions.store.values())
         found.sort(key=lambda item: str(item["metadata"]["creationTimestamp"]), reverse=True)
         names = [str(item["metadata"]["name"]) for item in found]
-        wanted = {revision, *reading.revisions_in_use(self._view.node_states.store)}
-        for name in revisions.superfluous(names, wanted=wanted, newest_first=names):
-            with contextlib.suppress(errors.NotFound):
-                await self._client.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
-            _LOG.info("Removed %s, which no node uses", name)
+        wanted = {done.revision, newest, *reading.revisions_in_use(self._states.all())}
+        status = done.decision.status if done.decision else done.before
+        if status and status.last_good:
+            wanted.add(status.last_good)
+        gone = set(revisions.superfluous(names, wanted=wanted, newest_first=names))
+        await self._managed.prune(resources.CONFIG_MAPS, found, wanted=set(names) - gone)
+        # Those of plugin sets are `delivering`'s.
+        others = [item for key, item in self._view.daemon_sets.store.items() if key not in self._view.deliveries.store]
+        await self._managed.prune(resources.DAEMON_SETS, others, wanted=[daemonsets.NAME])
 
-    async def _report(self, installation: dict[str, Any], nodes: Iterable[str], done: _Pass) -> None:
-        states = self._view.node_states.store
-        names = list(nodes)
+    async def _untaint(self, found: Iterable[standings.Node]) -> None:
+        """Lift the startup taint of nodes that have proven Ready."""
+        for node in found:
+            if node.good and not node.away and self._view.nodes.store.get(node.name, {}).get("tainted"):
+                await self._states.untaint(node.name)
+
+    async def _announce(self, installation: dict[str, Any], each: announcements.Announcement) -> None:
+        once = each.once and f"{installation['metadata']['uid']}/{each.once}"
+        await self._recorder.event(
+            {"apiVersion": API_VERSION, "kind": resources.INSTALLATIONS.kind, "metadata": installation["metadata"]},
+            kind=each.kind,
+            reason=each.reason,
+            note=each.note,
+            action=each.action,
+            once=once,
+        )
+
+    async def _report(self, done: Pass) -> None:
+        decision = done.decision
         picture = summaries.Picture(
             revision=done.revision,
-            nodes=reading.nodes(names, states),
-            trouble=reading.trouble(names, states),
+            nodes=done.nodes,
+            phases=decision.phases if decision else {},
+            rollout=decision.status if decision else done.before,
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
             problems=[*done.problems, *self._further()],
-            soak=done.soak,
+            paused=bool(done.spec and done.spec.rollout.paused),
+            removing=done.removing,
         )
-        await self._write_status(installation, picture)
+        await self._write_status(done.installation, picture)
 
     async def _report_invalid(self, installation: dict[str, Any], error: pydantic.ValidationError) -> None:
         wrong = "; ".join(
             f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
         )
         _LOG.warning("The Installation cannot be used: %s", wrong)
-        done = _Pass(revision=str((installation.get("status") or {}).get("revision") or ""))
+        done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
         done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
-        served = [name for name, state in self._view.node_states.store.items() if reading.is_ours(state)]
-        await self._report(installation, served, done)
+        served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
+        done.nodes = self._observed(served)
+        await self._report(done)
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}
@@ -264,13 +366,23 @@ class Reconciler:
         ).to_wire()
         if status == before:
             return
+        metadata = installation["metadata"]
         body = {
             "apiVersion": API_VERSION,
             "kind": resources.INSTALLATIONS.kind,
-            "metadata": {"name": keys.INSTALLATION_NAME, "uid": installation["metadata"]["uid"]},
+            # The version: whoever wrote in between knew more than this pass.
+            "metadata": {
+                "name": keys.INSTALLATION_NAME,
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            },
             "status": status,
         }
-        await self._client.apply(resources.INSTALLATIONS, body, field_manager=keys.FIELD_MANAGER, subresource="status")
+        written = await self._writer.apply(
+            resources.INSTALLATIONS, body, field_manager=keys.FIELD_MANAGER, subresource="status"
+        )
+        metadata["resourceVersion"] = written["metadata"]["resourceVersion"]
+        installation["status"] = status
 
     def _selected(self, spec: InstallationSpec) -> dict[str, dict[str, Any]]:
         return {
@@ -278,29 +390,3 @@ class Reconciler:
             for name, node in self._view.nodes.store.items()
             if nodestates.selected(node, node_selector=spec.node_selector)
         }
-
-    async def _all(self, work: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Run everything, a few at a time, to its end; then raise the first error."""
-        slots = asyncio.Semaphore(_PARALLEL)
-
-        async def one(each: Coroutine[Any, Any, None]) -> errors.ApiError | None:
-            async with slots:
-                try:
-                    await each
-                except errors.ApiError as error:
-                    return error
-                return None
-
-        for error in await asyncio.gather(*(one(each) for each in work)):
-            if error is not None:
-                raise error
-
-
-def _owner(installation: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": resources.INSTALLATIONS.kind,
-        "name": installation["metadata"]["name"],
-        "uid": installation["metadata"]["uid"],
-        "controller": True,
-    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mooring.controller import keys
+from mooring.controller import keys, reading
 from mooring.installing import daemonsets, definitions, deliveries, revisions
 from mooring.kube import resources
 from mooring.kube.informers import Informer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mooring.kube.client import Client
 
+OURS = "app.kubernetes.io/managed-by=mooring-operator"
 # What many nodes say within this time is answered once.
 _GATHER_SECONDS = 0.5
 
@@ -30,13 +31,13 @@ class View:
         self._wake = wake
         self.nodes = Informer(client, resources.NODES, transform=_node, on_change=self._on(keys.INSTALLATION))
         self.node_states = Informer(
-            client, resources.NODE_STATES, transform=_node_state, on_change=self._on(keys.INSTALLATION)
+            client, resources.NODE_STATES, transform=node_state, on_change=self._on(keys.INSTALLATION)
         )
         self.daemon_sets = Informer(
             client,
             resources.DAEMON_SETS,
             namespace=namespace,
-            field_selector=f"metadata.name={daemonsets.NAME}",
+            label_selector=OURS,
             on_change=self._on(keys.INSTALLATION, after=0.0),
         )
         self.deliveries = Informer(
@@ -51,6 +52,14 @@ class View:
             resources.CONFIG_MAPS,
             namespace=namespace,
             label_selector=",".join(f"{name}={value}" for name, value in sorted(revisions.LABELS.items())),
+            on_change=self._on(keys.INSTALLATION),
+        )
+        self.pods = Informer(
+            client,
+            resources.PODS,
+            namespace=namespace,
+            label_selector=",".join(f"{name}={value}" for name, value in sorted(daemonsets.LABELS.items())),
+            transform=_pod,
             on_change=self._on(keys.INSTALLATION),
         )
         self.definitions = Informer(
@@ -70,8 +79,18 @@ class View:
             self.daemon_sets,
             self.deliveries,
             self.revisions,
+            self.pods,
             self.definitions,
         )
+
+    @property
+    def agents(self) -> dict[str, dict[str, Any]]:
+        """The agents' pods by the node that they run on; of two, the one that is not leaving."""
+        found: dict[str, dict[str, Any]] = {}
+        for pod in self.pods.store.values():
+            if pod["node"] and (not pod["leaving"] or pod["node"] not in found):
+                found[pod["node"]] = pod
+        return found
 
     @property
     def synced(self) -> bool:
@@ -93,27 +112,81 @@ class View:
         self, key: str, *, after: float = _GATHER_SECONDS
     ) -> Callable[[str, dict[str, Any] | None, dict[str, Any] | None], None]:
         def changed(_: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-            if old != new:
+            if _without_heartbeat(old) != _without_heartbeat(new):
                 self._wake(key, after)
 
         return changed
 
 
+def _without_heartbeat(item: dict[str, Any] | None) -> dict[str, Any] | None:
+    if item is None or "heartbeatTime" not in (item.get("status") or {}):
+        return item
+    return {**item, "status": {key: value for key, value in item["status"].items() if key != "heartbeatTime"}}
+
+
 def _node(item: dict[str, Any]) -> dict[str, Any]:
     metadata, info = item["metadata"], (item.get("status") or {}).get("nodeInfo") or {}
+    annotations = metadata.get("annotations") or {}
     return {
-        "metadata": {"name": metadata["name"], "uid": metadata["uid"], "labels": metadata.get("labels") or {}},
-        "status": {"nodeInfo": {name: info.get(name, "") for name in ("kubeletVersion", "containerRuntimeVersion")}},
+        "metadata": {
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "labels": metadata.get("labels") or {},
+            "annotations": {reading.HOLD: annotations[reading.HOLD]} if reading.HOLD in annotations else {},
+        },
+        "tainted": any(
+            taint.get("key") == reading.STARTUP_TAINT for taint in (item.get("spec") or {}).get("taints") or []
+        ),
+        "status": {
+            "conditions": [_ready(item)],
+            "nodeInfo": {name: info.get(name, "") for name in ("kubeletVersion", "containerRuntimeVersion")},
+        },
     }
 
 
-def _node_state(item: dict[str, Any]) -> dict[str, Any]:
+def _ready(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep of the conditions what says whether it is ready, without the time of the last heartbeat."""
+    for condition in (item.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Ready":
+            return {key: condition.get(key) for key in ("type", "status", "lastTransitionTime")}
+    return {}
+
+
+def _pod(item: dict[str, Any]) -> dict[str, Any]:
+    metadata = item["metadata"]
+    return {
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+        "node": _place(item.get("spec") or {}),
+        "started": (item.get("status") or {}).get("startTime"),
+        "leaving": bool(metadata.get("deletionTimestamp")),
+        "ready": _ready(item).get("status") == "True",
+    }
+
+
+def _place(spec: dict[str, Any]) -> str:
+    """Return the node of a DaemonSet's pod, also where it waits for the scheduler."""
+    rules = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    named = [
+        value
+        for term in (rules or {}).get("nodeSelectorTerms") or []
+        for field in term.get("matchFields") or []
+        if field.get("key") == "metadata.name"
+        for value in field.get("values") or []
+    ]
+    return str(spec.get("nodeName") or (named[0] if len(named) == 1 else ""))
+
+
+def node_state(item: dict[str, Any]) -> dict[str, Any]:
+    """Keep of a NodeState what decisions need."""
     metadata, status = item["metadata"], item.get("status") or {}
-    kept = ("name", "uid", "labels", "ownerReferences", "deletionTimestamp")
+    kept = ("name", "uid", "generation", "labels", "ownerReferences", "deletionTimestamp")
+    said = ("revision", "observedGeneration", "failedAdds", "heartbeatTime", "conditions", "podsWithoutNetworks")
     return {
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},
-        "status": {name: status[name] for name in ("revision", "conditions", "podsWithoutNetworks") if name in status},
+        "status": {name: status[name] for name in said if name in status},
     }
 
 

@@ -13,11 +13,12 @@ import functools
 import logging
 import platform
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
 from mooring.controller import definition, evicting, installation, keys, serving, webhook
+from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
@@ -27,7 +28,7 @@ from mooring.kube.leases import Election
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from mooring.kube.client import Client
 
@@ -76,13 +77,15 @@ class Operator:
             image=Image(client, namespace=namespace, pod_name=pod_name),
             further=lambda: self._webhook.problems,
             now=_now,
+            leads=lambda: self._election.holds,
+            recorder=self._events,
         )
         self._evictor = evicting.Evictor(
             client,
             states=self._view.node_states.store,
             wanted=functools.partial(evicting.wanted, client),
-            leading=lambda: self._election.leading,
-            recorder=Recorder(client, controller=keys.FIELD_MANAGER, instance=pod_name or platform.node()),
+            leading=lambda: self._election.holds,
+            recorder=self._events,
             now=_now,
         )
         self._webhook = webhook.Reconciler(
@@ -93,6 +96,8 @@ class Operator:
             changed=lambda: self.queue.add(keys.INSTALLATION),
             now=_now,
         )
+        # The passes of this term; a lost one takes them with it.
+        self._term: set[asyncio.Task[float | None]] = set()
 
     @contextlib.asynccontextmanager
     async def admitting(self) -> AsyncIterator[None]:
@@ -142,21 +147,37 @@ class Operator:
             self._add_all()
 
     async def _work(self, key: str) -> float | None:
-        if not self._election.leading:
+        if not self._election.holds:
             return None  # when it leads, everything is added
         if key == keys.WEBHOOK:
-            return await self._webhook.reconcile()  # it needs nothing of the view
+            return await self._in_term(self._webhook.reconcile())  # it needs nothing of the view
         if not self._view.synced:
             return None  # when it has synced, everything is added
         match key:
             case keys.INSTALLATION:
-                return await self._installation.reconcile()
+                return await self._in_term(self._installation.reconcile())
             case keys.EVICTIONS:
-                return await self._evictor.reconcile()
+                return await self._in_term(self._evictor.reconcile())
             case keys.DEFINITION:
-                await definition.reconcile(self._client, self._view)
-                return None
+                return await self._in_term(definition.reconcile(self._client, self._view))
         raise AssertionError(f"no work is known by the key {key!r}")
+
+    async def _in_term(
+        self, work: Coroutine[Any, Any, float] | Coroutine[Any, Any, float | None] | Coroutine[Any, Any, None]
+    ) -> float | None:
+        """Run a pass that ends with the term, wherever it is; the next leader begins it anew."""
+        task = asyncio.create_task(work, name="a pass of this term")
+        self._term.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._term.discard(task)
+            if not task.done():
+                task.cancel()  # the operator ends
+        if task.cancelled() or isinstance(task.exception(), Deposed):
+            _LOG.info("The term is over; what was under way is left to the next leader")
+            return 0.0 if self._election.holds else None
+        return task.result()
 
     async def _tell(self, reason: str, note: str, warning: bool) -> None:
         """Write an event on the Installation, where there is one."""
@@ -173,7 +194,10 @@ class Operator:
         )
 
     def _leadership_changed(self, leading: bool) -> None:
+        for task in self._term:
+            task.cancel()
         if leading:
+            self._installation.begin_term()
             self._add_all()
 
     def _add_all(self) -> None:

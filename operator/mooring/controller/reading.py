@@ -5,14 +5,27 @@ Pure functions over the informers' copies; refuses to ask the API server anythin
 
 from __future__ import annotations
 
+import datetime
+import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.installing import rollouts
+import pydantic
+
+from mooring.installing import conditions, nodestates, standings
+from mooring.installing.installations import RolloutStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+_LOG = logging.getLogger(__name__)
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
+HOLD = "mooring.dev/hold"
+STARTUP_TAINT = "mooring.dev/agent-not-ready"
+# An agent writes every five minutes; two may be lost.
+HEARTBEAT = datetime.timedelta(minutes=16)
+# What an agent says of a node on which nothing is wrong: it has only begun.
+_STARTING = ("Applying", "Starting", "NoRevision")
 
 
 def is_ours(item: Mapping[str, Any]) -> bool:
@@ -31,31 +44,85 @@ def differs(found: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
     )
 
 
-def nodes(selected: Iterable[str], states: Mapping[str, Mapping[str, Any]]) -> list[rollouts.Node]:
-    """Return where each selected node stands, by its NodeState."""
+def nodes(
+    selected: Mapping[str, Mapping[str, Any]],
+    states: Mapping[str, Mapping[str, Any]],
+    pods: Mapping[str, Mapping[str, Any]] | None,
+    *,
+    now: datetime.datetime,
+) -> list[standings.Node]:
+    """Return where each selected node stands.
+
+    Args:
+        selected: the Nodes by name.
+        states: the NodeStates by name.
+        pods: the agents' pods by their node; None where nobody looks at pods.
+        now: the time, for what is too old.
+    """
     found = []
-    for name in selected:
+    for name, node in selected.items():
         state = states.get(name) or {}
         status = state.get("status") or {}
+        ready, degraded = _condition(state, "Ready"), _condition(state, "Degraded")
+        observed = status.get("observedGeneration")
         found.append(
-            rollouts.Node(
+            standings.Node(
                 name=name,
-                assigned=(state.get("spec") or {}).get("revision", ""),
+                told=nodestates.told(state.get("spec") or {}),
                 applied=status.get("revision") or "",
-                ready=(_ready(state) or {}).get("status") == "True",
+                ready=ready.get("status") == "True",
+                degraded=degraded.get("status") == "True",
+                starting=not ready or ready.get("reason") in _STARTING,
+                failed_adds=int(status.get("failedAdds") or 0),
+                heard=observed is None or observed >= state["metadata"].get("generation", 0),
+                away=_away(name, node, state, pods, now),
+                held=HOLD in (node["metadata"].get("annotations") or {}),
+                since=_time(ready.get("lastTransitionTime")),
+                back_since=_back_since(node, (pods or {}).get(name)),
+                why=_why(ready, degraded),
             )
         )
     return found
 
 
-def trouble(selected: Iterable[str], states: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return, by node, why its agent says that it is not ready."""
-    found = {}
-    for name in selected:
-        condition = _ready(states.get(name) or {})
-        if condition is not None and condition.get("status") == "False":
-            found[name] = str(condition.get("message") or condition.get("reason"))
-    return found
+def _away(
+    name: str,
+    node: Mapping[str, Any],
+    state: Mapping[str, Any],
+    pods: Mapping[str, Mapping[str, Any]] | None,
+    now: datetime.datetime,
+) -> str:
+    """Return why nobody works on this node at present; "" where its agent does."""
+    alive = _condition(node, "Ready")
+    if alive and alive.get("status") != "True":
+        return "the Node is not Ready"
+    if pods is not None and name not in pods and state.get("spec", {}).get("revision"):
+        return "no agent's pod runs on it"
+    heard = _time((state.get("status") or {}).get("heartbeatTime"))
+    if heard is not None and now - heard > HEARTBEAT:
+        return f"its agent has said nothing since {conditions.rfc3339(heard)}"
+    return ""
+
+
+def _back_since(node: Mapping[str, Any], pod: Mapping[str, Any] | None) -> datetime.datetime | None:
+    marks = (_condition(node, "Ready").get("lastTransitionTime"), (pod or {}).get("started"))
+    return max(filter(None, map(_time, marks)), default=None)
+
+
+def _why(ready: Mapping[str, Any], degraded: Mapping[str, Any]) -> str:
+    for condition, good in ((ready, "True"), (degraded, "False")):
+        if condition and condition.get("status") != good:
+            return str(condition.get("message") or condition.get("reason"))
+    return ""
+
+
+def rollout(installation: Mapping[str, Any]) -> RolloutStatus | None:
+    """Return what is persisted of a roll-out; None where nothing is, or nothing that this version understands."""
+    try:
+        return RolloutStatus.model_validate((installation.get("status") or {}).get("rollout") or {})
+    except pydantic.ValidationError as error:
+        _LOG.warning("status.rollout of the Installation cannot be read and begins anew: %s", error)
+        return None
 
 
 def revisions_in_use(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -77,9 +144,13 @@ def agents_ready(daemon_set: Mapping[str, Any] | None) -> int:
     return int(((daemon_set or {}).get("status") or {}).get("numberReady") or 0)
 
 
-def _ready(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for condition in (state.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == "Ready":
+def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    for condition in (item.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == kind:
             found: Mapping[str, Any] = condition
             return found
-    return None
+    return {}
+
+
+def _time(stamp: object) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(stamp) if isinstance(stamp, str) and stamp else None

@@ -174,7 +174,10 @@ def definitions() -> dict[str, dict[str, Any]]:
                 ("Degraded", "string", _condition("Degraded")),
                 ("Revision", "string", ".status.revision"),
                 ("Nodes", "integer", ".status.nodes.desired"),
+                ("Updated", "integer", ".status.nodes.updated"),
                 ("Ready", "integer", ".status.nodes.ready"),
+                ("Reason", "string", '.status.conditions[?(@.type=="Progressing")].reason'),
+                ("Trouble", "string", '.status.conditions[?(@.type=="Degraded")].reason'),
                 age,
             ],
             validations=[
@@ -193,6 +196,7 @@ def definitions() -> dict[str, dict[str, Any]]:
             schema=_spec_and_status(NodeStateSpec, NodeStateStatus),
             columns=[
                 ("Ready", "string", _condition("Ready")),
+                ("Wanted", "string", ".spec.revision"),
                 ("Revision", "string", ".status.revision"),
                 ("Primary", "string", ".status.primaryNetwork.name"),
                 ("Failed-Adds", "integer", ".status.failedAdds"),

@@ -249,6 +249,19 @@ class Rollout(Model):
     )
     canary: Canary = pydantic.Field(default_factory=Canary, description="The nodes that go first.")
     paused: bool = pydantic.Field(False, description="Whether no further node gets the new revision.")
+    progress_deadline_seconds: int = pydantic.Field(
+        600,
+        ge=1,
+        le=86400,
+        description="How long a changed node may take to be ready before the roll-out halts, and how long nodes that "
+        "are away are waited for: a canary until another one takes its place, any node until an uninstall ends.",
+    )
+    rollback_to: str | None = pydantic.Field(
+        None,
+        pattern=r"^mooring-revision-[0-9a-f]{10}$",
+        description="The name of a former revision that the nodes get instead of what the rest of this spec says, "
+        "for example status.rollout.lastGood.",
+    )
 
 
 _QUANTITY = r"^([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?$"
@@ -368,17 +381,53 @@ class NodeCounts(Model):
     desired: int = pydantic.Field(0, description="Nodes that are selected.")
     updated: int = pydantic.Field(0, description="Nodes that have the revision.")
     ready: int = pydantic.Field(0, description="Nodes that give pods their networks.")
+    phases: dict[str, int] | None = pydantic.Field(
+        None,
+        description="How many are in which phase: current, moving, proving, failing, away, held, unknown.",
+    )
+
+
+class CanaryNode(Model):
+    """One of the nodes that go first."""
+
+    node: str = pydantic.Field(description="The name of the node.")
+    away_since: str | None = pydantic.Field(
+        None, description="Since when it is away.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class Halt(Model):
+    """Why no further node gets the revision."""
+
+    node: str = pydantic.Field(description="The node that does worse than before.")
+    reason: str = pydantic.Field(description="NotReadyInTime or MoreFailedAdds.")
+    message: str = pydantic.Field(description="What it does worse, for a person.")
+    generation: int = pydantic.Field(description="The Installation's generation; another one lifts the halt.")
+    since: str = pydantic.Field(description="When it halted.", json_schema_extra={"format": "date-time"})
 
 
 class RolloutStatus(Model):
     """What must be remembered of a roll-out."""
 
-    revision: str = pydantic.Field(description="The revision that it is about.")
+    revision: str = pydantic.Field("", description="The revision that it is about.")
+    stage: Literal["Canaries", "Rest", "Complete"] | None = pydantic.Field(
+        None, description="Canaries: only those change. Rest: all others follow. Complete: all that are there have it."
+    )
+    last_good: str | None = pydantic.Field(
+        None, description="The last revision that all nodes worked with; new nodes get it."
+    )
+    since: str | None = pydantic.Field(
+        None, description="Since when it is under way, or goes on again.", json_schema_extra={"format": "date-time"}
+    )
+    canaries: list[CanaryNode] = pydantic.Field(
+        default_factory=list, description="The nodes that go first; chosen once."
+    )
     canaries_since: str | None = pydantic.Field(
         None,
         description="Since when the canary nodes work with it.",
         json_schema_extra={"format": "date-time"},
     )
+    halted: Halt | None = pydantic.Field(None, description="Why it halted; absent while it goes on.")
 
 
 class InstallationStatus(Model):

@@ -6,15 +6,30 @@ the Node, so that it goes with it.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 from typing import Any
 
 import pydantic
 
+from mooring.installing import conditions, standings
 from mooring.installing.conditions import Condition
 from mooring.installing.installations import API_VERSION
 from mooring.installing.models import Model
+from mooring.installing.standings import Told
 
 KIND = "NodeState"
+
+
+class Before(Model):
+    """How a node did when it was told its revision; by this it is judged afterwards."""
+
+    revision: str = pydantic.Field("", description="The revision that it worked with; empty where with none.")
+    failed_adds: int = pydantic.Field(0, ge=0, description="ADDs that had failed in ten minutes.")
+    degraded: bool = pydantic.Field(False, description="Whether it was Degraded already.")
+    recovering: bool = pydantic.Field(
+        False, description="Whether it left a revision that never was good, whose failures still count for a while."
+    )
 
 
 class NodeStateSpec(Model):
@@ -24,6 +39,12 @@ class NodeStateSpec(Model):
         "", max_length=253, description="The name of the ConfigMap of the revision to apply; none where empty."
     )
     drain: bool = pydantic.Field(False, description="Whether the agent takes itself off the node.")
+    assigned_at: str | None = pydantic.Field(
+        None, description="When the node was told this revision.", json_schema_extra={"format": "date-time"}
+    )
+    before: Before | None = pydantic.Field(
+        None, description="How the node did then; absent where it is new and joined the last good revision."
+    )
 
 
 class PrimaryNetwork(Model):
@@ -108,6 +129,11 @@ class NodeStateStatus(Model):
     """What the node is."""
 
     observed_generation: int | None = pydantic.Field(None, description="The generation of the spec that this is about.")
+    heartbeat_time: str | None = pydantic.Field(
+        None,
+        description="When the agent wrote this; at the latest five minutes after the time before.",
+        json_schema_extra={"format": "date-time"},
+    )
     revision: str | None = pydantic.Field(None, description="The revision that is applied.")
     primary_network: PrimaryNetwork | None = pydantic.Field(
         None, description="The default network that is pinned in the node's conf."
@@ -160,7 +186,7 @@ def selected(node: dict[str, Any], *, node_selector: dict[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in node_selector.items())
 
 
-def desired(node: dict[str, Any], *, revision: str) -> dict[str, Any]:
+def desired(node: dict[str, Any], told: Told, *, drain: bool = False) -> dict[str, Any]:
     """Return the NodeState of a Node, to be applied with the operator's field manager."""
     metadata = node["metadata"]
     return {
@@ -173,5 +199,24 @@ def desired(node: dict[str, Any], *, revision: str) -> dict[str, Any]:
                 {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]},
             ],
         },
-        "spec": NodeStateSpec(revision=revision).to_wire(),
+        "spec": _spec(told, drain=drain).to_wire(),
     }
+
+
+def told(spec: dict[str, Any]) -> Told:
+    """Return what a node was told, from the spec of its NodeState as it is on the wire."""
+    parsed = NodeStateSpec.model_validate(
+        {key: spec[key] for key in ("revision", "assignedAt", "before") if spec.get(key)}
+    )
+    before = standings.Before(**parsed.before.model_dump()) if parsed.before else None
+    at = datetime.datetime.fromisoformat(parsed.assigned_at) if parsed.assigned_at else None
+    return Told(parsed.revision, at, before)
+
+
+def _spec(told: Told, *, drain: bool) -> NodeStateSpec:
+    return NodeStateSpec(
+        revision=told.revision,
+        drain=drain,
+        assigned_at=conditions.rfc3339(told.at) if told.at else None,
+        before=Before(**dataclasses.asdict(told.before)) if told.before else None,
+    )

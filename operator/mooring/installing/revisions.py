@@ -42,6 +42,24 @@ def document(spec: InstallationSpec, *, image: str) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def revert(spec: InstallationSpec, config_map: dict[str, Any]) -> tuple[InstallationSpec, str]:
+    """Return the Installation with the folders of a stored revision, and that revision's image.
+
+    Raises:
+        ValueError: the ConfigMap holds no revision.
+    """
+    stored = json.loads((config_map.get("data") or {}).get(KEY, ""))
+    paths = stored["paths"]
+    folders = spec.paths.model_copy(
+        update={
+            "cni_bin_dir": paths["cniBinDir"],
+            "cni_conf_dir": paths["cniConfDir"],
+            "state_dir": paths["stateDir"],
+        }
+    )
+    return spec.model_copy(update={"paths": folders}), str(stored["image"])
+
+
 def name(content: str) -> str:
     """Return the name of the ConfigMap that holds this document."""
     return PREFIX + hashlib.sha256(content.encode()).hexdigest()[:10]

@@ -63,6 +63,11 @@ class Election:
         self.tried = asyncio.Event()
         """Set from the first attempt on, whatever came of it."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether this replica leads at this moment, by the clock: also right after the process was stopped a while."""
+        return self.leading and self._left() > 0
+
     async def run(self) -> None:
         """Try to lead, and to go on leading, until cancelled."""
         while True:

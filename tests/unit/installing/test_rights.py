@@ -16,7 +16,12 @@ OBJECTS: list[dict[str, Any]] = [
     for each in yaml.safe_load_all(path.read_text())
 ]
 ROLES = [each for each in OBJECTS if each["kind"] in ("Role", "ClusterRole")]
-POLICIES = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPolicy"]
+# Those that hold agents; the one that keeps our definitions while they are needed holds everybody.
+POLICIES = [
+    each
+    for each in OBJECTS
+    if each["kind"] == "ValidatingAdmissionPolicy" and each["metadata"]["name"] != "mooring-definitions"
+]
 BINDINGS = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPolicyBinding"]
 MARK = {"apiGroups": ["mooring.dev"], "resources": ["nodes"], "verbs": ["change-only-own"]}
 OPERATIONS = {"create": "CREATE", "patch": "UPDATE", "update": "UPDATE", "delete": "DELETE"}

@@ -113,6 +113,17 @@ async def test_the_first_leads_and_the_second_waits() -> None:
         assert second.history == []
 
 
+async def test_by_the_clock_a_term_ends_also_before_the_loop_has_seen_it() -> None:
+    async with candidates(Shelf(), "a") as (first,):
+        await asyncio.sleep(60)
+        assert first.election.holds
+        assert first.task is not None
+        first.task.cancel()
+        await asyncio.sleep(11)
+        assert first.election.leading
+        assert not first.election.holds
+
+
 async def test_one_that_ends_well_is_followed_within_seconds() -> None:
     shelf = Shelf()
     async with candidates(shelf, "a", "b") as (first, second):

@@ -1,0 +1,56 @@
+"""The objects that the operator makes: owns that each is as it should be, and that it is written only where it is not.
+
+What the API server made of the last apply is remembered and compared with what is there: its defaults are no drift,
+and what others add stays. A process that has just begun applies each once. Refuses to touch what does not carry our
+label.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mooring.controller import keys, reading
+from mooring.installing import drift
+from mooring.kube import errors, resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mooring.controller.fencing import Writer
+    from mooring.kube.resources import Resource
+
+_LOG = logging.getLogger(__name__)
+
+
+class Managed:
+    """Objects of the operator's own, by kind and name."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        # What we wanted the last time, and what the API server made of it.
+        self._applied: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    async def ensure(self, resource: Resource, desired: dict[str, Any], found: Mapping[str, Any] | None) -> bool:
+        """Apply an object where it is absent or not as it should be; return whether it was written."""
+        key = (resource.kind, resources.key(desired))
+        wanted, applied = self._applied.get(key, ({}, {}))
+        if found is not None and wanted == desired and not drift.drifted(dict(found), applied=applied, desired=desired):
+            return False
+        made = await self._writer.apply(resource, desired, field_manager=keys.FIELD_MANAGER)
+        self._applied[key] = (desired, made)
+        return True
+
+    async def prune(self, resource: Resource, there: Iterable[Mapping[str, Any]], *, wanted: Iterable[str]) -> None:
+        """Delete what carries our label and is not wanted."""
+        names = set(wanted)
+        for item in list(there):
+            metadata = item["metadata"]
+            if metadata["name"] in names or metadata.get("deletionTimestamp") or not reading.is_ours(item):
+                continue
+            with contextlib.suppress(errors.NotFound):
+                await self._writer.delete(
+                    resource, metadata["name"], namespace=metadata.get("namespace"), uid=metadata.get("uid")
+                )
+            _LOG.info("Removed %s %s, which is not wanted any more", resource.kind, metadata["name"])

@@ -1,0 +1,57 @@
+"""What the operator tells of the Installation as events: owns their reasons and sentences.
+
+Pure. Each tells of one occasion, named by `once`, so that an operator that restarts does not tell it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mooring.installing.installations import RolloutStatus
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Announcement:
+    """An event: `once` names its occasion, "" for one that may repeat."""
+
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    note: str
+    action: str
+    once: str = ""
+
+
+def of_rollout(before: RolloutStatus | None, after: RolloutStatus) -> list[Announcement]:
+    """Return what is new in a roll-out."""
+    found = []
+    same = before is not None and before.revision == after.revision
+
+    def tell(reason: str, note: str, kind: Literal["Normal", "Warning"] = "Normal") -> None:
+        found.append(Announcement(kind, reason, note, "RollOut", f"{reason}/{after.revision}/{after.since}"))
+
+    former = [canary.node for canary in before.canaries] if same and before else []
+    chosen = [canary.node for canary in after.canaries]
+    if chosen and chosen != former:
+        note = f"{', '.join(chosen)} get {after.revision} first."
+        reason = "CanariesChosen"
+        found.append(Announcement("Normal", reason, note, "RollOut", f"{reason}/{after.since}/{note}"))
+    if after.stage == "Rest" and not (same and before and before.stage == "Rest"):
+        tell(
+            "CanariesProven",
+            f"{after.revision} was found to work on {', '.join(chosen) or 'no node'}; the others follow.",
+        )
+    if after.stage == "Complete" and not (same and before and before.stage == "Complete"):
+        tell("RolloutComplete", f"All nodes that are there have {after.revision}.")
+    if after.halted and not (same and before and before.halted == after.halted):
+        halt = after.halted
+        tell("RolloutHalted", f"No further node gets {after.revision}: on {halt.node}, {halt.message}", "Warning")
+    if same and before and before.halted and not after.halted:
+        tell("RolloutResumed", f"Nodes get {after.revision} again.")
+    return found
+
+
+def repaired(kind: str, name: str) -> Announcement:
+    """Return that an object that is ours was put right."""
+    return Announcement("Normal", "Applied", f"{kind} {name} was made what the Installation says.", "Apply")

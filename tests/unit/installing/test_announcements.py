@@ -1,0 +1,35 @@
+"""What a roll-out tells as events."""
+
+from __future__ import annotations
+
+from mooring.installing import announcements
+from mooring.installing.installations import CanaryNode, Halt, RolloutStatus
+
+OLD = RolloutStatus(revision="r1", stage="Complete", last_good="r1")
+CHOSEN = RolloutStatus(revision="r2", stage="Canaries", last_good="r1", canaries=[CanaryNode(node="a")])
+HALT = Halt(node="a", reason="NotReadyInTime", message="it is not ready", generation=1, since="2026-03-01T12:00:00Z")
+
+
+def told(before: RolloutStatus | None, after: RolloutStatus) -> list[tuple[str, str, str]]:
+    return [(each.kind, each.reason, each.note) for each in announcements.of_rollout(before, after)]
+
+
+def test_each_stage_is_told_once() -> None:
+    assert told(OLD, CHOSEN) == [("Normal", "CanariesChosen", "a get r2 first.")]
+    rest = CHOSEN.model_copy(update={"stage": "Rest"})
+    assert told(CHOSEN, rest) == [("Normal", "CanariesProven", "r2 was found to work on a; the others follow.")]
+    done = rest.model_copy(update={"stage": "Complete", "canaries": []})
+    assert told(rest, done) == [("Normal", "RolloutComplete", "All nodes that are there have r2.")]
+    for status in (CHOSEN, rest, done):
+        assert told(status, status) == []
+
+
+def test_a_halt_is_a_warning_that_names_the_node_and_its_end_is_told() -> None:
+    halted = CHOSEN.model_copy(update={"halted": HALT})
+    assert told(CHOSEN, halted) == [("Warning", "RolloutHalted", "No further node gets r2: on a, it is not ready")]
+    assert told(halted, CHOSEN) == [("Normal", "RolloutResumed", "Nodes get r2 again.")]
+
+
+def test_the_same_occasion_has_the_same_name_for_every_replica() -> None:
+    [first], [second] = announcements.of_rollout(OLD, CHOSEN), announcements.of_rollout(None, CHOSEN)
+    assert first.once == second.once != ""
