@@ -25,6 +25,8 @@ type Status struct {
 	NetworkMessage string `json:"networkMessage"`
 	// ConfDir is the folder that the runtime reads confs from; "" where it does not tell.
 	ConfDir string `json:"confDir"`
+	// BinDirs are the folders in which the runtime looks for plugins; null where it does not tell.
+	BinDirs []string `json:"binDirs"`
 	// LastLoad is "OK" or why the conf folder could not be loaded; "" where the runtime does not tell.
 	LastLoad string `json:"lastLoad"`
 	// Networks are those of the conf folder that are loaded, in the order of a pod's interfaces; null where the
@@ -48,6 +50,7 @@ type Network struct {
 
 // loaded is containerd's answer, as github.com/containerd/go-cni spells it.
 type loaded struct {
+	PluginDirs    []string
 	PluginConfDir string
 	Networks      []struct {
 		IFName string
@@ -94,7 +97,7 @@ func described(who *runtime.VersionResponse, found *runtime.StatusResponse) (*St
 	if err := json.Unmarshal([]byte(text), &said); err != nil {
 		return nil, fmt.Errorf("the runtime's list of networks (info %q) cannot be read: %w", infoNetworks, err)
 	}
-	told.ConfDir, told.Networks = said.PluginConfDir, []Network{}
+	told.ConfDir, told.BinDirs, told.Networks = said.PluginConfDir, said.PluginDirs, []Network{}
 	for _, each := range said.Networks {
 		if each.Config.Name == loopback {
 			continue

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import http.client
 import shutil
 import socket
@@ -78,6 +79,7 @@ class ControlPlane:
     programs: Path
     parts: dict[str, subprocess.Popen[bytes]]
     extra_arguments: Sequence[str] = ()
+    unready: list[tuple[datetime.datetime, datetime.datetime]] = dataclasses.field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -118,6 +120,18 @@ class ControlPlane:
         self.parts["kube-apiserver"].wait()
         _start_apiserver(layout, self.programs, self.parts, self.extra_arguments)
         return authority.pair.certificate
+
+    @contextlib.contextmanager
+    def apiserver_away(self) -> Iterator[None]:
+        """Kill the API server for the length of the block; afterwards it is ready again, and `unready` has the time."""
+        began = datetime.datetime.now(datetime.UTC)
+        self.parts["kube-apiserver"].kill()
+        self.parts["kube-apiserver"].wait()
+        try:
+            yield
+        finally:
+            _start_apiserver(self.layout, self.programs, self.parts, self.extra_arguments)
+            self.unready.append((began, datetime.datetime.now(datetime.UTC)))
 
     def kubeconfig_for(self, user: str, *groups: str) -> Path:
         """Make a kubeconfig for any user, for example `system:serviceaccount:ns:name`."""

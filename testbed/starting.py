@@ -6,6 +6,7 @@ decide what a cluster is: that comes as its state, which is written after each s
 
 from __future__ import annotations
 
+import collections
 import datetime
 import json
 import os
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NODES_READY_SECONDS = 90.0
+_KUBELET_RESTARTS = 10
 _SOCKET = "run/containerd/containerd.sock"
 
 
@@ -62,12 +64,26 @@ def start_nodes(made: state.State, numbers: Sequence[int], programs: Path, *, ar
     before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     for number, node in names.items():
         folder = made.node_folder(node)
-        _start(made, number, "kubelet", nodes.kubelet_command(plan, number, folder, programs))
+        _start_kubelet(made, number, programs)
         _start(made, number, "kube-proxy", nodes.proxy_command(plan, number, folder, programs))
     started = list(names.values())
-    _wait(
-        made, f"nodes {' '.join(started)} to be Ready", lambda: _all_ready(layout, started, before), NODES_READY_SECONDS
-    )
+    left = collections.Counter(dict.fromkeys(numbers, _KUBELET_RESTARTS))
+
+    def ready() -> bool:
+        answer = _all_ready(layout, started, before)
+        for number, node in names.items():
+            # As its unit would. It ends where containerd, after a reboot, is still taking stock of what it had.
+            if left[number] and not made.running(f"{node}/kubelet"):
+                left[number] -= 1
+                _start_kubelet(made, number, programs)
+        return answer
+
+    _wait(made, f"nodes {' '.join(started)} to be Ready", ready, NODES_READY_SECONDS)
+
+
+def _start_kubelet(made: state.State, number: int, programs: Path) -> None:
+    folder = made.node_folder(made.plan.node_names()[number - 1])
+    _start(made, number, "kubelet", nodes.kubelet_command(made.plan, number, folder, programs))
 
 
 def api_server(made: state.State) -> str:

@@ -115,7 +115,13 @@ func keep(ctx context.Context, to, from string, programs []program, stdout io.Wr
 	defer tick.Stop()
 	for {
 		if err := handOver(folder, programs, time.Now(), stdout); err != nil {
-			return err
+			if !removed(folder) {
+				return err
+			}
+			// The agent took it away with all that is ours: to make it again would undo that. This pod ends soon.
+			fmt.Fprintln(stdout, "the folder was removed: this node is drained")
+			<-ctx.Done()
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -123,6 +129,15 @@ func keep(ctx context.Context, to, from string, programs []program, stdout io.Wr
 		case <-tick.C:
 		}
 	}
+}
+
+func removed(folder *os.Root) bool {
+	found, err := folder.Stat(".")
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	status, known := found.Sys().(*syscall.Stat_t)
+	return known && status.Nlink == 0
 }
 
 func handOver(folder *os.Root, programs []program, now time.Time, stdout io.Writer) error {

@@ -139,6 +139,34 @@ func TestTheTimeOfAFileSaysThatItIsStillBrought(t *testing.T) {
 	}
 }
 
+func TestAFolderThatWasRemovedIsNotMadeAgain(t *testing.T) {
+	from, to := image(t, map[string]string{"bridge": "a program"}), filepath.Join(t.TempDir(), "handover")
+	if err := os.Mkdir(to, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.OpenRoot(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if removed(folder) {
+		t.Fatal("it is there")
+	}
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	programs := []program{{sum("a program"), filepath.Join(from, "bridge")}}
+	if err := handOver(folder, programs, time.Now(), &strings.Builder{}); err == nil {
+		t.Fatal("nothing can be made there")
+	}
+	if !removed(folder) {
+		t.Fatal("it is gone")
+	}
+	if _, err := os.Stat(to); !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+}
+
 func TestUnfinishedFilesGoOnceTheyAreOld(t *testing.T) {
 	from, to := image(t, map[string]string{"bridge": "a program"}), t.TempDir()
 	for name, age := range map[string]time.Duration{".old" + suffix: 2 * abandoned, ".young" + suffix: 0} {

@@ -65,6 +65,7 @@ def agents_away(cluster: Cluster) -> Callable[[], contextlib.AbstractContextMana
 
     @contextlib.contextmanager
     def away() -> Iterator[None]:
+        replicas = cluster.get("deployment", "mooring-operator", *system)["spec"]["replicas"]
         cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=0")
         try:
             _gone(cluster, "operator")
@@ -73,7 +74,7 @@ def agents_away(cluster: Cluster) -> Callable[[], contextlib.AbstractContextMana
             _gone(cluster, "agent")
             yield
         finally:
-            cluster.kubectl("scale", "deployment", "mooring-operator", *system, "--replicas=2")
+            cluster.kubectl("scale", "deployment", "mooring-operator", *system, f"--replicas={replicas}")
 
     return away
 

@@ -25,7 +25,7 @@ PID = "/var/lib/mooring/dhcp-daemon.pid"
 LOG = "/var/lib/mooring/dhcp-daemon.log"
 LEASES = "/var/tmp/leases-of-the-lan"
 # It boots a node, rolls sets out to it and replaces its agent.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 AT_ONCE = {"maxUnavailable": "100%", "canary": {"nodes": 0}}
 
 
@@ -195,8 +195,9 @@ def test_an_empty_node_becomes_a_working_one(cluster: Cluster, namespace: str, b
     cluster.on_node(bare, "rm", "/opt/cni/bin/bridge")
     eventually(lambda: "bridge" in program_files(cluster, bare), seconds=10, what="the program that was removed")
 
+    last = daemon.pid()
     say(cluster, dhcpDaemon=False)
-    gone = ("sh", "-c", f"test ! -e /proc/{daemon.pid()} && test ! -e /run/cni/dhcp.sock && echo gone")
+    gone = ("sh", "-c", f"test ! -e /proc/{last} && test ! -e /run/cni/dhcp.sock && echo gone")
     eventually(lambda: "gone" in cluster.on_node(bare, *gone), seconds=60, what="the end of the daemon")
     cluster.kubectl("delete", "pod", "bridged", "leased", "-n", namespace, "--wait=true")
 
@@ -223,8 +224,8 @@ def test_a_set_whose_image_cannot_be_pulled_is_told_and_takes_nothing_from_the_n
             degraded = next(each for each in conditions if each["type"] == "Degraded")
             return all(
                 word in degraded["message"]
-                for word in (nodes[0], nowhere, "Plugin set absent-0", "Plugin set absent-1", "ErrImagePull")
-            )
+                for word in (nodes[0], nowhere, "Plugin set absent-0", "Plugin set absent-1")
+            ) and any(word in degraded["message"] for word in ("ErrImagePull", "ImagePullBackOff"))
 
         eventually(told, seconds=60, what="the Installation to say which set of which image is missing where, and why")
         cluster.apply(objects.network(namespace, "kept", objects.bridge("kept", "10.87.0.0/24")))

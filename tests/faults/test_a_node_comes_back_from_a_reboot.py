@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.faults.looks import Interfaces, Node
 
 PODS = 20
+STARTING = 10
 Containers = dict[str, str]
 
 
@@ -53,22 +54,22 @@ def attached(node: Node, namespace: str, names: list[str]) -> dict[str, Interfac
     return seen
 
 
-def nothing_leaked(node: Node, namespace: str, seen: dict[str, Interfaces], plain: str) -> None:
-    """Wait until the node holds the addresses of these pods, those of `plain`, and no other."""
+def nothing_leaked(
+    node: Node, namespace: str, seen: dict[str, Interfaces], networks: tuple[str, str], pods: list[str]
+) -> None:
+    """Wait until the node holds the addresses of these pods, and has a journal for each of `pods`, and no other."""
 
     def leases(interface: str) -> set[str]:
         return {pod[interface][0] for pod in seen.values()}
 
-    for interface, network in (("net1", "first"), ("net2", "second")):
+    for interface, network in zip(("net1", "net2"), networks, strict=True):
         eventually(
             lambda interface=interface, network=network: node.leases(network) == leases(interface),  # type: ignore[misc]
             seconds=60,
             what=f"the addresses of {network}, and no other",
         )
-    assert leases("eth0") | {plain} <= node.leases("pod-network")
-    eventually(
-        lambda: node.journals(namespace) == sorted([*seen, "plain"]), seconds=60, what="one journal for each sandbox"
-    )
+    assert leases("eth0") <= node.leases("pod-network")
+    eventually(lambda: node.journals(namespace) == sorted(pods), seconds=60, what="one journal for each sandbox")
 
 
 def told(node: Node, namespace: str, seen: dict[str, Interfaces]) -> None:
@@ -104,7 +105,7 @@ def test_all_pods_of_a_node_that_was_rebooted_come_back_with_their_networks(
     print(f"with the agent among them, {PODS} attached pods and a plain one were back after {took:.1f} s")
     seen = attached(node, namespace, names)
     told(node, namespace, seen)
-    nothing_leaked(node, namespace, seen, node.interfaces(namespace, "plain")["eth0"][0])
+    nothing_leaked(node, namespace, seen, ("first", "second"), [*names, "plain"])
     agent = eventually(node.agent, seconds=60, what="the agent")
 
     with agents_away():
@@ -118,5 +119,26 @@ def test_all_pods_of_a_node_that_was_rebooted_come_back_with_their_networks(
     assert agent is not None
     assert again.uid != agent.uid
     told(node, namespace, seen)
-    nothing_leaked(node, namespace, seen, node.interfaces(namespace, "plain")["eth0"][0])
+    nothing_leaked(node, namespace, seen, ("first", "second"), [*names, "plain"])
     cluster.wait("installation/default", "--for=condition=Available")
+
+
+def test_of_pods_that_were_starting_when_the_power_went_nothing_is_left_either(
+    cluster: Cluster, namespace: str, places: list[Node]
+) -> None:
+    node = places[1]
+    cluster.apply(
+        objects.network(namespace, "third", objects.bridge("third", "10.86.0.0/24")),
+        objects.network(namespace, "fourth", objects.bridge("fourth", "10.87.0.0/24")),
+    )
+    eventually(lambda: node.cached(namespace) == {"third", "fourth"}, seconds=10, what="the networks in the cache")
+    names = [f"s{number:02}" for number in range(STARTING)]
+    cluster.apply(*(objects.pod(namespace, name, "third,fourth", node.name) for name in names))
+    eventually(lambda: len(node.leases("fourth")) >= 2, seconds=60, what="pods that are being attached")
+    ask_testbed("stop-node", "--name", cluster.name, node.name)
+    print(f"the power went with {len(node.leases('third'))} and {len(node.leases('fourth'))} addresses given")
+    ask_testbed("start-node", "--name", cluster.name, node.name)
+    eventually(lambda: len(containers(cluster, namespace)) == STARTING, seconds=150, what="all pods")
+    seen = attached(node, namespace, names)
+    told(node, namespace, seen)
+    nothing_leaked(node, namespace, seen, ("third", "fourth"), names)

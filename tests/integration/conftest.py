@@ -126,6 +126,11 @@ class OperatorProcess:
         except OSError:
             return 0, ""
 
+    def signal_operator(self, number: signal.Signals) -> None:
+        """Send a signal to the operator proper, and not to the process that holds its socket."""
+        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            os.kill(int(child), number)
+
     def end(self) -> int:
         """Ask it to end and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
@@ -197,12 +202,22 @@ def denied(plane: ControlPlane) -> list[str]:
     prefix, found = f"system:serviceaccount:{SYSTEM}:", set()
     for entry in map(json.loads, plane.audit_log.read_text().splitlines()):
         name = entry["user"].get("username", "")
-        if name.startswith(prefix) and entry.get("annotations", {}).get("authorization.k8s.io/decision") != "allow":
+        if (
+            name.startswith(prefix)
+            and ready_at(plane, entry)
+            and entry.get("annotations", {}).get("authorization.k8s.io/decision") != "allow"
+        ):
             about = entry.get("objectRef", {})
             resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
             if (name.removeprefix(prefix), entry["verb"], resource) not in ASKED_IN_VAIN:
                 found.add(f"{name.removeprefix(prefix)}: {entry['verb']} {entry['requestURI']}")
     return sorted(found)
+
+
+def ready_at(plane: ControlPlane, entry: dict[str, Any]) -> bool:
+    """Say whether the API server was ready when a request of the audit log came: before, it knows no roles yet."""
+    came = datetime.datetime.fromisoformat(entry["requestReceivedTimestamp"])
+    return not any(began <= came <= ended for began, ended in plane.unready)
 
 
 def make_pod(plane: ControlPlane, name: str, image: str) -> None:

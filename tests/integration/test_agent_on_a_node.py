@@ -265,13 +265,52 @@ def test_a_plugin_that_somebody_removes_is_put_back_at_once(ready: Node) -> None
     eventually(plugin.exists, seconds=5, what="the plugin")
 
 
-def test_an_agent_whose_node_gets_other_folders_ends_to_start_anew(ready: Node) -> None:
-    ready.paths["stateDir"] = "/srv/mooring"
+def test_a_node_moves_to_other_folders_once_they_are_there_and_works_meanwhile(ready: Node) -> None:
+    before, former = ready.conf.read_bytes(), ready.conf
+    ready.paths |= {"cniBinDir": "/srv/cni/bin", "cniConfDir": "/srv/cni/net.d"}
     ready.revision()
-    eventually(lambda: "does not mount" in ready.unready(), what="the wait for the folder")
-    ready.seen("/srv/mooring").mkdir(parents=True)
+    eventually(
+        lambda: "wants /srv/cni/bin and /srv/cni/net.d, which this node does not have" in ready.unready(),
+        what="the word for the folders",
+    )
+    assert not ready.seen("/srv/cni").exists()
+    former.unlink()
+    eventually(lambda: former.exists() and former.read_bytes() == before, what="the conf that the node has")
+
+    for folder in ("/srv/cni/bin", "/srv/cni/net.d"):
+        ready.seen(folder).mkdir(parents=True)
+    for name in ("bridge", "host-local"):
+        ready.program(name, PLUGIN)
+    (ready.conf.parent / "10-pods.conf").write_text(json.dumps(PRIMARY))
     assert ready.process is not None
-    assert ready.process.wait(40) == 0
+    assert ready.process.wait(40) == 0  # only a new one follows the new folders
+    ready.start()
+    ready.get_ready(seconds=30)
+    assert json.loads(ready.conf.read_text())["binDir"] == "/srv/cni/bin"
+    assert ready.seen("/srv/cni/bin/mooring").exists()
+    eventually(ready.seen("/srv/cni/net.d/mooring.d/kubeconfig").exists, what="the credentials")
+    # No runtime says what it reads: the files of before stay, and are named.
+    assert former.read_bytes() == before
+    eventually(lambda: "/etc/cni/net.d/00-multus.conf" in degraded(ready), what=lambda: degraded(ready))
+    assert "of former paths stay" in degraded(ready)
+
+
+def test_an_agent_that_starts_on_a_node_which_lacks_a_folder_goes_on_with_what_is_there(ready: Node) -> None:
+    eventually(lambda: ready.status().get("revision"), what="the NodeState's word for the revision on the node")
+    ready.stop()
+    ready.paths["cniBinDir"] = "/opt/cni/bim"
+    ready.revision()
+    ready.conf.unlink()
+    ready.start()
+    eventually(lambda: "/opt/cni/bim, which this node does not have" in ready.unready(), what=ready.unready)
+    eventually(ready.conf.exists, what="the conf of the revision that the node has")
+    assert json.loads(ready.conf.read_text())["binDir"] == "/opt/cni/bin"
+    assert not ready.seen("/opt/cni/bim").exists()
+
+
+def degraded(node: Node) -> str:
+    """Return what the NodeState says that is wrong."""
+    return " ".join(each["message"] for each in node.status()["conditions"] if each["type"] == "Degraded")
 
 
 def test_an_agent_that_ends_leaves_all_it_made(ready: Node) -> None:
@@ -372,12 +411,10 @@ def real(bare: Node) -> Node:
     """A node with the real plugin, whose folders are below the machine's own root: what the conf names is there."""
     # Not "/" itself: the machine's own container runtime is none of this node's.
     bare.host_root = bare.root / "root"
-    bare.host_root.mkdir()
-    top = bare.root.parts[1]
-    (bare.host_root / top).symlink_to(f"/{top}")
     bare.paths = {key: str(bare.root / key) for key in bare.paths}
     for folder in bare.paths.values():
-        Path(folder).mkdir()
+        bare.seen(folder).mkdir(parents=True)
+        Path(folder).symlink_to(bare.seen(folder))
     for name in ("bridge", "host-local", "macvlan"):
         bare.program(name, DELEGATE)
     plugin.build(bare.programs)

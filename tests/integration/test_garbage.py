@@ -101,8 +101,14 @@ class Collected:
 
     async def reconcile(self, *, after: float = 0.0) -> None:
         self.later += after
-        await self.garbage.reconcile()
+        # A pass works for seconds only: where the machine is busy, the next one goes on at once.
+        while (wait := await self.one_pass()) is not None and wait < 1:
+            pass
+
+    async def one_pass(self) -> float | None:
+        wait = await self.garbage.reconcile()
         assert self.garbage.health.problem == ""
+        return wait
 
 
 @pytest.fixture
@@ -246,9 +252,10 @@ async def test_fifty_thousand_stale_journals_leave_the_agent_its_pace(node: Node
     await followed.scanned.wait()
     print(f"RSS with all of them known: {_rss()} MiB")
     tasks.append(asyncio.create_task(measure()))
-    await collected.reconcile()
+    await collected.one_pass()
+    collected.later += 60
     began = time.perf_counter()
-    await collected.reconcile(after=60)
+    await collected.one_pass()
     took = time.perf_counter() - began
     undone = collected.garbage.counts.sandboxes
     assert undone > 0
@@ -256,7 +263,7 @@ async def test_fifty_thousand_stale_journals_leave_the_agent_its_pace(node: Node
     assert collected.garbage.counts.waiting == 50_000 - undone
     while not heard.empty():
         heard.get_nowait()
-    collecting = asyncio.create_task(collected.reconcile())
+    collecting = asyncio.create_task(collected.one_pass())
     began = time.perf_counter()
     stale(uuid.uuid4().hex, "new")
     async with asyncio.timeout(60):

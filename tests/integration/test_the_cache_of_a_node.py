@@ -113,7 +113,12 @@ def test_what_is_done_to_the_cache_is_undone_within_seconds(networks: Node, line
     eventually(networks.ready, seconds=5, what=f"readiness; {networks.unready()}")
 
 
-def test_a_cache_that_cannot_be_put_right_takes_the_heartbeat_away_and_is_told(networks: Node) -> None:
+@pytest.mark.parametrize("away", [False, True], ids=["with the API server", "without it"])
+def test_a_cache_that_cannot_be_put_right_takes_the_heartbeat_away_and_is_told(
+    networks: Node, line: Line, away: bool
+) -> None:
+    if away:
+        line.cut()
     blocked = cached(networks) / networks.name / "one.json"
     blocked.unlink()
     (blocked / "in-the-way").mkdir(parents=True)
@@ -124,7 +129,8 @@ def test_a_cache_that_cannot_be_put_right_takes_the_heartbeat_away_and_is_told(n
         ready = [each for each in networks.status()["conditions"] if each["type"] == "Ready"]
         return [each["status"] for each in ready] == ["False"]
 
-    eventually(told, what="the condition")
+    line.mend()
+    eventually(told, seconds=45, what="the condition")
     shutil.rmtree(blocked)
     eventually(lambda: networks.ready() and blocked.is_file() and age(networks) < TTL, seconds=10, what="the repair")
 

@@ -25,6 +25,10 @@ SECRET = "mooring-webhook-tls"  # noqa: S105  a name, not a secret
 SERVICE = "mooring-webhook"
 LIFETIME = datetime.timedelta(days=365)
 
+_NAME = "mooring-webhook-ca"
+#: CAs that are trusted at once; more than one renewal at a time is an accident.
+_MOST_TRUSTED = 3
+
 #: A clock that runs behind ours must not take a new certificate for one of the future.
 _BACKDATED = datetime.timedelta(minutes=10)
 
@@ -56,7 +60,7 @@ def make(*, namespace: str, now: datetime.datetime, previous: Bundle | None = No
     # The CA's name is unique: OpenSSL looks issuers up by name, and two CAs of one name would be confused.
     issuer = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, "mooring-webhook-ca"),
+            x509.NameAttribute(NameOID.COMMON_NAME, _NAME),
             x509.NameAttribute(NameOID.SERIAL_NUMBER, format(x509.random_serial_number(), "x")[:32]),
         ]
     )
@@ -170,6 +174,24 @@ def from_secret(secret: Mapping[str, object]) -> Bundle:
 def ca_bundle(bundle: Bundle) -> str:
     """Return what stands in `clientConfig.caBundle` of the webhook configuration."""
     return base64.b64encode(bundle.ca_certificates).decode()
+
+
+def overlapping(bundle: Bundle, present: bytes, *, now: datetime.datetime) -> Bundle:
+    """Return the bundle with those CAs of ours beside its own that are trusted already and not over.
+
+    A replica may show a certificate of one of them, whatever became of the Secret meanwhile; one CA or two are kept.
+    """
+    try:
+        before = x509.load_pem_x509_certificates(present) if present.strip() else []
+        own = x509.load_pem_x509_certificates(bundle.ca_certificates)
+    except ValueError:
+        return bundle
+    kept = [
+        each
+        for each in before
+        if each not in own and each.not_valid_after_utc > now and _NAME in {name.value for name in each.subject}
+    ]
+    return dataclasses.replace(bundle, ca_certificates=b"".join(_pem(each) for each in [*own, *kept][:_MOST_TRUSTED]))
 
 
 def from_ca_bundle(text: object) -> bytes:

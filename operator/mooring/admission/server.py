@@ -4,8 +4,9 @@ It answers reviews with our own pure functions, and does not wait for kopf, whic
 scanned the cluster, allows what it has no handler for, and remembers every object that is updated
 (docs/decisions/0010-admission-without-kopfs-dispatcher.md).
 
-Reviews are read and judged in a few threads, so that the event loop goes on with handshakes and probes. A review that
-is not judged at its deadline is answered then; one that was not begun yet is dropped.
+Reviews are read and judged in two threads, so that the event loop goes on with handshakes and probes: one for large
+ones, one for all others, so that nobody waits behind a large one. A review that is not judged at its deadline is
+answered then; one that was not begun yet is dropped (docs/decisions/0083-two-threads-for-reviews.md).
 
 It refuses what it cannot judge, with an HTTP error: the failure policy of the webhook configuration decides then.
 """
@@ -39,14 +40,16 @@ Review: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
 #: An UPDATE carries two objects of up to 1.5 MiB each, and their managed fields.
 BODY_LIMIT = 4 * 1024 * 1024
 
-#: The webhook configuration says 5 s; an answer of ours is better than a time-out of the API server.
-DEADLINE = 4.0
+#: The webhook configuration says 10 s, of which a busy API server may spend some before it asks; an answer of ours is
+#: better than a time-out of its own.
+DEADLINE = 7.0
 
-#: Reviews judged at once; with the body limit it bounds the memory. Others wait, within their deadline.
-_PARALLEL = 16
+#: Reviews above this size, or of none that is told before, go one after the other in a thread of their own.
+_LARGE = 64 * 1024
 
-#: Python runs one thread at a time: more than two would only share what there is (docs/decisions/0083).
-_THREADS = 2
+#: Reviews read at once, large and other ones; with the body limit it bounds the memory. More wait for their turn.
+_PARALLEL_LARGE = 16
+_PARALLEL = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +60,15 @@ class Route:
     review: Review
     known_bad: Mapping[str, object]
     known_good: Mapping[str, object]
+
+
+class _Lane:
+    """Reviews that share a thread; `slots` bounds how many are in memory."""
+
+    def __init__(self, name: str, slots: int) -> None:
+        self.slots = asyncio.Semaphore(slots)
+        # Python runs one thread at a time: a second one in a lane would only share what there is.
+        self.pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix=name)
 
 
 class Server:
@@ -82,10 +94,9 @@ class Server:
         self._leaving = False
         self._body_limit = body_limit
         self._deadline = deadline
-        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._lane, self._large = _Lane("review", _PARALLEL), _Lane("large-review", _PARALLEL_LARGE)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         self._bundle: certificates.Bundle | None = None
         self._usable = asyncio.Event()
         self._proven = False
@@ -158,7 +169,6 @@ class Server:
         app.add_routes([web.post(path, self._serve) for path in self._routes])
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=self._deadline)
         await runner.setup()
-        self._pool = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="review")
         try:
             async with asyncio.TaskGroup() as group:
                 accepting = group.create_task(self._accept(runner), name="accept reviews")
@@ -168,7 +178,8 @@ class Server:
             self._listening.clear()
             await runner.cleanup()
             self._listener.close()
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            for lane in (self._lane, self._large):
+                lane.pool.shutdown(wait=False, cancel_futures=True)
 
     async def _accept(self, runner: web.AppRunner) -> None:
         await self._usable.wait()
@@ -188,11 +199,13 @@ class Server:
         return response
 
     async def _answer(self, request: web.Request, route: Route) -> web.Response:
+        told = request.content_length
+        lane = self._large if told is None or told > _LARGE else self._lane
         try:
-            async with asyncio.timeout(self._deadline), self._slots:
+            async with asyncio.timeout(self._deadline), lane.slots:
                 body = await request.read()
                 loop = asyncio.get_running_loop()
-                outcome, answer = await loop.run_in_executor(self._pool, _judge, route, body)
+                outcome, answer = await loop.run_in_executor(lane.pool, _judge, route, body)
         except web.HTTPRequestEntityTooLarge:
             self.outcomes[route.path, "too-large"] += 1
             raise

@@ -58,6 +58,7 @@ class Binaries(loops.Reconciler):
         *,
         source: Path,
         host_root: Path,
+        state_dir: str = places.STATE,
         prover: Prover,
         revision: Callable[[], Revision | None],
         image: Callable[[], str | None],
@@ -67,7 +68,8 @@ class Binaries(loops.Reconciler):
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`source` is the image's folder that holds the plugin, `host_root` where the node's folders are mounted.
+        """`source` is the image's folder that holds the plugin, `host_root` where the node's folders are mounted,
+        `state_dir` the path of the state folder on the node, as far as it is known without a revision.
 
         `image` is the agent's own ("" where unknown), `applied_before` the revision that was on the node, `conf_first`
         says whether the conf of a revision has to be there before its plugin. While `draining` nothing is written, and
@@ -76,6 +78,7 @@ class Binaries(loops.Reconciler):
         super().__init__(on_health=on_health)
         self._source = source
         self._host_root = host_root
+        self._state_dir = state_dir
         self._prover = prover
         self._revision = revision
         self._image = image
@@ -120,12 +123,13 @@ class Binaries(loops.Reconciler):
 
     async def _stand_by(self) -> None:
         """Keep the plugin that the node has, as its own manifest says, while the revision is not known."""
-        for folder in await asyncio.to_thread(manifest.folders, self._host_root):
+        for folder in await asyncio.to_thread(manifest.folders, self._host_root, state_dir=self._state_dir):
             owned = manifest.Manifest(folder)
             entry = _plugin_of(await asyncio.to_thread(owned.owned))
             if entry is None or await asyncio.to_thread((folder / places.LEAVING).exists):
                 continue
-            kept = _Kept(self._host_root / entry.path.lstrip("/"), entry.path, owned, store.Store(folder / "programs"))
+            target = await asyncio.to_thread(places.follow, self._host_root, entry.path)
+            kept = _Kept(target, entry.path, owned, store.Store(folder / "programs"))
             if not self._stands(await self._look(kept.target), entry.proven):
                 await self._put_back(kept, entry.proven)
 

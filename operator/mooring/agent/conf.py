@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.agent import contests, loops, precedence
 from mooring.installing import chains, cniversions, confs, renderers
-from mooring.node import binaries, conffolder, confrecords, files, manifest
+from mooring.node import binaries, conffolder, confrecords, files, manifest, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mooring.agent.revisions import Revision
-    from mooring.node import places
 
 _LOG = logging.getLogger(__name__)
+
+# Nothing tells that a file appears in a folder that may not be there yet.
+_AWAITED_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -155,13 +157,14 @@ class Conf(loops.Reconciler):
             self._on_applied()
         told = contest.reported
         beaten, rivals = precedence.report(place, target.places.conf_dir)
+        awaited = await asyncio.to_thread(_awaited, target)
         self.report(
             settled=True,
-            problem=". ".join(filter(None, (unknown, choice.problem, beaten))),
+            problem=". ".join(filter(None, (unknown, choice.problem, beaten, awaited))),
             warning=" ".join(filter(None, (auxiliary.problem, *choice.notes, rivals, told))),
         )
-        waits = [wait for wait in (calm, contests.REMEMBERED if told else None) if wait is not None]
-        return min(waits, default=None)
+        waits = (calm, contests.REMEMBERED if told else None, _AWAITED_SECONDS if awaited else None)
+        return min((wait for wait in waits if wait is not None), default=None)
 
     async def _keep(self, revision: Revision, problem: str) -> float | None:
         """Leave the conf that was there when we came as it is, and put that back where somebody takes it."""
@@ -294,6 +297,20 @@ class Conf(loops.Reconciler):
             return choice, confs.auxiliary(name, conffolder.chain(folder / name), pinned=chain, executable=executable)
 
         return await asyncio.to_thread(choose)
+
+
+def _awaited(target: Revision) -> str:
+    """Return in a sentence that the default network is not ready, by the file that says so; "" where it is. Blocks.
+
+    The plugin waits for it at each ADD, so pods that start before do not start without their network.
+    """
+    file = target.plugin.get("readinessindicatorfile")
+    if not file or places.follow(target.places.host_root, str(file)).exists():
+        return ""
+    return (
+        f"The default network is not ready: readinessIndicatorFile {file} is not there. Pods wait for it, "
+        "and their start is tried again until it is"
+    )
 
 
 def _sound(found: conffolder.Folder) -> dict[str, bytes]:

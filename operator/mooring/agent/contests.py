@@ -21,6 +21,7 @@ _PROMPT = 5
 _PAUSE = Pause(first=1.0, longest=15.0)
 _CALM = 30.0
 _MOST_NAME = 80
+_MOST_FILES = 3
 
 
 class Contest:
@@ -33,7 +34,7 @@ class Contest:
         self._repairs = 0
         self._last: float | None = None
         self._due = 0.0
-        self._inode = 0
+        self._before: dict[str, int] = {}
         self._reported = ""
 
     @property
@@ -43,16 +44,17 @@ class Contest:
 
     def seen(self, inodes: Mapping[str, int]) -> None:
         """Note our file while all is well: `inodes` holds the names in the folder."""
-        self._inode = inodes.get(self._file, 0)
+        self._before = dict(inodes)
 
     def lost(self, inodes: Mapping[str, int], *, found: bytes | None) -> float:
         """Note that our file is gone, or holds what was `found`; return the seconds to wait before it is put back."""
         # A rename keeps the inode: the name that it is behind now says who did it.
-        new = next((name for name, inode in inodes.items() if inode == self._inode and name != self._file), "")
+        own = self._before.get(self._file)
+        new = next((name for name, inode in inodes.items() if inode == own and name != self._file), "")
         what = f"renamed {self._path} to {new}" if new else _done(self._path, found)
         if new or not self.reported:
             hint = " Set cni.exclusive=false in Cilium." if new.endswith(".cilium_bak") else ""
-            self._reported = f"Another program {what}; it was put back.{hint}"
+            self._reported = f"Another program {what}; it was put back.{hint}{self._came(inodes, new)}"
         now = self._clock()
         if self._last is not None and now - self._last >= _CALM and not self._due:
             self._repairs = 0
@@ -62,6 +64,16 @@ class Contest:
             return self._due - now
         self._repairs, self._last, self._due = self._repairs + 1, now, 0.0
         return 0.0
+
+    def _came(self, inodes: Mapping[str, int], new: str) -> str:
+        """Return in a sentence which files came with it: an installer that takes ours puts its own there."""
+        ours = {self._file, new}
+        came = sorted(
+            name
+            for name, inode in inodes.items()
+            if self._before and self._before.get(name) != inode and name not in ours and not name.startswith(".")
+        )
+        return f" In the folder since then: {', '.join(came[:_MOST_FILES])}." if came else ""
 
 
 def _done(path: str, found: bytes | None) -> str:

@@ -50,6 +50,8 @@ class Facts:
     """The revision that is wanted; "" where there is none yet."""
     binary_revision: str
     conf: Applied | None
+    distribution: str = ""
+    """What the node looks like; "" where nothing shows it."""
     rivals: tuple[str, ...] = ()
     """The files that sort before the usual name of our conf."""
     loaded: Verdict = UNKNOWN
@@ -159,6 +161,7 @@ def describe(
         "primaryNetwork": {"name": conf.primary.name, "file": conf.primary.file} if conf else None,
         "confHash": conf.digest if conf else None,
         "confFile": conf.file if conf else None,
+        "distribution": facts.distribution or None,
         "rivals": list(facts.rivals[:_MOST_RIVALS]),
         "runtime": _runtime(facts.loaded.said, facts.cni_version),
         **_surveyed(facts.surveyed),

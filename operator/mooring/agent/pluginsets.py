@@ -91,6 +91,7 @@ class PluginSets(loops.Reconciler):
             # Of a node that is drained nothing is applied any more, should the drain be withdrawn.
             self.applied = ""
             self.programs = {}
+            self._seen.clear()
             return None
         try:
             wanted = setplans.wanted(revision.plugin_sets, folder=revision.places.bin_dir)

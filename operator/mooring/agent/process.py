@@ -30,6 +30,7 @@ async def run(
     namespace: str,
     host_root: Path,
     programs: Path,
+    state_dir: str,
     health_port: int,
     metrics_address: tuple[str, int] | None,
 ) -> int:
@@ -40,6 +41,7 @@ async def run(
         namespace: the operator's, where the revisions are.
         host_root: where the node's folders are mounted.
         programs: the folder of the plugin's programs.
+        state_dir: the node's path of our own folder, as far as it is known without a revision.
         health_port: port of /healthz, /readyz and /metrics on the loopback address.
         metrics_address: host and port at which others get /metrics; None where they do not.
     """
@@ -54,7 +56,9 @@ async def run(
         _LOG.error("no way to the API server: %s", error)
         return 1
     async with client:
-        agent = wiring.Agent(client, node=node, namespace=namespace, host_root=host_root, programs=programs)
+        agent = wiring.Agent(
+            client, node=node, namespace=namespace, host_root=host_root, programs=programs, state_dir=state_dir
+        )
         running = asyncio.create_task(agent.run(health_port=health_port, metrics_address=metrics_address))
         ends = (running, asyncio.create_task(stop.wait()), asyncio.create_task(agent.outdated.wait()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

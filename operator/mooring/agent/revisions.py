@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops
 from mooring.kube import errors, resources
-from mooring.node import places
+from mooring.node import files, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from mooring.kube.informers import Informer
+
+_LOG = logging.getLogger(__name__)
 
 VERSIONS = (1, 2)
 """The versions of the document that are read: the operator's, and the one before."""
@@ -109,6 +112,8 @@ class Follower(loops.Reconciler):
         self._on_revision = on_revision
         self._informer: Informer | None = None
         self.current: Revision | None = None
+        self.asked: places.Places | None = None
+        """The folders that the leader wants, although they may not be there."""
         self.known = asyncio.Event()
         """Set from the first revision on."""
         self.image: str | None = None
@@ -152,11 +157,57 @@ class Follower(loops.Reconciler):
         if self.current is None or self.current.name != wanted:
             if self.image is None:
                 self.image = await self._own_image()
-            self.current = await self._read(wanted)
-            self.known.set()
-            self._on_revision(self.current)
+            try:
+                revision = await self._read(wanted)
+                await self._check(revision)
+            except OSError:
+                await self._go_on(wanted)
+                raise
+            self._take(revision)
         self.report(settled=True)
         return None
+
+    def _take(self, revision: Revision) -> None:
+        self.current = revision
+        self.known.set()
+        self._on_revision(revision)
+
+    async def _go_on(self, wanted: str) -> None:
+        """Where the agent just started, take the revision that is on the node: what is wanted cannot be had."""
+        before = self.applied_before
+        if self.current is not None or before in ("", wanted):
+            return
+        try:
+            self._take(await self._read(before))
+        except OSError as error:
+            _LOG.warning("the revision on the node cannot be gone on with: %s", error)
+
+    async def _check(self, revision: Revision) -> None:
+        """Raise `OSError` where the node cannot have a revision; our own folder is made."""
+        self.asked = revision.places
+        kept = self.current.places.state_dir if self.current else await self._kept_in(revision)
+        if kept not in ("", revision.places.state_dir):
+            raise OSError(
+                f"The revision {revision.name} wants stateDir {revision.places.state_dir}, and what this node keeps of "
+                f"its pods is in {kept}: it cannot be changed while Mooring is on the node. Set paths.stateDir back"
+            )
+        await asyncio.to_thread(files.make_folder, revision.places.state)
+        absent = await asyncio.to_thread(revision.places.absent)
+        if absent:
+            raise OSError(
+                f"The revision {revision.name} wants {' and '.join(absent)}, which this node does not have: Mooring "
+                "makes no folder that others read. Correct paths in the Installation"
+            )
+
+    async def _kept_in(self, revision: Revision) -> str:
+        """Return the state folder of the revision that is on the node; "" where that is not known, or is this one."""
+        if self.applied_before in ("", revision.name):
+            return ""
+        try:
+            return (await self._read(self.applied_before)).places.state_dir
+        except OSError as error:
+            _LOG.warning("the revision on the node cannot be read: %s", error)
+            return ""
 
     async def _own_image(self) -> str:
         """Return the image of the agent's pod on this node; "" outside of a cluster's pod, as in a test."""
@@ -183,11 +234,7 @@ class Follower(loops.Reconciler):
             revision = parse(name, (found.get("data") or {}).get(_KEY, ""), host_root=self._host_root)
         except RevisionError as error:
             raise OSError(str(error)) from error
-        absent = await asyncio.to_thread(revision.places.absent)
-        if absent:
-            # The DaemonSet mounts the folders of a revision; making one here would make it in the container.
-            raise OSError(f"The revision {name} wants {' and '.join(absent)}, which this agent's pod does not mount")
-        return revision
+        return dataclasses.replace(revision, places=await asyncio.to_thread(revision.places.located))
 
 
 def keep(item: dict[str, Any]) -> dict[str, Any]:

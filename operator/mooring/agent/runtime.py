@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mooring.installing import conditions
+    from mooring.node import places
 
 # A burst of changes in the folder is one question, and a runtime that has just been told to load may ask for a moment.
 _PAUSE_SECONDS = 1.0
@@ -38,18 +39,39 @@ class Verdict:
     said: cri.Status | None = None
 
 
+_CORRECT = "say so in the Installation's paths, or in the runtime's settings"
 UNKNOWN = Verdict("Unknown", "NotAsked", "The container runtime was not asked yet")
 
 
-def judge(said: cri.Status, *, conf_dir: str, file: str) -> Verdict:
-    """Return what an answer of the runtime says; `conf_dir` is the node's own folder, `file` the name of our conf."""
+def judge(
+    said: cri.Status,
+    *,
+    conf_dir: str,
+    file: str,
+    bin_dir: str,
+    same: Callable[[str, str], bool] = lambda one, other: one.rstrip("/") == other.rstrip("/"),
+) -> Verdict:
+    """Return what an answer of the runtime says.
+
+    `conf_dir` and `bin_dir` are the node's own folders, `file` is the name of our conf, and `same` tells whether two
+    paths of the node are one folder.
+    """
     name = " ".join(filter(None, (said.runtime, said.version)))
     if said.networks is None:
         message = f"{name} does not tell which network it has loaded"
         return Verdict("Unknown", "RuntimeDoesNotTell", message, said)
     # Further ones are the pods' second interfaces where the runtime was told to load several.
     first = said.networks[0] if said.networks else None
+    elsewhere = said.conf_dir != "" and not same(said.conf_dir, conf_dir)
     if first is not None and first.name == confs.NETWORK and confs.TYPE in first.plugins:
+        # What an agent with other paths left there, perhaps: nobody keeps it.
+        if elsewhere:
+            message = f"{name} reads its confs from {said.conf_dir}, and ours is in {conf_dir}: {_CORRECT}"
+            return Verdict("False", "RuntimeReadsElsewhere", message, said)
+        if said.bin_dirs and not any(same(each, bin_dir) for each in said.bin_dirs):
+            folders = " and ".join(said.bin_dirs)
+            message = f"{name} looks for plugins in {folders}, and ours is in {bin_dir}: {_CORRECT}"
+            return Verdict("False", "RuntimeLooksElsewhere", message, said)
         return Verdict("True", "RuntimeRunsUs", f"{name} has loaded {confs.NETWORK}", said)
     if first is None:
         message = f"{name} has loaded no network: no pod can start"
@@ -57,8 +79,8 @@ def judge(said: cri.Status, *, conf_dir: str, file: str) -> Verdict:
         message = f"{name} has loaded the network {first.name} ({', '.join(first.plugins)}) and not {confs.NETWORK}"
         message += ": pods start without their networks"
     message += f". It should load {conf_dir}/{file}"
-    if said.conf_dir and said.conf_dir.rstrip("/") != conf_dir.rstrip("/"):
-        message += f", but it reads {said.conf_dir}: say so in the Installation's paths, or in the runtime's settings"
+    if elsewhere:
+        message += f", but it reads {said.conf_dir}: {_CORRECT}"
     elif said.last_load not in ("", "OK"):
         message += f", and could not: {said.last_load}"
     return Verdict("False", "RuntimeHasNotLoadedUs", message, said)
@@ -75,11 +97,11 @@ class Runtime(loops.Reconciler):
         self,
         *,
         ask: Callable[[], Awaitable[cri.Status]],
-        conf: Callable[[], tuple[str, str] | None],
+        conf: Callable[[], tuple[places.Places, str] | None],
         on_identified: Callable[[], None],
         on_health: Callable[[], None],
     ) -> None:
-        """`conf` returns the node's folder of confs and the name of ours in it; None until ours is there.
+        """`conf` returns the node's folders and the name of our conf; None until that is there.
 
         `on_identified` is called when another runtime, or another version of it, answers than before.
         """
@@ -108,13 +130,14 @@ class Runtime(loops.Reconciler):
         conf = self._conf()
         if conf is None:
             self._set(UNKNOWN)
-            with contextlib.suppress(cri.UnansweredError):  # told as soon as there is something to prove
-                await self._answer()
-            return None  # woken when it is there
         clock = asyncio.get_running_loop().time
         if self._asked_at is not None and (wait := self._asked_at + _PAUSE_SECONDS - clock()) > 0:
             return wait
         self._asked_at = clock()
+        if conf is None:
+            with contextlib.suppress(cri.UnansweredError):  # told as soon as there is something to prove
+                await self._answer()
+            return None  # woken when it is there
         early, self._woken_since = self._woken_since, False
         verdict = await self._judged(*conf)
         if verdict.status != "False":
@@ -128,9 +151,12 @@ class Runtime(loops.Reconciler):
             self.report(problem=verdict.message)
         return min(_LONGEST_SECONDS, _PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10))
 
-    async def _judged(self, conf_dir: str, file: str) -> Verdict:
+    async def _judged(self, node: places.Places, file: str) -> Verdict:
         try:
-            return judge(await self._answer(), conf_dir=conf_dir, file=file)
+            said = await self._answer()
+            return await asyncio.to_thread(
+                judge, said, conf_dir=node.conf_dir, file=file, bin_dir=node.bin_dir, same=node.same
+            )
         except cri.NoSocketError as error:
             return Verdict("Unknown", "RuntimeNotFound", str(error))
         except cri.UnansweredError as error:

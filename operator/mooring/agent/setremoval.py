@@ -47,7 +47,7 @@ def remove(
         target = places.seen(entry.path)
         what = f"{entry.path} on node {node} is in no plugin set any more"
         if not target.parent.is_dir():
-            continue  # it is in a folder that this agent's pod no longer mounts
+            continue  # its folder is gone, and it went with that
         if target.name in needed:
             stay.append(f"{what}, and stays while attachments of pods need it to be undone.")
             continue

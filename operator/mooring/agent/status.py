@@ -118,8 +118,9 @@ class Status(loops.Reconciler):
         """Note that a pod may need its status."""
         self._written.pop(key, None)
         if new is None:
-            self._trouble.pop(key, None)
             self._workers.drop(key)
+            if self._trouble.pop(key, None) is not None:
+                self.wake()  # what it complained of went with it
         elif old != new:  # else a change of what is none of ours: nearly all of them
             self.sandbox_changed(key)
 

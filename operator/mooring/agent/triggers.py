@@ -51,7 +51,8 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     # On the way back to an older renderer the plugin waits for the conf, and so do programs that it no longer names.
     Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory", "pluginsets"),
     Trigger.RUNTIME_IDENTIFIED: ("conf",),
-    Trigger.FOUNDATION: ("missing", "presence", "inventory"),
+    # What the runtime reads decides what of former paths can go.
+    Trigger.FOUNDATION: ("missing", "presence", "paths", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.PRIMARY_NETWORK: ("conf",),

@@ -1,6 +1,6 @@
 """Owns that a change in a folder of the node wakes whoever looks after it; refuses to make the folder.
 
-The folders are mounts of the agent's pod, so one that is missing is not ours to make.
+A folder that other programs read is not ours to make where it is missing.
 """
 
 from __future__ import annotations

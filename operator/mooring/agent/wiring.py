@@ -27,6 +27,7 @@ from mooring.agent import (
     loops,
     measuring,
     missing,
+    paths,
     pluginsets,
     pods,
     presence,
@@ -60,7 +61,9 @@ _LOG = logging.getLogger(__name__)
 class Agent:
     """All reconcilers of one node, wired together."""
 
-    def __init__(self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path) -> None:
+    def __init__(
+        self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str
+    ) -> None:
         self._node = node
         self.outdated = asyncio.Event()
         """Set when the node is to have other folders than this agent started with: only a new one follows these."""
@@ -109,6 +112,7 @@ class Agent:
         self.binaries = binaries.Binaries(
             source=programs,
             host_root=host_root,
+            state_dir=state_dir,
             prover=proof.Prover(host_root=host_root, delegate=programs / proof.DELEGATE),
             revision=self._revision,
             image=lambda: self.revisions.image,
@@ -142,6 +146,13 @@ class Agent:
         )
 
         # What else a node is to have, and what is said of it.
+        self.paths = paths.Paths(
+            site,
+            asked=lambda: self.revisions.asked,
+            applied=self._applied_places,
+            verdict=lambda: self.runtime.verdict,
+            on_health=on(Trigger.HEALTH),
+        )
         self.credentials = credentials.Credentials(
             site,
             revision=self._revision,
@@ -248,6 +259,7 @@ class Agent:
         self.missing.follow(self.pods)
         self._writers: tuple[loops.Reconciler, ...] = (
             self.binaries,
+            self.paths,
             self.pluginsets,
             self.dhcpdaemon,
             self.conf,
@@ -259,6 +271,7 @@ class Agent:
         # A node is as it should be even while nobody can be told: the inventory does not count.
         counting = (
             *foundation,
+            self.paths,
             self.pluginsets,
             self.dhcpdaemon,
             self.credentials,
@@ -336,6 +349,7 @@ class Agent:
             revision=self.revisions.wanted or (current.name if current else ""),
             binary_revision=self.binaries.applied,
             conf=self.conf.applied,
+            distribution=self.paths.distribution,
             rivals=self.conf.rivals,
             loaded=self.runtime.verdict,
             cni_version=self.runtime.cni_version,
@@ -394,9 +408,15 @@ class Agent:
         current = self._revision()
         return current.places.seen(current.places.state_dir) if current else None
 
-    def _conf_place(self) -> tuple[str, str] | None:
+    def _conf_place(self) -> tuple[places.Places, str] | None:
         current, applied = self.revisions.current, self.conf.applied
-        return (current.places.conf_dir, applied.file) if current and applied else None
+        return (current.places, applied.file) if current and applied else None
+
+    def _applied_places(self) -> places.Places | None:
+        """Return the node's folders once binary and conf of its revision are in them."""
+        current, applied = self._revision(), self.conf.applied
+        there = current and applied and current.name == applied.revision == self.binaries.applied
+        return current.places if current and there else None
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)

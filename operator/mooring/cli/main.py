@@ -37,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     agent.add_argument(
         "--programs", type=Path, default=Path("/usr/libexec/mooring"), help="the folder of the plugin's programs"
     )
+    agent.add_argument(
+        "--state-dir", default="/var/lib/mooring", help="the node's path of our own folder, until a revision says it"
+    )
     agent.add_argument("--health-port", type=int, default=9454)
     agent.add_argument("--metrics-port", type=int, help="where others than this node itself get /metrics; off if unset")
     agent.add_argument(
@@ -89,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
             namespace=options.namespace,
             host_root=options.host_root,
             programs=options.programs,
+            state_dir=options.state_dir,
             health_port=options.health_port,
             metrics_address=None if options.metrics_port is None else (options.metrics_host, options.metrics_port),
         )

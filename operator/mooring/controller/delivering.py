@@ -6,6 +6,8 @@ Refuses to write what is right already: there may be many, and each look would w
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+MARK = "mooring.dev/desired"
+
 
 def covers(found: object, desired: object) -> bool:
     """Whether an object says all that is desired; what the API server or others added to it does not count."""
@@ -27,6 +31,14 @@ def covers(found: object, desired: object) -> bool:
     if isinstance(desired, list):
         return isinstance(found, list) and len(found) == len(desired) and all(map(covers, found, desired))
     return type(found) is type(desired) and found == desired
+
+
+def marked(desired: dict[str, Any]) -> dict[str, Any]:
+    """Return an object that carries a checksum of itself: by it what is no longer desired is missed too."""
+    content = json.dumps(desired, sort_keys=True).encode()
+    metadata = desired["metadata"]
+    annotations = {**metadata.get("annotations", {}), MARK: hashlib.sha256(content).hexdigest()[:16]}
+    return {**desired, "metadata": {**metadata, "annotations": annotations}}
 
 
 async def apply(
@@ -42,7 +54,8 @@ async def apply(
         errors.ApiError: one could not be written or removed; the others were tried.
     """
     failed: errors.ApiError | None = None
-    for name, each in desired.items():
+    for name, wanted in desired.items():
+        each = marked(wanted)
         if covers(found.get(f"{namespace}/{name}"), each):
             continue
         try:

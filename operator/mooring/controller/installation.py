@@ -180,6 +180,7 @@ class Reconciler:
             image=image,
             owner=owner,
             mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in nodes.values()),
+            draining=reading.draining(self._view.node_states.store),
         )
         await delivering.apply(self._client, self._view.deliveries.store, desired, namespace=self._namespace)
 

@@ -67,6 +67,11 @@ def revisions_in_use(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return {name for name in used if name}
 
 
+def draining(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the nodes that Mooring leaves, or has left."""
+    return {name for name, state in states.items() if (state.get("spec") or {}).get("drain") is True}
+
+
 def agents_ready(daemon_set: Mapping[str, Any] | None) -> int:
     """Return how many agents answer their probes."""
     return int(((daemon_set or {}).get("status") or {}).get("numberReady") or 0)

@@ -159,7 +159,10 @@ class Reconciler:
         }
         wanted: dict[str, Any] = {"name": configuration.WEBHOOK, "failurePolicy": self._serving.failure_policy}
         if bundle is not None:
-            wanted["clientConfig"] = {"caBundle": certificates.ca_bundle(bundle)}
+            ours = configuration.entry(found) or {}
+            present = certificates.from_ca_bundle(ours.get("clientConfig", {}).get("caBundle"))
+            trusted = certificates.overlapping(bundle, present, now=self._now())
+            wanted["clientConfig"] = {"caBundle": certificates.ca_bundle(trusted)}
         if _holds(found, owner, wanted):
             return
         body = {

@@ -1,7 +1,8 @@
 """The agent's DaemonSet: owns how an Installation becomes pods on nodes.
 
 The agent needs nothing of the networks that it looks after: host network, no cluster DNS, tolerates everything. It
-is not on the pod path, so replacing its pods disturbs nobody. Every folder of the node is mounted under `/host`.
+is not on the pod path, so replacing its pods disturbs nobody. The node's file system is mounted at `/host`, as a whole:
+a folder that an Installation names is then there or not, which can be told (decision 0068).
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 DEFAULT_RESOURCES = {"requests": {"cpu": "20m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}}
 
 
-def _host_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the volume of a folder of the node, and where the agent sees it."""
-    name = f"host-{index}"
-    volume = {"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
-    # What somebody mounts below it on the node later is seen too.
-    mount = {"name": name, "mountPath": f"/host{path}", "mountPropagation": "HostToContainer"}
-    return volume, mount
+def _node() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the volume of the node's file system, and where the agent sees it.
+
+    A folder of its own for each path would be made where it does not exist: by the kubelet (`DirectoryOrCreate`), or
+    by the runtime where the kubelet does not look (no type); with type `Directory` the agent would not even start to
+    say what is missing. And a change of `paths` would start every agent anew, before its node's turn.
+    """
+    volume = {"name": "node", "hostPath": {"path": "/", "type": "Directory"}}
+    # What somebody mounts on the node later is seen too.
+    return volume, {"name": "node", "mountPath": "/host", "mountPropagation": "HostToContainer"}
 
 
 def _runtime_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,15 +69,20 @@ def daemon_set(spec: InstallationSpec, *, namespace: str, image: str, owner: dic
         image: the operator's own, so that both are one version.
         owner: the ownerReference to the Installation.
     """
-    paths = spec.paths.resolved()
-    mounted = [_host_path(index, path) for index, path in enumerate(sorted(set(paths.values())))]
+    mounted = [_node()]
     mounted += [_runtime_path(index, path) for index, path in enumerate(spec.paths.runtime_folders())]
     resources = spec.agent.resources.to_wire() if spec.agent.resources else DEFAULT_RESOURCES
     container = {
         "name": "agent",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "args": ["agent", "--host-root=/host", f"--health-port={HEALTH_PORT}", *_options(spec.agent)],
+        "args": [
+            "agent",
+            "--host-root=/host",
+            f"--state-dir={spec.paths.state_dir}",
+            f"--health-port={HEALTH_PORT}",
+            *_options(spec.agent),
+        ],
         "env": [
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}},
             {

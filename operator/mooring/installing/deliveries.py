@@ -17,7 +17,7 @@ import pydantic
 from mooring.installing.pluginsets import PluginSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from mooring.installing.installations import InstallationSpec
 
@@ -56,6 +56,7 @@ def daemon_sets(
     image: str,
     owner: dict[str, Any],
     mount_images: bool,
+    draining: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Return the DaemonSets by name, to be applied with the operator's field manager.
 
@@ -67,16 +68,21 @@ def daemon_sets(
         image: the operator's own, which holds the program that copies.
         owner: the ownerReference to the Installation.
         mount_images: what `delivery: Auto` means.
+        draining: names of nodes that are given back; there it would put again what the agent takes away.
     """
     made: dict[str, dict[str, Any]] = {}
+    seen: set[str] = set()
     for document in documents:
         for each, folder in _sets(document):
-            name = _name(each, folder)
-            if name in made:
+            content = _content(each, folder)
+            if content in seen:
                 continue
-            labels = {**COMPONENT, SET_LABEL: each.name, "mooring.dev/content": name.rpartition("-")[2]}
+            seen.add(content)
             mounting = each.delivery == "ImageVolume" or (each.delivery == "Auto" and mount_images)
-            pod = _pod(each, spec, folder=folder, image=image, mounting=mounting)
+            pod = _pod(each, folder=folder, image=image, mounting=mounting)
+            digest = hashlib.sha256(json.dumps([content, pod], sort_keys=True).encode()).hexdigest()[:8]
+            name = f"{PREFIX}{each.name}-{digest}"
+            labels = {**COMPONENT, SET_LABEL: each.name, "mooring.dev/content": digest}
             made[name] = {
                 "apiVersion": "apps/v1",
                 "kind": "DaemonSet",
@@ -88,9 +94,9 @@ def daemon_sets(
                 },
                 "spec": {
                     "selector": {"matchLabels": labels},
-                    # Who has handed over is not needed meanwhile.
-                    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
-                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                    # Where its pods run may change, and starts none of them anew; all else is in its name.
+                    "updateStrategy": {"type": "OnDelete"},
+                    "template": {"metadata": {"labels": labels}, "spec": {**pod, **_placement(spec, draining)}},
                 },
             }
     return made
@@ -106,13 +112,25 @@ def _sets(document: str) -> list[tuple[PluginSet, str]]:
         return []  # written by nobody who calls himself the operator; its node says that it cannot be read
 
 
-def _name(each: PluginSet, folder: str) -> str:
+def _content(each: PluginSet, folder: str) -> str:
+    """Return what is brought to where: of two revisions that say the same, one DaemonSet serves."""
     binaries = sorted([binary.path, binary.sha256] for binary in each.binaries)
-    content = json.dumps([each.name, each.image, binaries, folder])
-    return f"{PREFIX}{each.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    return json.dumps([each.name, each.image, binaries, folder])
 
 
-def _pod(each: PluginSet, spec: InstallationSpec, *, folder: str, image: str, mounting: bool) -> dict[str, Any]:
+def _placement(spec: InstallationSpec, draining: Collection[str]) -> dict[str, Any]:
+    placed: dict[str, Any] = {
+        "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
+        "tolerations": [{"operator": "Exists"}, *(toleration.to_wire() for toleration in spec.tolerations)],
+    }
+    if draining:
+        away = [{"key": "metadata.name", "operator": "NotIn", "values": [name]} for name in sorted(draining)]
+        terms = {"nodeSelectorTerms": [{"matchFields": away}]}
+        placed["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    return placed
+
+
+def _pod(each: PluginSet, *, folder: str, image: str, mounting: bool) -> dict[str, Any]:
     programs = sorted({f"{binary.sha256}={binary.path}" for binary in each.binaries})
     out = {"name": "handover", "mountPath": _OUT}
     security: dict[str, Any] = {
@@ -175,8 +193,6 @@ def _pod(each: PluginSet, spec: InstallationSpec, *, folder: str, image: str, mo
         "enableServiceLinks": False,
         "priorityClassName": "system-node-critical",
         "terminationGracePeriodSeconds": 5,
-        "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
-        "tolerations": [{"operator": "Exists"}, *(toleration.to_wire() for toleration in spec.tolerations)],
         "containers": [container],
         "volumes": volumes,
         **more,

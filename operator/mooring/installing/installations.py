@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
+from mooring.installing import distributions
 from mooring.installing.conditions import Condition
 from mooring.installing.models import Model, rule, rules
 from mooring.installing.pluginsets import AbsolutePath, PluginSet, contradictions
@@ -35,21 +36,10 @@ def _cidr(text: str) -> str:
 
 CIDR = Annotated[str, pydantic.AfterValidator(_cidr), pydantic.Field(json_schema_extra={"format": "cidr"})]
 
-PRESETS: dict[str, dict[str, str]] = {
-    "k3s": {"cniBinDir": "/var/lib/rancher/k3s/data/cni", "cniConfDir": "/var/lib/rancher/k3s/agent/etc/cni/net.d"},
-    "rke2": {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"},
-    "talos": {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"},
-    "openshift": {"cniBinDir": "/var/lib/cni/bin", "cniConfDir": "/etc/kubernetes/cni/net.d"},
-    "microk8s": {
-        "cniBinDir": "/var/snap/microk8s/current/opt/cni/bin",
-        "cniConfDir": "/var/snap/microk8s/current/args/cni-network",
-    },
-}
 #: Where runtimes listen for the kubelet: below /run, but for a distribution that keeps all in a folder of its own.
 RUNTIME_FOLDER = "/run"
 RUNTIME_FOLDERS = {"microk8s": "/var/snap/microk8s/common/run"}
 STATE_DIR = "/var/lib/mooring"
-DEFAULT_PATHS = {"cniBinDir": "/opt/cni/bin", "cniConfDir": "/etc/cni/net.d"}
 
 
 class Paths(Model):
@@ -64,7 +54,7 @@ class Paths(Model):
         )
     )
 
-    preset: Literal["k3s", "rke2", "talos", "openshift", "microk8s"] | None = pydantic.Field(
+    preset: Literal["kubeadm", "kind", "k3s", "rke2", "talos", "openshift", "microk8s"] | None = pydantic.Field(
         None, description="The folders of a known distribution; the other fields win over it."
     )
     cni_bin_dir: AbsolutePath | None = pydantic.Field(
@@ -79,7 +69,7 @@ class Paths(Model):
 
     def resolved(self) -> dict[str, str]:
         """Return the three folders as they are: `cniBinDir`, `cniConfDir`, `stateDir`."""
-        known = PRESETS.get(self.preset or "", DEFAULT_PATHS)
+        known = distributions.PRESETS.get(self.preset or "", distributions.DEFAULT)
         return {
             "cniBinDir": self.cni_bin_dir or known["cniBinDir"],
             "cniConfDir": self.cni_conf_dir or known["cniConfDir"],

@@ -116,6 +116,9 @@ class NodeStateStatus(Model):
     conf_file: str | None = pydantic.Field(
         None, description="The name of our conf; another one than 00-multus.conf while a rival sorts before that."
     )
+    distribution: str | None = pydantic.Field(
+        None, description="The distribution of Kubernetes that the node looks like, by the name of its paths.preset."
+    )
     rivals: list[str] = pydantic.Field(
         default_factory=list, max_length=20, description="Files of the conf folder that sort before 00-multus.conf."
     )

@@ -70,6 +70,8 @@ class Status:
     """`OK`, or why that folder could not be loaded; "" where it does not tell."""
     networks: tuple[Network, ...] | None
     """In the order of a pod's interfaces; empty where none is loaded, None where the runtime does not tell."""
+    bin_dirs: tuple[str, ...] = ()
+    """The folders in which it looks for plugins; empty where it does not tell."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def parse_status(text: bytes) -> Status:
             conf_dir=_text(document["confDir"]),
             last_load=_text(document["lastLoad"]),
             networks=None if networks is None else tuple(_network(each) for each in networks),
+            bin_dirs=tuple(_text(each) for each in document["binDirs"] or ()),
         )
 
 

@@ -37,8 +37,8 @@ _OURS = (
     places.ORIGINALS,
     proof.FOLDER,
     "failures.jsonl",
-    confrecords.FILE,
     places.PRESENCE,
+    confrecords.FILE,
     manifest.DAMAGED,
     places.LEAVING,
 )

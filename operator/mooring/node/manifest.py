@@ -39,8 +39,6 @@ _MODE = 0o600
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OWNER = re.compile(r"mooring|pluginSet/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MOST_BYTES = 16 << 20
-# How the kernel writes a blank and the like in a list of mounts.
-_OCTAL = re.compile(r"\\([0-7]{3})")
 _MOST_BEFORE = 4
 #: Manifests whose last change failed: what is there may not outlive a power cut, though it reads right.
 _UNCERTAIN: set[Path] = set()
@@ -75,14 +73,12 @@ def plugin_set(name: str) -> str:
     return f"pluginSet/{name}"
 
 
-def folders(host_root: Path) -> list[Path]:
-    """Return the state folders that have a manifest, as the agent sees them: that needs no revision. It blocks."""
-    found = {host_root / places.STATE.lstrip("/")}
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            mounted = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[1]))
-            if host_root in mounted.parents:
-                found.add(mounted)
+def folders(host_root: Path, *, state_dir: str) -> list[Path]:
+    """Return the state folders that have a manifest, as the agent sees them: that needs no revision. It blocks.
+
+    `state_dir` is the node's own path of the one that the agent was started with; another one is the default.
+    """
+    found = {places.follow(host_root, path) for path in (places.STATE, state_dir)}
     return sorted(folder for folder in found if (folder / FILE).is_file())
 
 

@@ -188,8 +188,8 @@ class Runner:
 def stay(inside: Namespaces, *words: str, output: int) -> subprocess.Popen[bytes]:
     """Start a program of the node that is to outlive us; its stdout and stderr go to an open file. It blocks.
 
-    Nothing else of ours is open in it. It leaves our cgroup, where it can: `shares_our_cgroup` tells. Raises `OSError`
-    where it cannot be started.
+    Of ours it has nothing open but the two namespaces. It leaves our cgroup, where it can: `shares_our_cgroup` tells.
+    Raises `OSError` where it cannot be started.
     """
     process = subprocess.Popen(
         [*entering(inside), *words],

@@ -1,15 +1,19 @@
 """Owns where things are on a node, and where the agent sees them; refuses a path that leaves the node's folders.
 
 The node's own path (what stands in a conf and in a message) and the agent's (below the host root) differ, because the
-agent runs in a container that has the node's folders mounted below `/host`.
+agent runs in a container that has the node's file system mounted below `/host`. A link on the way leads from the node's
+root, not from the container's: `located` follows it as the node does.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 from pathlib import Path, PurePosixPath
 
 PLUGIN = "mooring"
+_MOST_LINKS = 40
 FORMER = "mooring-api"
 """A second program that agents before 0.1.0 installed beside the plugin, for it to execute. Nothing needs it now."""
 
@@ -31,6 +35,8 @@ class Places:
     bin_dir: str
     conf_dir: str
     state_dir: str
+    where: tuple[tuple[str, Path], ...] = ()
+    """Of each folder that links lead to, where the agent sees it; `located` finds that out."""
 
     def __post_init__(self) -> None:
         for name in ("bin_dir", "conf_dir", "state_dir"):
@@ -38,8 +44,22 @@ class Places:
             if not path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
                 raise ValueError(f"{name} is {str(path)!r}: an absolute path below / without '..' is needed")
 
+    def located(self) -> Places:
+        """Return the same with the links in the paths followed, as they lead now. Blocks; raises `OSError`."""
+        folders = sorted({self.bin_dir, self.conf_dir, self.state_dir}, key=len, reverse=True)
+        found = tuple((path, follow(self.host_root, path)) for path in folders)
+        return dataclasses.replace(self, where=found)
+
+    def same(self, one: str, other: str) -> bool:
+        """Say whether two paths of the node are one folder, there or not. Blocks; raises `OSError`."""
+        return follow(self.host_root, one) == follow(self.host_root, other)
+
     def seen(self, path: str) -> Path:
         """Return where the agent sees a path of the node."""
+        for folder, place in self.where:
+            inside = folder.rstrip("/")
+            if path == folder or path.startswith(f"{inside}/"):
+                return place / path[len(inside) :].lstrip("/")
         return self.host_root / path.lstrip("/")
 
     def named(self, seen: Path) -> str:
@@ -47,7 +67,7 @@ class Places:
         return f"/{seen.relative_to(self.host_root)}"
 
     def absent(self) -> list[str]:
-        """Return those of the three folders that the agent does not see."""
+        """Return those of the three folders that are not on the node. Blocks."""
         return [path for path in (self.bin_dir, self.conf_dir, self.state_dir) if not self.seen(path).is_dir()]
 
     @property
@@ -104,3 +124,29 @@ class Places:
     def failures(self) -> Path:
         """The plugin's list of failed calls, as the agent sees it."""
         return self.seen(self.state_dir) / "failures.jsonl"
+
+
+def follow(root: Path, path: str) -> Path:
+    """Return what a path of the node is when all links in it are followed as from `root`; the end may not exist.
+
+    Blocks. Raises `OSError` where links lead round in a circle.
+    """
+    at, rest, links = root, list(reversed(PurePosixPath(path).parts)), 0
+    while rest:
+        part = rest.pop()
+        if part == "/":
+            at = root
+        elif part == "..":
+            at = at if at == root else at.parent
+        else:
+            at /= part
+            try:
+                target = at.readlink()
+            except OSError:
+                continue  # no link, or nothing
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            at = at.parent
+            rest.extend(reversed(target.parts))
+    return at

@@ -253,7 +253,8 @@ class TestLeaving:
 
 
 class TestTheEventLoop:
-    async def test_a_review_in_work_does_not_hold_up_others(self) -> None:
+    async def test_a_large_review_in_work_does_not_hold_up_others(self) -> None:
+        large = review('{"cniVersion": "1.0.0", "type": "x", "remark": "' + "x" * 100_000 + '"}')
         begun, go_on = threading.Event(), threading.Event()
 
         def slowly(request: Mapping[str, object]) -> dict[str, object]:
@@ -263,7 +264,7 @@ class TestTheEventLoop:
 
         slow = server.Route(path="/validate/slow", review=slowly, known_bad=BAD, known_good=GOOD)
         async with serving(routes=[slow, *handlers.routes()]) as subject, client(subject.port) as api:
-            asked = asyncio.create_task(api.post("/validate/slow", json=GOOD))
+            asked = asyncio.create_task(api.post("/validate/slow", data=io.BytesIO(json.dumps(large).encode())))
             await asyncio.to_thread(begun.wait, 10)
             assert await api.get("/healthz") == 200
             status, _ = await api.post(handlers.DEFINITIONS, json=GOOD)

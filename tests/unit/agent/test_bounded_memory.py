@@ -83,7 +83,9 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], wirin
 
     def make() -> wiring.Agent:
         client: Any = Server()
-        made = wiring.Agent(client, node="n1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path)
+        made = wiring.Agent(
+            client, node="n1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path, state_dir="/x"
+        )
         made.states._store["n1"] = {"metadata": {"name": "n1", "uid": "u", "generation": 1}, "spec": {}, "status": {}}
         for informer in (made.states, made.pods, made.networks):
             informer.synced.set()

@@ -177,19 +177,21 @@ async def test_a_fight_that_is_over_is_forgotten_and_an_old_backup_blames_nobody
 async def test_who_keeps_taking_it_makes_us_slower_and_no_more(world: World) -> None:
     world.node.primary()
     await world.conf.reconcile()
-    repairs = 0
-    for _ in range(200):
+    clock = asyncio.get_running_loop().time
+    began, repairs, said = clock(), [0.0], ""
+    # The clock runs on while a thread works: what counts is the time, and not the number of tries.
+    while len(repairs) < 12:
         world.node.conf.unlink(missing_ok=True)
         wait = await world.conf.reconcile()
-        repairs += world.node.conf.exists()
+        if world.node.conf.exists():
+            repairs.append(clock() - began)
+            assert not world.conf.health.problem
+        else:
+            said = world.conf.health.problem
         await asyncio.sleep(min(wait or 0.1, 0.1))
-    assert 8 <= repairs <= 11  # five at once, then after 1, 2, 4 and 8 seconds
-    assert "removed /etc/cni/net.d/00-multus.conf" in world.conf.health.problem
-    assert "is put back later each time" in world.conf.health.problem
-    await asyncio.sleep(16)
-    await world.conf.reconcile()
-    assert world.node.conf.exists()
-    assert not world.conf.health.problem
+    assert repairs[-1] - repairs[-2] >= 7  # five at once, then after 1, 2, 4, 8 and 15 seconds, spread
+    assert "removed /etc/cni/net.d/00-multus.conf" in said
+    assert "is put back later each time" in said
 
 
 async def test_the_pin_survives_a_restart_although_another_file_comes_first_now(world: World) -> None:

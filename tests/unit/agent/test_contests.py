@@ -54,6 +54,15 @@ def test_a_rename_tells_the_new_name() -> None:
     assert "Set cni.exclusive=false in Cilium." in contest.reported
 
 
+def test_files_that_came_with_it_show_whose_installer_it_was() -> None:
+    contest = contests.Contest(PATH, clock=Clock())
+    contest.seen({"00-multus.conf": 7, "10-x.conf": 8, "20-y.conf": 9})
+    contest.lost({"05-cilium.conflist": 10, "10-x.conf": 8, "20-y.conf": 11, ".half": 12}, found=None)
+    assert contest.reported == (
+        f"Another program removed {PATH}; it was put back. In the folder since then: 05-cilium.conflist, 20-y.conf."
+    )
+
+
 def test_who_leaves_it_alone_for_half_a_minute_is_met_at_once_again() -> None:
     clock = Clock()
     contest = contests.Contest(PATH, clock=clock)

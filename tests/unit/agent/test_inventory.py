@@ -164,6 +164,7 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "linkTypes": ["macvlan", "veth"],
         "absentInterfaces": [{"name": "eth9", "networks": ["default/a"]}],
         "networks": [],
+        "distribution": None,
         "failedAdds": 0,
         "failures": [],
         "podsWithoutNetworks": None,

@@ -58,7 +58,9 @@ class Unasked:
 @pytest.fixture
 async def agent(tmp_path: Path) -> wiring.Agent:
     client: Any = Unasked()
-    return wiring.Agent(client, node="node-1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path)
+    return wiring.Agent(
+        client, node="node-1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path, state_dir="/x"
+    )
 
 
 async def test_an_agent_tells_every_metric_of_the_page_once_it_knows_something(agent: wiring.Agent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,14 @@ class World:
     def config_map(self, name: str, **changes: Any) -> None:
         self.client.objects[name] = {"data": {"revision.json": json.dumps({**DOCUMENT, **changes})}}
 
-    def wanted(self, name: str | None) -> None:
-        spec = {} if name is None else {"revision": name}
-        self.informer.store["n1"] = revisions.keep({"metadata": {"name": "n1", "uid": "u"}, "spec": spec})
+    def wanted(self, name: str | None, *, applied: str = "") -> None:
+        state: dict[str, Any] = {
+            "metadata": {"name": "n1", "uid": "u"},
+            "spec": {} if name is None else {"revision": name},
+        }
+        if applied:
+            state["status"] = {"revision": applied}
+        self.informer.store["n1"] = revisions.keep(state)
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ async def test_the_revision_is_read_and_told_once(world: World, node: Node) -> N
     assert world.told == ["r1"]
     assert world.follower.current is not None
     assert world.follower.current.plugin == {"logLevel": "debug"}
-    assert world.follower.current.places == node.places
+    assert dataclasses.replace(world.follower.current.places, where=()) == node.places
     assert (await world.follower.places()).state_dir == "/var/lib/mooring"
     assert world.follower.health.settled
 
@@ -94,13 +100,74 @@ async def test_a_missing_config_map_is_told(world: World) -> None:
         await world.follower.reconcile()
 
 
-async def test_a_revision_of_folders_that_are_not_mounted_waits(world: World) -> None:
-    world.config_map("r1", paths={**DOCUMENT["paths"], "stateDir": "/srv/mooring"})
+@pytest.mark.parametrize("key", ["cniBinDir", "cniConfDir"])
+async def test_a_folder_that_the_node_does_not_have_is_told_and_never_made(world: World, node: Node, key: str) -> None:
+    world.config_map("r1", paths={**DOCUMENT["paths"], key: "/etc/mistyped"})
     world.wanted("r1")
-    with pytest.raises(OSError, match="wants /srv/mooring, which this agent's pod does not mount"):
+    with pytest.raises(OSError, match="wants /etc/mistyped, which this node does not have"):
         await world.follower.reconcile()
+    assert not node.places.seen("/etc/mistyped").exists()
     assert world.told == []
     assert world.follower.wanted == "r1"
+    assert world.follower.asked is not None
+
+
+async def test_our_own_folder_is_made(world: World, node: Node) -> None:
+    world.config_map("r1", paths={**DOCUMENT["paths"], "stateDir": "/srv/mooring"})
+    world.wanted("r1")
+    await world.follower.reconcile()
+    assert node.places.seen("/srv/mooring").is_dir()
+
+
+async def test_what_cannot_be_had_changes_nothing_on_a_node_that_has_a_revision(world: World) -> None:
+    world.config_map("r1")
+    world.config_map("r2", paths={**DOCUMENT["paths"], "cniBinDir": "/opt/cni/bim"})
+    world.wanted("r1")
+    await world.follower.reconcile()
+    world.wanted("r2")
+    for _ in range(2):
+        with pytest.raises(OSError, match="/opt/cni/bim"):
+            await world.follower.reconcile()
+    assert world.told == ["r1"]
+
+
+async def test_an_agent_that_starts_on_such_a_node_goes_on_with_what_is_there(world: World) -> None:
+    world.config_map("r1")
+    world.config_map("r2", paths={**DOCUMENT["paths"], "cniBinDir": "/opt/cni/bim"})
+    world.wanted("r2", applied="r1")
+    for _ in range(2):
+        with pytest.raises(OSError, match="/opt/cni/bim"):
+            await world.follower.reconcile()
+    assert world.told == ["r1"]
+    assert world.follower.wanted == "r2"
+    world.config_map("r3")
+    world.wanted("r3", applied="r1")
+    await world.follower.reconcile()
+    assert world.told == ["r1", "r3"]
+
+
+async def test_the_folder_of_what_is_kept_of_pods_does_not_change_under_them(world: World, node: Node) -> None:
+    world.config_map("r1")
+    world.config_map("r2", paths={**DOCUMENT["paths"], "stateDir": "/srv/mooring"})
+    world.wanted("r2", applied="r1")
+    with pytest.raises(
+        OSError, match=r"what this node keeps of its pods is in /var/lib/mooring: .* Set paths.stateDir"
+    ):
+        await world.follower.reconcile()
+    assert world.told == ["r1"]
+    assert not node.places.seen("/srv/mooring").exists()
+
+
+async def test_a_link_of_the_node_leads_from_the_node_s_root(world: World, node: Node) -> None:
+    node.places.seen("/data/cni/bin").mkdir(parents=True)
+    node.places.binaries.rmdir()
+    node.places.binaries.symlink_to("/data/cni/bin")
+    world.config_map("r1")
+    world.wanted("r1")
+    await world.follower.reconcile()
+    assert world.follower.current is not None
+    assert world.follower.current.places.plugin == node.root / "data/cni/bin/mooring"
+    assert world.follower.current.places.bin_dir == "/opt/cni/bin"
 
 
 async def test_while_the_node_state_cannot_be_read_it_says_why(world: World) -> None:

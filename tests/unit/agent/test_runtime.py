@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.agent import runtime
-from mooring.node import cri
+from mooring.node import cri, places
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.looptime
 
+CONF = (places.Places(Path("/nowhere"), "/opt/cni/bin", "/etc/cni/net.d", "/var/lib/mooring"), "00-multus.conf")
 OURS = cri.Network("multus-cni-network", ("mooring",))
 RIVAL = cri.Network("k8s-pod-network", ("calico", "portmap"))
 
@@ -35,8 +37,8 @@ def said(*networks: cri.Network, tells: bool = True, name: str = "containerd", l
     )
 
 
-def judged(status: cri.Status, conf_dir: str = "/etc/cni/net.d") -> runtime.Verdict:
-    return runtime.judge(status, conf_dir=conf_dir, file="00-multus.conf")
+def judged(status: cri.Status, conf_dir: str = "/etc/cni/net.d", bin_dir: str = "/opt/cni/bin") -> runtime.Verdict:
+    return runtime.judge(status, conf_dir=conf_dir, file="00-multus.conf", bin_dir=bin_dir)
 
 
 class TestTheVerdict:
@@ -64,6 +66,30 @@ class TestTheVerdict:
         verdict = judged(said(RIVAL), "/etc/kubernetes/cni/net.d")
         assert "but it reads /etc/cni/net.d: say so in the Installation's paths" in verdict.message
 
+    def test_ours_out_of_another_folder_is_none_that_anybody_keeps(self) -> None:
+        verdict = judged(said(OURS), "/etc/kubernetes/cni/net.d")
+        assert (verdict.status, verdict.reason) == ("False", "RuntimeReadsElsewhere")
+        assert verdict.message.startswith(
+            "containerd v2.4.2 reads its confs from /etc/cni/net.d, and ours is in /etc/kubernetes/cni/net.d: say so"
+        )
+
+    def test_a_folder_of_plugins_that_the_runtime_does_not_look_into_is_told(self) -> None:
+        tells = dataclasses.replace(said(OURS), bin_dirs=("/opt/cni/bin/", "/usr/libexec/cni"))
+        assert judged(tells).status == "True"
+        verdict = judged(tells, bin_dir="/opt/cni/bim")
+        assert (verdict.status, verdict.reason) == ("False", "RuntimeLooksElsewhere")
+        assert "looks for plugins in /opt/cni/bin/ and /usr/libexec/cni, and ours is in /opt/cni/bim" in verdict.message
+
+    def test_a_folder_behind_a_link_is_the_same_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "var/lib/rancher/k3s/data/abc/bin").mkdir(parents=True)
+        (tmp_path / "var/lib/rancher/k3s/data/current").symlink_to("/var/lib/rancher/k3s/data/abc")
+        node = places.Places(tmp_path, "/var/lib/rancher/k3s/data/current/bin", "/etc/cni/net.d", "/var/lib/mooring")
+        tells = dataclasses.replace(said(OURS), bin_dirs=("/var/lib/rancher/k3s/data/abc/bin",))
+        verdict = runtime.judge(
+            tells, conf_dir="/etc/cni/net.d", file="00-multus.conf", bin_dir=node.bin_dir, same=node.same
+        )
+        assert verdict.status == "True"
+
     @pytest.mark.parametrize("name", ["cri-o", "docker"])
     def test_a_runtime_that_does_not_tell_leaves_it_open(self, name: str) -> None:
         verdict = judged(said(tells=False, name=name))
@@ -77,7 +103,7 @@ class World:
     def __init__(self) -> None:
         self.answer: cri.Status | Exception = said(OURS)
         self.asked: list[float] = []
-        self.conf: tuple[str, str] | None = ("/etc/cni/net.d", "00-multus.conf")
+        self.conf: tuple[places.Places, str] | None = CONF
         self.told: list[tuple[str, bool, str]] = []
         self.identified: list[str] = []
         self.runtime = runtime.Runtime(
@@ -118,7 +144,7 @@ async def test_it_is_not_settled_before_there_is_a_conf_to_prove_but_knows_who_a
         await asyncio.sleep(120)
         assert (world.runtime.health.settled, world.runtime.verdict) == (False, runtime.UNKNOWN)
         assert world.identified == ["1.1.0"]
-        world.conf = ("/etc/cni/net.d", "00-multus.conf")
+        world.conf = CONF
         world.runtime.wake()
         await asyncio.sleep(0.1)
         assert world.runtime.health.settled

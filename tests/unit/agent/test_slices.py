@@ -30,8 +30,12 @@ Pods = dict[str, list[str]]
 NODE = {"metadata": {"name": "n1", "uid": "node-uid"}}
 
 
+class LostAnswer(errors.Unreachable):
+    """The request was carried out, and nobody heard of it."""
+
+
 class FakeApi:
-    """An API server that keeps AttachmentSlices and one Node; `failures` are raised first, one for each call."""
+    """An API server that keeps AttachmentSlices and one Node; `failures` meet the calls, one each."""
 
     def __init__(self) -> None:
         self.node: dict[str, Any] | None = copy.deepcopy(NODE)
@@ -54,13 +58,13 @@ class FakeApi:
 
     async def create(self, resource: Any, body: dict[str, Any], *, field_manager: str) -> dict[str, Any]:
         name = body["metadata"]["name"]
-        await self._called("create")
+        lost = await self._called("create")
         if name in self.slices:
             raise errors.Conflict(status=409, reason="AlreadyExists", message=name)
-        return self._put("create", name, copy.deepcopy(body))
+        return self._answer(lost, self._put("create", name, copy.deepcopy(body)))
 
     async def patch(self, resource: Any, name: str, patch: dict[str, Any], *, field_manager: str) -> dict[str, Any]:
-        await self._called("patch")
+        lost = await self._called("patch")
         found = copy.deepcopy(self._of(name))
         metadata = dict(patch["metadata"])
         if metadata.pop("resourceVersion") != found["metadata"]["resourceVersion"]:
@@ -68,14 +72,15 @@ class FakeApi:
         found["metadata"].setdefault("labels", {}).update(metadata.pop("labels", {}))
         found["metadata"] |= metadata
         found["attachments"] = patch["attachments"]
-        return self._put("patch", name, found)
+        return self._answer(lost, self._put("patch", name, found))
 
     async def delete(self, resource: Any, name: str, *, uid: str) -> None:
-        await self._called("delete")
+        lost = await self._called("delete")
         if self._of(name)["metadata"]["uid"] != uid:
             raise errors.Conflict(status=409, message="another uid")
         del self.slices[name]
         self._wrote("delete", name)
+        self._answer(lost, {})
 
     def edit(self, name: str, *, metadata: dict[str, Any] | None = None, **more: Any) -> None:
         """Change or make a slice as somebody else would."""
@@ -107,11 +112,18 @@ class FakeApi:
     def _wrote(self, verb: str, name: str) -> None:
         self.writes.append((verb, name, asyncio.get_running_loop().time()))
 
-    async def _called(self, verb: str) -> None:
+    async def _called(self, verb: str) -> LostAnswer | None:
         self.calls.append(verb)
         await asyncio.sleep(0.001)
-        if self.failures and (failure := self.failures.pop(0)) is not None:
-            raise failure
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is None or (isinstance(failure, LostAnswer) and verb in ("create", "patch", "delete")):
+            return failure
+        raise failure
+
+    def _answer(self, lost: LostAnswer | None, item: dict[str, Any]) -> dict[str, Any]:
+        if lost is not None:
+            raise lost
+        return item
 
 
 class World:
@@ -418,6 +430,7 @@ FAILURES = st.lists(
         [
             None,
             errors.Unreachable(message="refused", request="x"),
+            LostAnswer(message="timed out", request="x"),
             errors.Conflict(status=409, message="meanwhile"),
             errors.NotFound(status=404, message="gone"),
             errors.ApiError(status=500, message="etcd"),
@@ -442,8 +455,13 @@ def test_whatever_happens_the_slices_come_to_hold_exactly_what_the_journals_say(
 ) -> None:
     async def play() -> None:
         api = FakeApi()
+        # Another node's, some of them by names that ours would have next.
+        for name in ("n2-1", "n1-4", "n1-x"):
+            api.edit(name, nodeName="n2", attachments=[{"pod": {"name": "theirs"}}])
+        theirs = copy.deepcopy(api.slices)
         world = World(api, tmp_path_factory.mktemp("journals"), journal)
         held: set[str] = set()
+        most = 0  # how many writes there may be: each slice that there is, and a new one, for each change
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(world.running())
             for step, number, failures in steps:
@@ -456,23 +474,27 @@ def test_whatever_happens_the_slices_come_to_hold_exactly_what_the_journals_say(
                     case "detach":
                         world.detach(*(pods & held))
                         held -= pods
-                    case "edit":
+                    case "edit" if f"n1-{number + 1}" not in theirs:
                         api.edit(f"n1-{number + 1}", attachments=[], metadata={"labels": {}})
-                    case "remove":
+                    case "remove" if f"n1-{number + 1}" not in theirs:
                         api.slices.pop(f"n1-{number + 1}", None)
                     case "restart":
                         await stack.aclose()
                         world.begin()
                         await stack.enter_async_context(world.running())
+                most += 2 * len(held) // attachmentslices.MOST + len(api.slices) - len(theirs) + 2
                 await asyncio.sleep(number * 0.3)
             api.failures.clear()
             await asyncio.sleep(700)
             expected = sorted(entry for sandbox in world.sandboxes for entry in sandbox.held)
-            found = [json.dumps(each, sort_keys=True, separators=(",", ":")) for each in _entries(api)]
+            ours = {name: item for name, item in api.slices.items() if name not in theirs}
+            assert {name: api.slices[name] for name in theirs} == theirs
+            found = [json.dumps(each, sort_keys=True, separators=(",", ":")) for each in _entries(ours)]
             assert sorted(found) == expected
             assert len(expected) == 2 * len(held)
-            assert all(item["metadata"]["ownerReferences"] for item in api.slices.values())
+            assert all(item["metadata"]["ownerReferences"] for item in ours.values())
             writes = len(api.writes)
+            assert writes <= most
             await asyncio.sleep(700)
             assert len(api.writes) == writes
 
@@ -481,5 +503,5 @@ def test_whatever_happens_the_slices_come_to_hold_exactly_what_the_journals_say(
         loop.run_until_complete(play())
 
 
-def _entries(api: FakeApi) -> list[dict[str, Any]]:
-    return [each for item in api.slices.values() for each in item["attachments"]]
+def _entries(slices: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for item in slices.values() for each in item["attachments"]]

@@ -24,7 +24,14 @@ class Unasked:
 @pytest.fixture
 async def agent(tmp_path: Path) -> wiring.Agent:
     client: Any = Unasked()
-    return wiring.Agent(client, node="node-1", namespace="mooring-system", host_root=tmp_path, programs=tmp_path)
+    return wiring.Agent(
+        client,
+        node="node-1",
+        namespace="mooring-system",
+        host_root=tmp_path,
+        programs=tmp_path,
+        state_dir="/var/lib/mooring",
+    )
 
 
 FOUNDATION = ("drain", "revisions", "binaries", "conf", "runtime")
@@ -74,3 +81,13 @@ async def test_a_trigger_wakes_those_whom_it_concerns_and_nobody_else(
         agent._triggers.fire(trigger)
         everybody = [each.name for each in agent.reconcilers]
         assert woken == (everybody if names == triggers.ALL else list(names)), trigger
+
+
+async def test_a_conf_comes_after_its_plugin_and_the_plugin_sets_that_its_networks_may_need(
+    agent: wiring.Agent,
+) -> None:
+    agent.binaries.applied = "mooring-revision-2"
+    agent.pluginsets.applied = "mooring-revision-1"
+    assert agent._installed() == ""
+    agent.pluginsets.applied = "mooring-revision-2"
+    assert agent._installed() == "mooring-revision-2"

@@ -54,10 +54,17 @@ async def applied(client: Client, found: list[dict[str, Any]], desired: list[dic
 
 
 async def test_what_is_right_is_not_written() -> None:
-    client, right = Client(), daemon_set("right")
+    client, right = Client(), delivering.marked(daemon_set("right"))
     right["status"] = {"numberReady": 1}
     await applied(client, [right], [daemon_set("right")])
     assert (client.applied, client.deleted) == ([], [])
+
+
+async def test_what_is_no_longer_desired_is_missed_too() -> None:
+    client, before, after = Client(), daemon_set("a"), daemon_set("a")
+    before["spec"]["template"]["spec"]["affinity"] = {"nodeAffinity": {}}
+    await applied(client, [delivering.marked(before)], [after])
+    assert client.applied == ["a"]
 
 
 async def test_what_differs_or_is_absent_is_written_and_what_no_revision_names_goes() -> None:

@@ -73,3 +73,8 @@ def test_a_nodestate_differs_by_spec_owner_or_our_labels_and_not_by_what_others_
 def test_ours_is_what_carries_our_label() -> None:
     assert reading.is_ours(state())
     assert not reading.is_ours({"metadata": {"name": "n1"}})
+
+
+def test_nodes_are_drained_whose_state_says_so() -> None:
+    states: dict[str, dict[str, Any]] = {"a": {"spec": {"drain": True}}, "b": {"spec": {"drain": False}}, "c": {}}
+    assert reading.draining(states) == {"a"}

@@ -159,6 +159,22 @@ async def test_an_old_certificate_is_renewed_and_its_authority_stays_trusted(sub
     assert subject.shelf.bundle.ca_certificates.endswith(old.ca_certificates)
 
 
+async def test_a_secret_that_was_deleted_is_made_anew_and_what_replicas_show_stays_trusted(subject: Subject) -> None:
+    await subject.reconcile()
+    before = subject.shelf.bundle
+    for _ in range(3):
+        shown = subject.shelf.bundle
+        del subject.shelf.objects[SECRET]
+        await subject.reconcile()
+        trusted = certificates.from_ca_bundle(subject.shelf.written[-1]["webhooks"][0]["clientConfig"]["caBundle"])
+        assert certificates.trusts(trusted, shown)
+        assert certificates.trusts(trusted, subject.shelf.bundle)
+    assert not certificates.trusts(trusted, before), "not for ever"
+    written = len(subject.shelf.written)
+    await subject.reconcile()
+    assert len(subject.shelf.written) == written
+
+
 async def test_a_secret_that_holds_no_certificate_is_replaced(subject: Subject) -> None:
     subject.shelf.objects[SECRET] = {"metadata": {"name": certificates.SECRET, "resourceVersion": "41"}, "data": {}}
     await subject.reconcile()

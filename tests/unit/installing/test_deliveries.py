@@ -26,7 +26,9 @@ def spec(*sets: dict[str, Any], **more: Any) -> InstallationSpec:
     return InstallationSpec.model_validate({"pluginSets": list(sets), **more})
 
 
-def made(*specs: InstallationSpec, mount_images: bool = True) -> dict[str, dict[str, Any]]:
+def made(
+    *specs: InstallationSpec, mount_images: bool = True, draining: tuple[str, ...] = ()
+) -> dict[str, dict[str, Any]]:
     documents = [revisions.document(each, image="registry/mooring:1") for each in specs]
     return deliveries.daemon_sets(
         specs[0],
@@ -35,6 +37,7 @@ def made(*specs: InstallationSpec, mount_images: bool = True) -> dict[str, dict[
         image="registry/mooring:1",
         owner=OWNER,
         mount_images=mount_images,
+        draining=draining,
     )
 
 
@@ -88,6 +91,26 @@ class TestWhichThereAre:
         assert selectors[0] != selectors[1]
         for each in found.values():
             assert each["spec"]["selector"]["matchLabels"] == each["spec"]["template"]["metadata"]["labels"]
+
+
+class TestWhereTheyRun:
+    def test_not_on_nodes_that_are_drained(self) -> None:
+        (found,) = made(spec(a_set()), draining=("n2", "n1")).values()
+        affinity = found["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+        ((term),) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        assert term["matchFields"] == [
+            {"key": "metadata.name", "operator": "NotIn", "values": [name]} for name in ("n1", "n2")
+        ]
+
+    def test_where_that_changes_no_pod_is_started_anew(self) -> None:
+        (before,) = made(spec(a_set())).values()
+        (after,) = made(spec(a_set(), nodeSelector={"pool": "a"}), draining=("n1",)).values()
+        assert before["metadata"]["name"] == after["metadata"]["name"]
+        assert after["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+    @pytest.mark.parametrize("change", [{"imagePullSecrets": ["mine"]}, {"delivery": "Container"}, {"image": "b"}])
+    def test_whatever_else_changes_makes_another_one(self, change: dict[str, Any]) -> None:
+        assert made(spec(a_set())).keys() != made(spec(a_set(**change))).keys()
 
 
 class TestItsPods:

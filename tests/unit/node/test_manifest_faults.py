@@ -72,11 +72,10 @@ def outlive(steps: list[tuple[Step, Fault | None]], last: tuple[Step, Fault], pi
 def _whole(folder: Path, noted: dict[str, str], doubtful: set[str]) -> None:
     file = manifest.Manifest(folder).path
     found = manifest.parse(file.read_bytes()) if file.exists() else {}
-    assert {path for path in found if path not in doubtful} == noted.keys() - doubtful
-    for path, digest in noted.items():
+    assert found.keys() - doubtful == noted.keys() - doubtful
+    for path, entry in found.items():
         # A note that a later one may have replaced is remembered with it.
-        if path in found:
-            assert found[path].wrote(digest), path
+        assert path not in noted or entry.wrote(noted[path]), path
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, 0], ids=["ENOSPC", "EIO", "EROFS", "power"])
