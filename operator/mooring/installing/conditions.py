@@ -21,14 +21,20 @@ Status = Literal["True", "False", "Unknown"]
 class Condition(Model):
     """One condition, as the Kubernetes API conventions define it."""
 
-    type: str = pydantic.Field(max_length=316)
-    status: Status
-    reason: str = pydantic.Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", max_length=1024)
-    message: str = pydantic.Field("", max_length=32768)
-    last_transition_time: str = pydantic.Field(
-        description="RFC 3339, seconds.", json_schema_extra={"format": "date-time"}
+    type: str = pydantic.Field(max_length=316, description="What it is about, in CamelCase.")
+    status: Status = pydantic.Field(description="Whether it is so: True, False or Unknown.")
+    reason: str = pydantic.Field(
+        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        max_length=1024,
+        description="Why, as one word in CamelCase for programs.",
     )
-    observed_generation: int | None = None
+    message: str = pydantic.Field("", max_length=32768, description="Why, in a sentence for people.")
+    last_transition_time: str = pydantic.Field(
+        description="When the status last changed from one to another.", json_schema_extra={"format": "date-time"}
+    )
+    observed_generation: int | None = pydantic.Field(
+        None, description="The generation of the spec that it was told of."
+    )
 
 
 def rfc3339(moment: datetime.datetime) -> str:
