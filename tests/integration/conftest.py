@@ -81,7 +81,7 @@ def kinds(plane: ControlPlane) -> None:
     def served() -> bool:
         # A new kind answers watches with 429 for a moment.
         try:
-            for kind in ("installations", "nodestates", "attachmentslices"):
+            for kind in ("installations", "nodestates", "attachmentslices", "networkreports"):
                 plane.kubectl("get", "--raw", f"/apis/mooring.dev/v1alpha1/{kind}?watch=true&timeoutSeconds=1")
         except failures.Failure:
             return False

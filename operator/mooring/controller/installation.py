@@ -311,7 +311,7 @@ class Reconciler:
         gone = set(revisions.superfluous(names, wanted=wanted, newest_first=names))
         await self._managed.prune(resources.CONFIG_MAPS, found, wanted=set(names) - gone)
         # Those of plugin sets are `delivering`'s.
-        others = [item for key, item in self._view.daemon_sets.store.items() if key not in self._view.deliveries.store]
+        others = [item for item in self._view.daemon_sets.store.values() if not deliveries.is_delivery(item)]
         await self._managed.prune(resources.DAEMON_SETS, others, wanted=[daemonsets.NAME])
 
     async def _untaint(self, found: Iterable[standings.Node]) -> None:

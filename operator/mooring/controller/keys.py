@@ -5,9 +5,10 @@ from __future__ import annotations
 INSTALLATION = "Installation default"
 WEBHOOK = "the webhook's certificate"
 EVICTIONS = "pods without their networks"
+REPORTS = "the NetworkReports"
 DEFINITION = "the CRD of NetworkAttachmentDefinitions"
 
-ALL = (DEFINITION, WEBHOOK, INSTALLATION, EVICTIONS)
+ALL = (DEFINITION, WEBHOOK, INSTALLATION, EVICTIONS, REPORTS)
 
 FIELD_MANAGER = "mooring-operator"
 INSTALLATION_NAME = "default"

@@ -183,10 +183,14 @@ def node_state(item: dict[str, Any]) -> dict[str, Any]:
     metadata, status = item["metadata"], item.get("status") or {}
     kept = ("name", "uid", "generation", "labels", "ownerReferences", "deletionTimestamp")
     said = ("revision", "observedGeneration", "failedAdds", "heartbeatTime", "conditions", "podsWithoutNetworks")
+    programs = [str(each.get("name")) for each in status.get("binaries") or []]
+    absent = [str(each.get("name")) for each in status.get("absentInterfaces") or []]
     return {
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},
         "status": {name: status[name] for name in said if name in status},
+        "programs": programs,
+        "absent": absent,
     }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, evicting, installation, keys, serving, webhook
+from mooring.controller import definition, evicting, installation, keys, reading, reports, serving, webhook
 from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
 from mooring.controller.observing import View
@@ -88,6 +88,14 @@ class Operator:
             recorder=self._events,
             now=_now,
         )
+        self._reports = reports.Reconciler(
+            client,
+            leads=lambda: self._election.holds,
+            nodes=lambda: reading.serving_nodes(self._view.node_states.store),
+            severities=self.serving.severities,
+            now=_now,
+            wake=lambda after: self.queue.add(keys.REPORTS, after=after),
+        )
         self._webhook = webhook.Reconciler(
             client,
             self.serving,
@@ -139,6 +147,8 @@ class Operator:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._view.run(), name="view")
+            for informer in self._reports.informers:
+                group.create_task(informer.run(), name=f"reports: {informer.plural}")
             group.create_task(self._election.run(), name="election")
             group.create_task(self.queue.run(self._work), name="queue")
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
@@ -155,7 +165,12 @@ class Operator:
             return None  # when it has synced, everything is added
         match key:
             case keys.INSTALLATION:
-                return await self._in_term(self._installation.reconcile())
+                again = await self._in_term(self._installation.reconcile())
+                # What woke it may be what a node has for its networks.
+                self.queue.add(keys.REPORTS, after=reports.GATHER_SECONDS)
+                return again
+            case keys.REPORTS:
+                return await self._in_term(self._reports.reconcile())
             case keys.EVICTIONS:
                 return await self._in_term(self._evictor.reconcile())
             case keys.DEFINITION:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from mooring.insight import networkreports
 from mooring.installing import conditions, nodestates, standings
 from mooring.installing.installations import RolloutStatus
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
+# As many as a NodeState lists.
+_MOST_PROGRAMS = 100
 HOLD = "mooring.dev/hold"
 STARTUP_TAINT = "mooring.dev/agent-not-ready"
 # An agent writes every five minutes; two may be lost.
@@ -154,3 +157,22 @@ def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 def _time(stamp: object) -> datetime.datetime | None:
     return datetime.datetime.fromisoformat(stamp) if isinstance(stamp, str) and stamp else None
+
+
+def serving_nodes(states: Mapping[str, Mapping[str, Any]]) -> list[networkreports.Node]:
+    """Return what each node has for its networks. A list of programs that is full may be cut: then it says nothing."""
+    return [
+        networkreports.Node(
+            name=name,
+            ready=_is_ready(state),
+            programs=frozenset(state["programs"]) if 0 < len(state["programs"]) < _MOST_PROGRAMS else None,
+            missing_masters=frozenset(state["absent"]),
+        )
+        for name, state in states.items()
+        if is_ours(state)
+    ]
+
+
+def _is_ready(state: Mapping[str, Any]) -> bool:
+    listed = (state.get("status") or {}).get("conditions") or []
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in listed)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from mooring.installing.attachmentslices import AttachmentSlice
 from mooring.installing.installations import GROUP, VERSION, InstallationSpec, InstallationStatus
+from mooring.installing.networkreports import NetworkReport
 from mooring.installing.nodestates import NodeStateSpec, NodeStateStatus
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def definition(
     columns: list[Column],
     validations: list[dict[str, str]],
     selectable: tuple[str, ...] = (),
+    scope: Literal["Cluster", "Namespaced"] = "Cluster",
 ) -> dict[str, Any]:
-    """Return the CustomResourceDefinition of one cluster-scoped kind; `selectable` are paths for field selectors."""
+    """Return the CustomResourceDefinition of one kind; `selectable` are paths for field selectors."""
     properties = schema["properties"]
     root: dict[str, Any] = {
         "type": "object",
@@ -111,7 +113,7 @@ def definition(
         "metadata": {"name": f"{plural}.{GROUP}", "labels": {"app.kubernetes.io/name": "mooring"}},
         "spec": {
             "group": GROUP,
-            "scope": "Cluster",
+            "scope": scope,
             "names": {
                 "kind": kind,
                 "listKind": f"{kind}List",
@@ -138,11 +140,16 @@ def definition(
 
 
 def _spec_and_status(spec: type[Model], status: type[Model]) -> dict[str, Any]:
-    told = schema_of(status)
-    conditions = told["properties"]["conditions"]
+    told = _with_conditions(schema_of(status))
+    return {"properties": {"spec": {**schema_of(spec), "default": {}}, "status": told}}
+
+
+def _with_conditions(schema: dict[str, Any]) -> dict[str, Any]:
+    """Make the conditions a map by their type, so that two writers do not overwrite each other's."""
+    conditions = schema["properties"]["conditions"]
     conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     conditions.pop("default", None)
-    return {"properties": {"spec": {**schema_of(spec), "default": {}}, "status": told}}
+    return schema
 
 
 def definitions() -> dict[str, dict[str, Any]]:
@@ -186,6 +193,25 @@ def definitions() -> dict[str, dict[str, Any]]:
                     "message": "there is one Installation in a cluster, and its name is default",
                 }
             ],
+        ),
+        "networkreports.yaml": definition(
+            kind="NetworkReport",
+            plural="networkreports",
+            description="How a network does: what the rules find in its definition, which nodes can serve it, who is "
+            "attached and what is left of its addresses. The operator writes one for each "
+            "NetworkAttachmentDefinition with findings or attachments, of the same name; it goes with it.",
+            short_names=["netreport"],
+            schema=_with_conditions(schema_of(NetworkReport)),
+            columns=[
+                ("Findings", "string", ".overview.findings"),
+                ("Nodes", "string", ".overview.nodes"),
+                ("Interfaces", "integer", ".attachments.interfaces"),
+                ("Addresses", "string", ".overview.addresses"),
+                ("Changed", "date", ".changedAt"),
+                age,
+            ],
+            validations=[],
+            scope="Namespaced",
         ),
         "nodestates.yaml": definition(
             kind="NodeState",

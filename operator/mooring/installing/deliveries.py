@@ -102,6 +102,12 @@ def daemon_sets(
     return made
 
 
+def is_delivery(daemon_set: Mapping[str, Any]) -> bool:
+    """Say whether a DaemonSet is one that brings a plugin set."""
+    labels = daemon_set["metadata"].get("labels") or {}
+    return all(labels.get(name) == value for name, value in COMPONENT.items())
+
+
 def _sets(document: str) -> list[tuple[PluginSet, str]]:
     """Return the sets of a revision, each with the state folder; nothing for a document of before there were sets."""
     try:

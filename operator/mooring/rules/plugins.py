@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mooring.rules.reporting import Reporter
 
 #: These put the pod onto a network outside of its node.
-_SPANNING = frozenset({"macvlan", "ipvlan", "vlan", "ovs", "sriov", "ib-sriov"})
+SPANNING = frozenset({"macvlan", "ipvlan", "vlan", "ovs", "sriov", "ib-sriov"})
 _SPECIAL_SUBNETS = frozenset({"usepodcidr", "usepodcidripv6"})
 
 
@@ -118,7 +118,7 @@ def _ipam(
                     f"Did you mean `{near}`?",
                 )
         return
-    if entry.name == "host-local" and kind.name in _SPANNING:
+    if entry.name == "host-local" and kind.name in SPANNING:
         report.config(
             "MR311",
             (*path, "type"),

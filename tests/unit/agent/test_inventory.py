@@ -146,6 +146,7 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
     await world.reconcile()
     stamp = {"lastTransitionTime": "2026-03-01T12:00:00Z", "observedGeneration": 3}
     assert world.status == {
+        "heartbeatTime": "2026-03-01T12:00:00Z",
         "revision": "r1",
         "primaryNetwork": {"name": "pod-network", "file": "10.conflist"},
         "confHash": "sha256:cd",
