@@ -25,6 +25,7 @@ def installed(name: str, network: str) -> Iterator[Cluster]:
     if not found:
         ask_testbed("up", "--name", name, "--nodes", "2", "--node-network", network)
     try:
+        _remember(Cluster(name))
         ask_testbed("load-image", ask_testbed("image").splitlines()[-1], "--name", name)
         cluster = Cluster(name)
         cluster.kubectl("apply", "-k", "manifests/default")
@@ -82,3 +83,23 @@ def agents_away(cluster: Cluster) -> Callable[[], contextlib.AbstractContextMana
 def _gone(cluster: Cluster, component: str) -> None:
     selector = f"app.kubernetes.io/component={component}"
     cluster.kubectl("wait", "pod", "-n", "mooring-system", "-l", selector, "--for=delete", "--timeout=60s")
+
+
+BEFORE = "files-before-mooring"
+
+
+def files_on(cluster: Cluster, node: str) -> str:
+    """Return what is in the folders of a node that Mooring writes to: each file with its hash, and each folder."""
+    folders = "/etc/cni/net.d /opt/cni/bin /var/lib/mooring"
+    command = f"find {folders} ! -type f; find {folders} -type f -exec sha256sum {{}} +"
+    return "\n".join(sorted(cluster.on_node(node, "sh", "-c", command).splitlines()))
+
+
+def _remember(cluster: Cluster) -> None:
+    """Write down what is on the nodes, in the cluster itself: it may be used again with Mooring installed."""
+    if not cluster.run("get", "configmap", BEFORE, "-n", "kube-system").returncode:
+        return
+    names = [node["metadata"]["name"] for node in cluster.get("nodes")["items"]]
+    metadata = {"name": BEFORE, "namespace": "kube-system"}
+    data = {name: files_on(cluster, name) for name in names}
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
