@@ -89,8 +89,9 @@ def test_a_drained_node_is_as_before_and_its_pods_kept_their_networks_until_they
             "podIPs"
         ]
         cluster.kubectl("delete", "pod", "plain", "later", "-n", namespace)
-        found = cluster.on_node(node, "sh", "-c", f"find /var/lib/cni/networks -name {addresses[0]['ip']}")
-        assert found == ""
+        lease = f"find /var/lib/cni/networks -name {addresses[0]['ip']}"
+        # Without a grace period the pod is gone for the API server before the kubelet has ended it.
+        eventually(lambda: not cluster.on_node(node, "sh", "-c", lease), seconds=30, what="the end of the lease")
         assert files_on(cluster, node) == before[node]
     eventually(lambda: agent_ready(cluster, node), seconds=60, what="the agent's return to its work")
     cluster.apply(objects.pod(namespace, "again", "held", node))
