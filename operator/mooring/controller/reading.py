@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from mooring.insight import networkreports
-from mooring.installing import conditions, nodestates, standings
+from mooring.installing import conditions, nodestates, removals, standings
 from mooring.installing.installations import RolloutStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 _LOG = logging.getLogger(__name__)
 
@@ -150,6 +150,21 @@ def revisions_in_use(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
 def draining(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """Return the nodes that Mooring leaves, or has left."""
     return {name for name, state in states.items() if (state.get("spec") or {}).get("drain") is True}
+
+
+def abandoned(states: Mapping[str, Mapping[str, Any]], known: Container[str], *, served: Container[str]) -> list[str]:
+    """Return the nodes that are there, are not served any more, and have something of ours.
+
+    Args:
+        states: the NodeStates by name.
+        known: the names of the Nodes that there are; of one that is gone nothing is left.
+        served: the names of the selected ones.
+    """
+    return [
+        name
+        for name, state in states.items()
+        if is_ours(state) and name in known and name not in served and not removals.leaving(name, state, away="").clean
+    ]
 
 
 def agents_ready(daemon_set: Mapping[str, Any] | None) -> int:

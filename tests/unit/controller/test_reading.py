@@ -140,3 +140,13 @@ def test_ours_is_what_carries_our_label() -> None:
 def test_nodes_are_drained_whose_state_says_so() -> None:
     states: dict[str, dict[str, Any]] = {"a": {"spec": {"drain": True}}, "b": {"spec": {"drain": False}}, "c": {}}
     assert reading.draining(states) == {"a"}
+
+
+def test_a_node_is_abandoned_that_is_there_and_served_no_more_and_has_something_of_ours() -> None:
+    empty = nodestates.desired(NODE, Told())
+    clean = nodestates.desired(NODE, Told("r1"), drain=True)
+    clean["status"] = {"conditions": [condition("Drained", "True")]}
+    states = {"lost": desired(), "applied": {**empty, "status": {"revision": "r1"}}, "served": desired()}
+    states |= {"gone": desired(), "empty": empty, "clean": clean, "theirs": {"metadata": {"name": "theirs"}}}
+    there = states.keys() - {"gone"}
+    assert reading.abandoned(states, there, served={"served"}) == ["lost", "applied"]
