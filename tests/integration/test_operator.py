@@ -110,7 +110,7 @@ class TestAnInstallation:
     async def test_serves_only_the_nodes_of_its_selector(
         self, client: Client, watching: Watching, installation: dict[str, Any]
     ) -> None:
-        await watching.until(lambda client: client.get(resources.NODE_STATES, NODES[1]), what="both nodes")
+        await settle(client, watching)
         await client.patch(resources.INSTALLATIONS, "default", {"spec": {"nodeSelector": {"pool": NODES[0]}}})
 
         async def one(client: Client) -> bool:
@@ -123,6 +123,11 @@ class TestAnInstallation:
         await watching.until(one, what="one NodeState")
         selector = (await daemon_set(client))["spec"]["template"]["spec"]["nodeSelector"]
         assert selector == {**LABELS, "pool": NODES[0]}
+        events = (await client.list(resources.EVENTS, namespace="default"))["items"]
+        told = [event for event in events if event["reason"] == "NodesAbandoned"]
+        assert [(event["regarding"]["uid"], NODES[1] in event["note"]) for event in told] == [
+            (installation["metadata"]["uid"], True)
+        ]
 
     async def test_a_changed_one_reaches_nodes_by_a_new_revision_and_the_old_stays_for_going_back(
         self, client: Client, watching: Watching, installation: dict[str, Any]

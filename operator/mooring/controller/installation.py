@@ -290,6 +290,11 @@ class Reconciler:
             # Removed while the pass was under way, it would be made anew for nobody.
             if name in self._view.nodes.store:
                 work.append(self._states.ensure(nodestates.desired(self._view.nodes.store[name], told)))
+        # Before their NodeStates go, by which alone it is known that they have something of ours.
+        lost = reading.abandoned(there, self._view.nodes.store, served=done.decision.told)
+        if lost:
+            _LOG.warning("Not selected any more, and not cleaned: %s", ", ".join(sorted(lost)))
+            await self._announce(done.installation, announcements.abandoned(lost))
         work += [
             self._states.remove(name)
             for name, state in there.items()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from mooring.insight import networkreports
-from mooring.installing import conditions, nodestates, standings
+from mooring.installing import conditions, nodestates, removals, standings
 from mooring.installing.installations import RolloutStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def nodes(
                 name=name,
                 told=nodestates.told(state.get("spec") or {}),
                 applied=status.get("revision") or "",
-                ready=ready.get("status") == "True",
+                # Where the runtime says that its network is not ready, no pod starts, whatever the agent sees.
+                ready=ready.get("status") == "True" and not _is_not_ready(node),
                 degraded=degraded.get("status") == "True",
                 starting=not ready or ready.get("reason") in _STARTING,
                 failed_adds=int(status.get("failedAdds") or 0),
@@ -82,7 +83,7 @@ def nodes(
                 held=HOLD in (node["metadata"].get("annotations") or {}),
                 since=_time(ready.get("lastTransitionTime")),
                 back_since=_back_since(node, (pods or {}).get(name)),
-                why=_why(ready, degraded),
+                why=_why(ready, degraded) or _why_not_ready(name, node),
             )
         )
     return found
@@ -97,14 +98,23 @@ def _away(
 ) -> str:
     """Return why nobody works on this node at present; "" where its agent does."""
     alive = _condition(node, "Ready")
-    if alive and alive.get("status") != "True":
-        return "the Node is not Ready"
+    # False is the kubelet's own word, so it lives; of a kubelet that is silent the control plane says Unknown.
+    if alive and alive.get("status") not in ("True", "False"):
+        return "the Node's kubelet is silent"
     if pods is not None and name not in pods and state.get("spec", {}).get("revision"):
         return "no agent's pod runs on it"
     heard = _time((state.get("status") or {}).get("heartbeatTime"))
     if heard is not None and now - heard > HEARTBEAT:
         return f"its agent has said nothing since {conditions.rfc3339(heard)}"
     return ""
+
+
+def _is_not_ready(node: Mapping[str, Any]) -> bool:
+    return _condition(node, "Ready").get("status") == "False"
+
+
+def _why_not_ready(name: str, node: Mapping[str, Any]) -> str:
+    return f"its kubelet says that the Node is not Ready (kubectl describe node {name})" if _is_not_ready(node) else ""
 
 
 def _back_since(node: Mapping[str, Any], pod: Mapping[str, Any] | None) -> datetime.datetime | None:
@@ -140,6 +150,21 @@ def revisions_in_use(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
 def draining(states: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """Return the nodes that Mooring leaves, or has left."""
     return {name for name, state in states.items() if (state.get("spec") or {}).get("drain") is True}
+
+
+def abandoned(states: Mapping[str, Mapping[str, Any]], known: Container[str], *, served: Container[str]) -> list[str]:
+    """Return the nodes that are there, are not served any more, and have something of ours.
+
+    Args:
+        states: the NodeStates by name.
+        known: the names of the Nodes that there are; of one that is gone nothing is left.
+        served: the names of the selected ones.
+    """
+    return [
+        name
+        for name, state in states.items()
+        if is_ours(state) and name in known and name not in served and not removals.leaving(name, state, away="").clean
+    ]
 
 
 def agents_ready(daemon_set: Mapping[str, Any] | None) -> int:

@@ -66,6 +66,8 @@ class Reconciler:
             on_change=self._report_changed,
         )
         self._due: set[str] = set()
+        self._failed: set[str] = set()
+        """Of those, the ones that could not be written when they were tried last."""
         self._findings: dict[str, list[Finding]] = {}
         """Of the definitions as they are, under the severities in `_judged_by`."""
         self._judged_by: Mapping[str, Severity] = {}
@@ -80,7 +82,7 @@ class Reconciler:
         """Write the reports that differ; return the seconds until the next pass.
 
         Raises:
-            errors.ApiError: something could not be written; it is still due.
+            errors.ApiError: something could not be written; it is still due, and holds up no other report.
         """
         if not all(informer.synced.is_set() for informer in self.informers):
             return 1.0
@@ -92,19 +94,27 @@ class Reconciler:
             self._seen_nodes, self._judged_by = nodes, severities
             self._due |= {*self._definitions.store, *self._reports.store}
         usages = usage.by_network(entry["held"] for entry in self._slices.store.values())
-        written = 0
-        for key in sorted(self._due):
-            if written == _MOST_WRITES:
-                return GATHER_SECONDS
+        tried, failed, first = 0, set[str](), None
+        # What failed the last time comes last: many that cannot be written would take all the turns.
+        for key in sorted(self._due, key=lambda key: (key in self._failed, key)):
+            if tried == _MOST_WRITES:
+                break
             # Judging a large definition takes a while, and probes and watches want their turn.
             await asyncio.sleep(0)
             self._due.discard(key)  # before the look: what changes meanwhile is due again
             try:
-                written += await self._write(key, usages.get(key, usage.Usage()))
-            except errors.ApiError:
+                tried += await self._write(key, usages.get(key, usage.Usage()))
+            except errors.ApiError as error:
                 self._due.add(key)
-                raise
-        return _EVERY
+                failed.add(key)
+                tried += 1
+                first = first or error
+                if isinstance(error, errors.Unreachable | errors.TooManyRequests):
+                    break  # the next one would fare no better
+        self._failed = (self._failed & self._due) | failed
+        if first is not None:
+            raise first
+        return GATHER_SECONDS if tried == _MOST_WRITES else _EVERY
 
     async def _write(self, key: str, used: usage.Usage) -> bool:
         """Bring one report in line; return whether that took a request."""

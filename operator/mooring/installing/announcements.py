@@ -9,7 +9,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mooring.installing.installations import RolloutStatus
+
+# A name has up to 253 bytes, a note 1,024; the names of most clusters are far shorter.
+_MOST_NAMED = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +55,18 @@ def of_rollout(before: RolloutStatus | None, after: RolloutStatus) -> list[Annou
     if same and before and before.halted and not after.halted:
         tell("RolloutResumed", f"Nodes get {after.revision} again.")
     return found
+
+
+def abandoned(nodes: Collection[str]) -> Announcement:
+    """Return that nodes are served no more, and still have what we put there."""
+    some = sorted(nodes)
+    # As many as an event's note holds for sure.
+    named = ", ".join(some[:_MOST_NAMED]) + (f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else "")
+    note = (
+        "Without the labels of spec.nodeSelector, and with the conf, plugin and credentials of Mooring left on them: "
+        f"{named}. Nobody repairs or removes these files until the nodes have the labels again."
+    )
+    return Announcement("Warning", "NodesAbandoned", note, "Abandon")
 
 
 def repaired(kind: str, name: str) -> Announcement:

@@ -8,7 +8,7 @@ A node's phase, about the revision that it was told (the first line that fits):
 | phase | it is so when | it ends by |
 |---|---|---|
 | held | its Node has the annotation `mooring.dev/hold` | taking that off: whatever it is then |
-| away | Node not Ready, no agent's pod, or no word for too long | its return: moving, proving, current or failing |
+| away | kubelet silent, no agent's pod, or no word for too long | its return: moving, proving, current or failing |
 | unknown | it was told no revision yet | being told one: moving |
 | failing | not good in time, more failed ADDs than before, or broken without a change | good again: current |
 | moving | told a revision that it has not applied | applied: proving; late: failing |

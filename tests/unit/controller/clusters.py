@@ -31,6 +31,10 @@ class Machine:
 
     good_since: datetime.datetime | None = None
     sick: bool = False
+    networkless: bool = False
+    """Whether the runtime says that its network is not ready, which its kubelet repeats."""
+    needs_us: bool = False
+    """Whether there is no conf on the node until ours is."""
 
 
 class Cluster:
@@ -58,11 +62,25 @@ class Cluster:
             table.pop(name, None)
 
     def wake(self, name: str, *, awake: bool) -> None:
-        ready = {"type": "Ready", "status": "True" if awake else "Unknown", "lastTransitionTime": stamp(self.now)}
-        self.nodes[name]["status"] = {"conditions": [ready]}
+        """The kubelet speaks from now on, or is silent."""
+        status = "Unknown"
+        if awake:
+            machine, revision = self.machines[name], self._applied(name)
+            bad = machine.networkless or "networkless" in revision or (machine.needs_us and not revision)
+            status = "False" if bad else "True"
+        before = self.nodes[name].get("status", {"conditions": [{}]})["conditions"][0]
+        if before.get("status") != status:
+            ready = {"type": "Ready", "status": status, "lastTransitionTime": stamp(self.now)}
+            self.nodes[name]["status"] = {"conditions": [ready]}
 
     def awake(self, name: str) -> bool:
+        return bool(self.nodes[name]["status"]["conditions"][0]["status"] != "Unknown")
+
+    def _ready(self, name: str) -> bool:
         return bool(self.nodes[name]["status"]["conditions"][0]["status"] == "True")
+
+    def _applied(self, name: str) -> str:
+        return str(((self.states.get(name) or {}).get("status") or {}).get("revision") or "")
 
     def hold(self, name: str, *, held: bool) -> None:
         self.nodes[name]["metadata"]["annotations"] = {reading.HOLD: "true"} if held else {}
@@ -80,7 +98,7 @@ class Cluster:
         before = state.get("status") or {}
         ready = bool(revision) and "broken" not in revision and not machine.sick
         good = before.get("conditions", [{}])[0].get("status") == "True" and before.get("revision") == revision
-        if not ready:
+        if not ready or machine.networkless or "networkless" in revision:
             machine.good_since = None
         elif not good or machine.good_since is None:
             machine.good_since = self.now
@@ -100,6 +118,7 @@ class Cluster:
             "failedAdds": 9 if "failing" in revision else 0,
             "conditions": [condition],
         }
+        self.wake(name, awake=True)
 
     def observed(self) -> list[Any]:
         wire = json.loads(json.dumps([self.nodes, self.states]))
@@ -161,7 +180,7 @@ class Cluster:
         status = state.get("status") or {}
         heard = status.get("observedGeneration") == state["metadata"]["generation"]
         ready = status.get("conditions", [{}])[0].get("status") == "True"
-        if heard and ready and status.get("revision") == state["spec"]["revision"]:
+        if heard and ready and self._ready(name) and status.get("revision") == state["spec"]["revision"]:
             return False
         if "before" not in state["spec"]:
             return False  # it joins

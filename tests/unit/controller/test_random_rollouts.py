@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mooring.installing.standings import Told
 
 NAMES = [f"n{number}" for number in range(12)]
-REVISIONS = st.sampled_from(["r-good-0", "r-good-1", "r-good-2", "r-broken-1", "r-broken-2", "r-failing-1"])
+REVISIONS = st.sampled_from(["r-good-0", "r-good-1", "r-good-2", "r-broken-1", "r-networkless-1", "r-failing-1"])
 
 
 class RandomRollouts(RuleBasedStateMachine):
@@ -40,8 +40,12 @@ class RandomRollouts(RuleBasedStateMachine):
         before = {name: cluster.told(name) for name in cluster.nodes}
         on_the_way = {name for name in cluster.nodes if cluster.on_its_way(name)}
         stage = cluster.status.get("stage") if cluster.status.get("revision") == cluster.target else None
+        former = {canary["node"] for canary in cluster.status.get("canaries", ())} if stage == "Canaries" else set()
         decision = cluster.operator(dies_after=dies_after)
         now_canaries = {canary.node for canary in decision.status.canaries}
+        if decision.status.stage == "Canaries":
+            there = {name for name in former & cluster.nodes.keys() if cluster.awake(name) and not cluster.held(name)}
+            assert there <= now_canaries, "a canary whose kubelet lives was replaced"
         self.canaries.setdefault(cluster.target, set()).update(now_canaries)
         changed = {name: told for name, told in decision.told.items() if told.revision != before.get(name, "")}
         self._check_changes(changed, before, decision)
@@ -102,6 +106,14 @@ class RandomRollouts(RuleBasedStateMachine):
             self.cluster.agent(name)
 
     @rule(name=st.sampled_from(NAMES))
+    def node_loses_its_network_or_gets_it_back(self, name: str) -> None:
+        if name in self.cluster.nodes:
+            machine = self.cluster.machines[name]
+            machine.networkless = not machine.networkless
+            self.cluster.wake(name, awake=self.cluster.awake(name))
+            self.cluster.agent(name)
+
+    @rule(name=st.sampled_from(NAMES))
     def node_is_held_or_let_go(self, name: str) -> None:
         if name in self.cluster.nodes:
             self.cluster.hold(name, held=not self.cluster.held(name))
@@ -135,9 +147,9 @@ class RandomRollouts(RuleBasedStateMachine):
         if not cluster.nodes:
             cluster.join("n0")
         for name in cluster.nodes:
+            cluster.machines[name].sick = cluster.machines[name].networkless = False
             cluster.wake(name, awake=True)
             cluster.hold(name, held=False)
-            cluster.machines[name].sick = False
         cluster.paused = False
         cluster.want("r-good-3")
         for _ in range(200):
@@ -151,6 +163,39 @@ class RandomRollouts(RuleBasedStateMachine):
         before = (cluster.status, cluster.states)
         self.operator_passes(None)
         assert (cluster.status, cluster.states) == before
+
+
+def test_a_revision_that_leaves_the_nodes_without_a_network_halts_at_its_canary() -> None:
+    cluster = Cluster()
+    for number in range(10):
+        cluster.join(f"n{number}")
+    passes(cluster, 20)
+    assert cluster.status["lastGood"] == "r-good-0"
+    cluster.want("r-networkless-1")
+    passes(cluster, 300)
+    halt = cluster.status["halted"]
+    assert [name for name in cluster.nodes if cluster.told(name) == "r-networkless-1"] == [halt["node"]]
+    assert "kubelet" in halt["message"]
+
+
+def test_nodes_that_have_no_network_before_the_first_revision_are_told_it() -> None:
+    cluster = Cluster()
+    for name in ("a", "b"):
+        cluster.join(name)
+        cluster.machines[name].needs_us = True
+        cluster.wake(name, awake=True)
+    passes(cluster, 20)
+    assert {cluster.told(name) for name in cluster.nodes} == {"r-good-0"}
+    assert cluster.status["stage"] == "Complete"
+
+
+def passes(cluster: Cluster, count: int) -> None:
+    """Let agents and operator work, with 20 seconds between."""
+    for _ in range(count):
+        for name in cluster.nodes:
+            cluster.agent(name)
+        cluster.operator()
+        cluster.pass_time(20)
 
 
 TestRandomRollouts = pytest.mark.timeout(300)(RandomRollouts.TestCase)

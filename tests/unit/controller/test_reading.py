@@ -67,7 +67,7 @@ def test_a_word_about_an_older_spec_does_not_count() -> None:
 
 def test_a_node_is_away_when_its_kubelet_its_agents_pod_or_its_agents_word_is() -> None:
     off = {**NODE, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
-    assert read(state(), node=off).away == "the Node is not Ready"
+    assert read(state(), node=off).away == "the Node's kubelet is silent"
     assert read(state(), pods={}).away == "no agent's pod runs on it"
     assert read(state(), pods={"n1": {"started": None}}).away == ""
     assert read(None, pods={}).away == "", "before it was told anything there is no pod to miss"
@@ -75,6 +75,15 @@ def test_a_node_is_away_when_its_kubelet_its_agents_pod_or_its_agents_word_is() 
     assert read(state(heartbeatTime="2026-03-01T11:43:59Z")).away == (
         "its agent has said nothing since 2026-03-01T11:43:59Z"
     )
+
+
+def test_a_node_whose_kubelet_says_that_it_is_not_ready_is_there_and_not_ready() -> None:
+    broken = {**NODE, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    found = read(state(revision="r1", conditions=[condition("Ready", "True")]), node=broken)
+    assert (found.away, found.ready, found.good) == ("", False, False)
+    assert found.why == "its kubelet says that the Node is not Ready (kubectl describe node n1)"
+    found = read(state(conditions=[condition("Ready", "False", "no such network")]), node=broken)
+    assert found.why == "no such network", "its agent knows more"
 
 
 def test_its_clock_begins_anew_when_node_or_agent_come_back() -> None:
@@ -131,3 +140,13 @@ def test_ours_is_what_carries_our_label() -> None:
 def test_nodes_are_drained_whose_state_says_so() -> None:
     states: dict[str, dict[str, Any]] = {"a": {"spec": {"drain": True}}, "b": {"spec": {"drain": False}}, "c": {}}
     assert reading.draining(states) == {"a"}
+
+
+def test_a_node_is_abandoned_that_is_there_and_served_no_more_and_has_something_of_ours() -> None:
+    empty = nodestates.desired(NODE, Told())
+    clean = nodestates.desired(NODE, Told("r1"), drain=True)
+    clean["status"] = {"conditions": [condition("Drained", "True")]}
+    states = {"lost": desired(), "applied": {**empty, "status": {"revision": "r1"}}, "served": desired()}
+    states |= {"gone": desired(), "empty": empty, "clean": clean, "theirs": {"metadata": {"name": "theirs"}}}
+    there = states.keys() - {"gone"}
+    assert reading.abandoned(states, there, served={"served"}) == ["lost", "applied"]

@@ -33,3 +33,12 @@ def test_a_halt_is_a_warning_that_names_the_node_and_its_end_is_told() -> None:
 def test_the_same_occasion_has_the_same_name_for_every_replica() -> None:
     [first], [second] = announcements.of_rollout(OLD, CHOSEN), announcements.of_rollout(None, CHOSEN)
     assert first.once == second.once != ""
+
+
+def test_nodes_that_are_abandoned_with_our_files_are_named() -> None:
+    told = announcements.abandoned({"b", "a"})
+    assert (told.kind, told.reason) == ("Warning", "NodesAbandoned")
+    assert "a, b. Nobody" in told.note
+    many = announcements.abandoned([f"node-{number:03}" for number in range(500)])
+    assert "node-019 and 480 more" in many.note
+    assert len(many.note) <= 1024
