@@ -107,14 +107,11 @@ def bare(cluster: Cluster, image: str, nodes: list[str]) -> Iterator[str]:
     ask_testbed("start-node", node, "--name", cluster.name)
     yield node
     say(cluster, pluginSets=[], dhcpDaemon=False)
-    # What a pod is attached by stays until it has ended: the operator's replica on the node.
-    cluster.kubectl("cordon", node)
-    here = ("-l", "app.kubernetes.io/component=operator", "--field-selector", f"spec.nodeName={node}")
-    cluster.kubectl("delete", "pod", "-n", "mooring-system", *here)
-    eventually(lambda: set(program_files(cluster, node)) <= {"mooring"}, seconds=60, what="the end of the sets")
+    # What the primary network needs stays: pods start and end by it.
+    left = {"mooring", "bridge", "host-local", "portmap"}
+    eventually(lambda: set(program_files(cluster, node)) <= left, seconds=60, what="the end of the sets")
     for path in programs().values():
         cluster.on_node(node, "cp", str(path.resolve()), "/opt/cni/bin/")
-    cluster.kubectl("uncordon", node)
     cluster.kubectl("patch", "installation", "default", "--type=merge", "-p", '{"spec":{"rollout":null}}')
     settled(cluster, node)
 

@@ -51,7 +51,7 @@ class Reporting:
     async def until(self, name: str, namespace: str, **expected: Any) -> dict[str, Any]:
         """Reconcile until the overview of a report says this; fail where it never does."""
         found: dict[str, Any] = {}
-        for _ in range(300):
+        for _ in range(900):
             await self.reconciler.reconcile()
             with contextlib.suppress(errors.NotFound):
                 found = await self.client.get(resources.NETWORK_REPORTS, name, namespace=namespace)
@@ -62,7 +62,7 @@ class Reporting:
 
     async def until_gone(self, name: str, namespace: str) -> None:
         """Reconcile until there is no report of that name."""
-        for _ in range(300):
+        for _ in range(900):
             await self.reconciler.reconcile()
             try:
                 await self.client.get(resources.NETWORK_REPORTS, name, namespace=namespace)

@@ -22,7 +22,7 @@ from mooring.kube import errors, resources
 from mooring.node import manifest, setfiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from mooring.agent.revisions import Revision
     from mooring.node.places import Places
@@ -61,16 +61,21 @@ class PluginSets(loops.Reconciler):
         *,
         revision: Callable[[], Revision | None],
         conf_applied: Callable[[], str],
+        primary: Callable[[], Collection[str]],
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`conf_applied` returns the name of the revision whose conf is on the node, `now` the time of files."""
+        """`conf_applied` returns the name of the revision whose conf is on the node, `now` the time of files.
+
+        `primary` returns the programs of the primary network that is pinned there.
+        """
         super().__init__(on_health=on_health)
         self._site = site
         self._revision = revision
         self._conf_applied = conf_applied
+        self._primary = primary
         self._on_applied = on_applied
         self._clock = clock
         self._now = now
@@ -122,7 +127,12 @@ class PluginSets(loops.Reconciler):
                 done.problems.append(f"{what} cannot be installed on node {self._site.node}: {error}.")
         if removing:
             done.warnings += setremoval.remove(
-                places, owned, setplans.superfluous(entries, wanted), self._digests, node=self._site.node
+                places,
+                owned,
+                setplans.superfluous(entries, wanted),
+                self._digests,
+                node=self._site.node,
+                primary=self._primary(),
             )
             setremoval.clear(places, {each.sha256 for each in wanted.values()}, now=self._now())
         self._digests.forget(places.seen(path) for path in wanted)

@@ -35,10 +35,12 @@ def remove(
     digests: setfiles.Digests,
     *,
     node: str,
+    primary: Collection[str],
 ) -> list[str]:
     """Take programs that are in no set any more off the node; return in sentences which stay, and why. It blocks.
 
-    Raises `OSError` where the journals cannot be read.
+    `primary` are the programs of the primary network: without them no pod starts or ends here. Raises `OSError` where
+    the journals cannot be read.
     """
     listed = list(entries)
     needed = _needed(places.journals) if listed else set()
@@ -48,6 +50,9 @@ def remove(
         what = f"{entry.path} on node {node} is in no plugin set any more"
         if not target.parent.is_dir():
             continue  # its folder is gone, and it went with that
+        if target.name in primary:
+            stay.append(f"{what}, and stays because the primary network needs it: install it by other means.")
+            continue
         if target.name in needed:
             stay.append(f"{what}, and stays while attachments of pods need it to be undone.")
             continue

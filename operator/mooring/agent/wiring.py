@@ -126,6 +126,7 @@ class Agent:
             site,
             revision=self._revision,
             conf_applied=lambda: self.conf.applied.revision if self.conf.applied else "",
+            primary=lambda: self.conf.applied.primary.binaries if self.conf.applied else (),
             on_applied=on(Trigger.PLUGIN_SETS_APPLIED),
             on_health=on(Trigger.HEALTH),
         )

@@ -43,6 +43,7 @@ class World:
         self.client = client
         self.current: revisions.Revision | None = None
         self.conf = ""
+        self.primary: tuple[str, ...] = ()
         self.seconds = 1000.0
         self.applied = 0
         self.start()
@@ -53,6 +54,7 @@ class World:
             loops.Site(self.client, "n1", "mooring-system"),  # type: ignore[arg-type]
             revision=lambda: self.current,
             conf_applied=lambda: self.conf,
+            primary=lambda: self.primary,
             on_applied=self.count,
             on_health=lambda: None,
             clock=lambda: self.seconds,
@@ -321,6 +323,20 @@ class TestWhatIsNoLongerWanted:
         (world.node.places.binaries / "bridge").write_text("theirs")
         await world.have(name="mooring-revision-2")
         assert (world.text("bridge"), world.owned()) == ("theirs", {})
+
+    async def test_it_stays_while_the_primary_network_needs_it(self, world: World) -> None:
+        world.hand_over("b", "p")
+        await world.have(a_set(bridge="b", ptp="p"))
+        world.primary = ("bridge", "host-local")
+        await world.have(name="mooring-revision-2")
+        assert (world.text("bridge"), world.text("ptp")) == ("b", None)
+        assert world.sets.health.warning == (
+            "/opt/cni/bin/bridge on node n1 is in no plugin set any more, and stays because the primary network needs "
+            "it: install it by other means."
+        )
+        world.primary = ()
+        await world.sets.reconcile()
+        assert world.text("bridge") is None
 
     async def test_it_stays_while_something_attached_needs_it_to_be_undone(self, world: World) -> None:
         world.hand_over("b", "p", "d")
