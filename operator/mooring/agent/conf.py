@@ -100,8 +100,8 @@ class Conf(loops.Reconciler):
                 return await self._keep(revision, unknown)
         target = self._target if unknown else await self._choose_target(revision)
         if target is None:
-            self.applied = None  # this node is drained, or was never ours
-            return None
+            self.applied = None  # this node is drained, or was never ours, or the one before us wrote it
+            return await self._guard(revision) if revision is not None else None
         folder = target.places.confs
         record = await self._record(target.places)
         await asyncio.to_thread(files.sweep, folder)
@@ -165,6 +165,23 @@ class Conf(loops.Reconciler):
         )
         waits = (calm, contests.REMEMBERED if told else None, _AWAITED_SECONDS if awaited else None)
         return min((wait for wait in waits if wait is not None), default=None)
+
+    async def _guard(self, revision: Revision) -> float | None:
+        """Keep the conf that the agent before us wrote the first of the folder, while its successor waits."""
+        folder = revision.places.confs
+        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=lambda _: [])
+        self._on_found(found)
+        sound = _sound(found)
+        place = confs.place(found.files)
+        self.rivals = place.rivals
+        # Its plugin is on the node, and reads just this: nothing newer is rendered.
+        if sound and place.rivals and place.file not in sound:
+            await self._write(revision, place.file, next(iter(sound.values())))
+            _LOG.info("wrote %s/%s as ours was, before %s", revision.places.conf_dir, place.file, place.rivals[0])
+            await self._leave_no_other(revision, found, place.file)
+        beaten, rivals = precedence.report(place, revision.places.conf_dir)
+        self.report(problem=beaten, warning=rivals)
+        return None
 
     async def _keep(self, revision: Revision, problem: str) -> float | None:
         """Leave the conf that was there when we came as it is, and put that back where somebody takes it."""

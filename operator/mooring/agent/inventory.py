@@ -74,6 +74,11 @@ class Facts:
         conf = self.conf.revision if self.conf else ""
         return conf if conf == self.binary_revision else ""
 
+    def leaves(self, before: str) -> bool:
+        """Say whether this agent put nothing on the node yet but what was there: the revision `before`, or nothing."""
+        ours = {self.binary_revision, self.conf.revision if self.conf else ""}
+        return self.drained is None and ours <= {"", before}
+
 
 class Inventory(loops.Reconciler):
     """Writes the status of this node's NodeState."""
@@ -126,6 +131,9 @@ class Inventory(loops.Reconciler):
         facts = self._facts()
         now = self._now()
         status = describe(facts, self._sandboxes, listed, now=now)
+        if facts.leaves(before.get("revision") or ""):
+            # The agents after us, and our own reconcilers, learn from these what the node has.
+            status |= {key: status[key] or before.get(key) for key in ("revision", "primaryNetwork")}
         ageing = _ageing(listed, now=now)
         status["observedGeneration"] = state["metadata"].get("generation")
         status["conditions"] = conditions(

@@ -97,6 +97,7 @@ class Follower(loops.Reconciler):
 
     name = "revision"
     reason = "NoRevision"
+    period = 60.0  # nothing tells that a link in the paths was turned
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class Follower(loops.Reconciler):
         return self.current.places
 
     async def reconcile(self) -> float | None:
-        """Read the wanted revision, once for each name: its content never changes."""
+        """Read the wanted revision, once for each name: its content never changes, what links in its paths mean may."""
         informer = self._informer
         if informer is None or not informer.synced.is_set():
             error = informer.last_error if informer else None
@@ -164,8 +165,18 @@ class Follower(loops.Reconciler):
                 await self._go_on(wanted)
                 raise
             self._take(revision)
+        else:
+            await self._follow_links(self.current)
         self.report(settled=True)
         return None
+
+    async def _follow_links(self, current: Revision) -> None:
+        """Take the folders that links in the paths lead to now: distributions turn such a link at an upgrade."""
+        there = await asyncio.to_thread(current.places.located)
+        # In the midst of an upgrade a link may lead to nothing: until it is whole the folders are those of before.
+        if there != current.places and not await asyncio.to_thread(there.absent):
+            _LOG.info("links in the paths of revision %s lead to other folders now", current.name)
+            self._take(dataclasses.replace(current, places=there))
 
     def _take(self, revision: Revision) -> None:
         self.current = revision

@@ -142,6 +142,43 @@ async def test_an_agent_that_just_started_leaves_for_a_moment_what_the_one_befor
     assert len(client.patches) == 1
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"binary_revision": "", "conf": None},
+        {"binary_revision": "r1", "conf": None},
+        {"binary_revision": "", "conf": GOOD.conf},
+    ],
+)
+async def test_an_agent_that_changed_nothing_yet_leaves_on_record_what_is_on_the_node(
+    world: World, known: dict[str, Any]
+) -> None:
+    primary = {"name": "pod-network", "file": "10.conflist"}
+    world.states["n1"]["status"] = {"revision": "r1", "primaryNetwork": primary}
+    world.facts = dataclasses.replace(GOOD, revision="r2", **known)
+    for _ in range(2):
+        await world.reconcile()
+        assert (world.status["revision"], world.status["primaryNetwork"]) == ("r1", primary)
+        assert world.condition("Ready")["status"] == "False"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"binary_revision": "r2", "conf": None},
+        {"binary_revision": "", "conf": conf.Applied("r2", "sha256:ef", PRIMARY)},
+        {"binary_revision": "", "conf": None, "drained": runtime.Verdict("True", "Drained", "It has left")},
+    ],
+)
+async def test_what_was_on_the_node_is_taken_off_the_record_once_it_is_changed(
+    world: World, known: dict[str, Any]
+) -> None:
+    world.states["n1"]["status"] = {"revision": "r1"}
+    world.facts = dataclasses.replace(GOOD, revision="r2", **known)
+    await world.reconcile()
+    assert world.status["revision"] is None
+
+
 async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) -> None:
     await world.reconcile()
     stamp = {"lastTransitionTime": "2026-03-01T12:00:00Z", "observedGeneration": 3}

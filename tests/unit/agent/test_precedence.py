@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mooring.agent import conf
 from mooring.installing import confs
-from mooring.node import conffolder, files, places
+from mooring.node import conffolder, files, manifest, places
 from tests.unit.agent import conftest
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class World:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.folder = node.places.confs
+        self.revision, self.installed = "mooring-revision-1", "mooring-revision-1"
+        self.found: list[conffolder.Folder] = []
         node.program("bridge")
         node.program("mooring")
         node.primary()
@@ -41,12 +43,13 @@ class World:
 
     def start(self) -> None:
         self.conf = conf.Conf(
-            revision=self.node.revision,
-            installed=lambda: "mooring-revision-1",
+            revision=lambda: self.node.revision(self.revision),
+            installed=lambda: self.installed,
             network=lambda key: None,
             cni_version=lambda: "",
             on_applied=lambda: None,
             on_health=lambda: None,
+            on_found=self.found.append,
         )
 
     def rival(self, name: str = RIVAL, text: str | None = None) -> None:
@@ -54,6 +57,10 @@ class World:
             self.node.primary(name, name="k8s-pod-network")
         else:
             (self.folder / name).write_text(text)
+
+    @property
+    def applied(self) -> str:
+        return self.conf.applied.revision if self.conf.applied else ""
 
     @property
     def ours(self) -> list[str]:
@@ -140,6 +147,42 @@ async def test_a_name_that_a_rival_made_it_take_outlives_the_agent_and_then_goes
     await world.settle()
     assert world.ours == [USUAL]
     assert world.node.conf.read_bytes() == pinned
+
+
+async def test_a_rival_is_beaten_with_the_conf_that_is_there_while_a_new_revision_s_plugins_are_missing(
+    world: World,
+) -> None:
+    await world.settle()
+    pinned = world.node.conf.read_bytes()
+    world.revision, world.installed = "mooring-revision-2", ""
+    world.start()
+    world.found.clear()
+    await world.conf.reconcile()
+    assert (world.ours, len(world.found)) == ([USUAL], 1)
+    world.rival()
+    await world.conf.reconcile()
+    assert (world.ours, world.loaded, world.conf.rivals) == ([FIRST], FIRST, (RIVAL,))
+    assert RIVAL in world.found[-1].files
+    assert (world.folder / FIRST).read_bytes() == pinned
+    assert RIVAL in world.conf.health.warning
+    assert not world.conf.health.settled
+    assert world.applied == ""
+    entries = manifest.Manifest(world.node.places.state).owned()
+    assert set(entries) == {f"{world.node.places.conf_dir}/{FIRST}"}
+    world.installed = world.revision
+    await world.conf.reconcile()
+    assert (world.applied, world.ours) == (world.revision, [FIRST])
+
+
+async def test_a_rival_before_every_name_of_ours_is_told_while_a_new_revision_s_plugins_are_missing(
+    world: World,
+) -> None:
+    await world.settle()
+    world.revision, world.installed = "mooring-revision-2", ""
+    world.start()
+    world.rival("00-00-a.conflist")
+    await world.conf.reconcile()
+    assert "the runtime loads 00-00-a.conflist and not ours" in world.conf.health.problem
 
 
 async def test_what_an_agent_left_that_was_killed_while_it_moved_is_put_right(world: World) -> None:

@@ -170,6 +170,33 @@ async def test_a_link_of_the_node_leads_from_the_node_s_root(world: World, node:
     assert world.follower.current.places.bin_dir == "/opt/cni/bin"
 
 
+async def test_a_link_that_is_turned_leads_to_other_folders_once_these_are_there(world: World, node: Node) -> None:
+    for version in ("1", "2"):
+        node.places.seen(f"/data/{version}").mkdir(parents=True)
+    node.places.binaries.rmdir()
+    node.places.seen("/data/current").symlink_to("1")
+    node.places.binaries.symlink_to("/data/current")
+    world.config_map("r1")
+    world.wanted("r1")
+
+    async def plugin() -> Path:
+        await world.follower.reconcile()
+        assert world.follower.current is not None
+        return world.follower.current.places.plugin
+
+    assert await plugin() == node.root / "data/1/mooring"
+    node.places.seen("/data/current").unlink()
+    assert await plugin() == node.root / "data/1/mooring"
+    node.places.seen("/data/current").symlink_to("3")
+    assert await plugin() == node.root / "data/1/mooring"
+    assert world.told == ["r1"]
+    node.places.seen("/data/current").unlink()
+    node.places.seen("/data/current").symlink_to("2")
+    for _ in range(2):
+        assert await plugin() == node.root / "data/2/mooring"
+    assert world.told == ["r1", "r1"]
+
+
 async def test_while_the_node_state_cannot_be_read_it_says_why(world: World) -> None:
     world.informer.synced.clear()
     world.informer.last_error = errors.Forbidden(status=403, message="no")
