@@ -8,6 +8,7 @@ anything before everything has been seen once: half a picture would report pools
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import json
 import logging
@@ -93,24 +94,29 @@ class Reconciler:
                 self._findings.clear()
             self._seen_nodes, self._judged_by = nodes, severities
             self._due |= {*self._definitions.store, *self._reports.store}
+        # What failed the last time comes last: many that cannot be written would take all the turns.
+        turns = collections.deque(sorted(self._due, key=lambda key: (key in self._failed, key)))
+        # Emptied before the look: what changes from now on is due again, whatever becomes of this pass.
+        self._due.clear()
         usages = usage.by_network(entry["held"] for entry in self._slices.store.values())
         tried, failed, first = 0, set[str](), None
-        # What failed the last time comes last: many that cannot be written would take all the turns.
-        for key in sorted(self._due, key=lambda key: (key in self._failed, key)):
-            if tried == _MOST_WRITES:
-                break
-            # Judging a large definition takes a while, and probes and watches want their turn.
-            await asyncio.sleep(0)
-            self._due.discard(key)  # before the look: what changes meanwhile is due again
-            try:
-                tried += await self._write(key, usages.get(key, usage.Usage()))
-            except errors.ApiError as error:
-                self._due.add(key)
-                failed.add(key)
-                tried += 1
-                first = first or error
-                if isinstance(error, errors.Unreachable | errors.TooManyRequests):
-                    break  # the next one would fare no better
+        try:
+            while turns and tried < _MOST_WRITES:
+                key = turns[0]
+                # Judging a large definition takes a while, and probes and watches want their turn.
+                await asyncio.sleep(0)
+                try:
+                    tried += await self._write(key, usages.get(key, usage.Usage()))
+                except errors.ApiError as error:
+                    self._due.add(key)
+                    failed.add(key)
+                    tried += 1
+                    first = first or error
+                    if isinstance(error, errors.Unreachable | errors.TooManyRequests):
+                        break  # the next one would fare no better
+                turns.popleft()
+        finally:
+            self._due.update(turns)  # also where the term ends
         self._failed = (self._failed & self._due) | failed
         if first is not None:
             raise first

@@ -13,7 +13,7 @@ from mooring.insight.networkreports import Node
 from mooring.kube import errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from mooring.kube.resources import Resource
 
@@ -27,6 +27,8 @@ class Server:
         self.names = names
         self.refuses: dict[str, errors.ApiError] = {}
         self.tried: list[str] = []
+        self.meanwhile: Callable[[reports.Reconciler], None] = lambda _: None
+        self.reconciler: reports.Reconciler | None = None
 
     async def pages(self, resource: Resource, **_: Any) -> AsyncIterator[dict[str, Any]]:
         items = []
@@ -43,6 +45,8 @@ class Server:
     async def apply(self, resource: Resource, body: dict[str, Any], **_: Any) -> dict[str, Any]:
         name = body["metadata"]["name"]
         self.tried.append(name)
+        if self.reconciler is not None:
+            self.meanwhile(self.reconciler)
         if name in self.refuses:
             raise self.refuses[name]
         return body
@@ -63,6 +67,7 @@ async def passes(server: Server, count: int = 1) -> list[errors.ApiError | float
         now=lambda: datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC),
         wake=lambda _: None,
     )
+    server.reconciler = reconciler
     tasks = [asyncio.create_task(informer.run()) for informer in reconciler.informers]
     for informer in reconciler.informers:
         await informer.synced.wait()
@@ -98,3 +103,14 @@ async def test_many_that_are_refused_leave_turns_for_the_others() -> None:
     assert await passes(server, 2) == [refusal, refusal]
     assert "z" in server.tried
     assert len(server.tried) == 100
+
+
+async def test_what_changes_while_a_pass_is_under_way_is_looked_at_again(server: Server) -> None:
+    def change(reconciler: reports.Reconciler) -> None:
+        # The pass has not come to b yet, and knows who was attached when it began.
+        if server.tried == ["a"]:
+            reconciler._note("default/b")
+
+    server.meanwhile = change
+    await passes(server, 2)
+    assert server.tried == ["a", "b", "c", "b"]
