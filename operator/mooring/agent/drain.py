@@ -100,8 +100,10 @@ class Drain(loops.Reconciler):
 
     @property
     def wanted(self) -> bool:
-        """Whether the leader asks for it."""
-        state = self._informer.store.get(self._node, {}) if self._informer else {}
+        """Whether the leader asks for it. A NodeState that is gone takes nothing back: only one that says so does."""
+        state = self._informer.store.get(self._node) if self._informer else None
+        if state is None:
+            return self._began
         return (state.get("spec") or {}).get("drain") is True
 
     @property

@@ -268,6 +268,21 @@ async def test_a_drain_that_is_withdrawn_is_forgotten_and_the_others_are_told(wo
 
 
 @pytest.mark.looptime
+async def test_a_nodestate_that_vanishes_takes_no_drain_back(world: World) -> None:
+    world.want(True)
+    world.loaded = ["pod-network"]
+    await world.drain.reconcile()
+    del world.informer.store[NODE]
+    assert world.drain.wanted
+    await world.settle()
+    assert world.told()[:2] == ("True", "Drained")
+    assert (world.changes, list(world.node.places.state.iterdir())) == (1, [])
+    world.informer.store[NODE] = {"spec": {}}
+    await world.drain.reconcile()
+    assert (world.drain.wanted, world.drain.verdict, world.changes) == (False, None, 2)
+
+
+@pytest.mark.looptime
 async def test_an_agent_that_starts_goes_on_with_a_drain_and_forgets_one_that_was_withdrawn(world: World) -> None:
     (world.node.places.state / places.LEAVING).touch()
     world.want(False)
