@@ -49,6 +49,7 @@ class Drain(loops.Reconciler):
         *,
         node: str,
         places: Callable[[], places.Places | None],
+        traces: Callable[[], list[str]],
         ask: Callable[[], Awaitable[cri.Status]],
         primary: Callable[[], str],
         writing: Callable[[], list[str]],
@@ -64,6 +65,7 @@ class Drain(loops.Reconciler):
             client: for the AttachmentSlices.
             node: its name.
             places: the folders; None until they are known.
+            traces: what of ours a node has on it whose folders are not known, in words; it blocks.
             ask: the container runtime about itself.
             primary: the file that the primary network came from; "" where that is not known.
             writing: the names of the reconcilers that are at work.
@@ -77,6 +79,7 @@ class Drain(loops.Reconciler):
         self._client = client
         self._node = node
         self._places = places
+        self._traces = traces
         self._ask = ask
         self._primary = primary
         self._writing = writing
@@ -157,7 +160,7 @@ class Drain(loops.Reconciler):
         folders = self._places()
         self._file = self._file or self._primary()
         if folders is None:
-            return "It waits for the revision of this node, which names its folders", None
+            return await self._leave_bare()
         writing = self._writing()
         if writing:
             return f"It waits for {', '.join(writing)} to end what was begun", _SOON_SECONDS
@@ -181,6 +184,18 @@ class Drain(loops.Reconciler):
         await self._remove_slices()
         self.staying.clear()
         await asyncio.to_thread(leaving.remove, folders)
+        return "", None
+
+    async def _leave_bare(self) -> tuple[str, float | None]:
+        """Leave a node that never took a revision: there is nothing to undo, where nothing of ours is on it."""
+        traces = await asyncio.to_thread(self._traces)
+        if traces:
+            told = f"It waits for the revision of this node, which names its folders: there is {', '.join(traces)}"
+            return told, _LATER_SECONDS
+        await self._remove_slices()
+        if self._places() is not None:  # the revision came meanwhile
+            return "It begins with the folders of the revision", _SOON_SECONDS
+        self.staying.clear()
         return "", None
 
     async def _unloaded(self, folders: places.Places) -> str:

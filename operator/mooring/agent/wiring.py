@@ -46,7 +46,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, proof, records
+from mooring.node import clocks, cri, leaving, namespaces, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -232,6 +232,7 @@ class Agent:
             client,
             node=node,
             places=self._folders,
+            traces=lambda: leaving.traces(host_root, state_dir=state_dir),
             ask=container_runtime.status,
             primary=self._primary_file,
             writing=lambda: [each.name for each in self._writers if each.reconciling],

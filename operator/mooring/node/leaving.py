@@ -107,6 +107,21 @@ def attached(node: Places) -> list[str]:
     return sorted(found.values())
 
 
+def traces(host_root: Path, *, state_dir: str) -> list[str]:
+    """Return the paths on the node of what is ours in its state folders: that needs no revision. Raises `OSError`.
+
+    Nothing of ours is on a node without any: all that is outside of them is in the manifest. `state_dir` is the node's
+    own path of the one that the agent was started with; another one is the default.
+    """
+    found = [
+        f"{folder.rstrip('/')}/{name}"
+        for folder in sorted({places.STATE, state_dir})
+        for name in _listed(places.follow(host_root, folder))
+        if name in (manifest.FILE, *_OURS)
+    ]
+    return sorted(found)
+
+
 def remove(node: Places) -> None:
     """Remove every file of ours, and of our own folders all; nothing of anybody else's. Raises `OSError`."""
     owned = manifest.Manifest(node.state)

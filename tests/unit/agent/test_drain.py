@@ -11,7 +11,7 @@ import pytest
 from mooring.agent import drain
 from mooring.installing import confs
 from mooring.kube import errors
-from mooring.node import cri, files, places
+from mooring.node import cri, files, leaving, manifest, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,7 @@ class World:
             self.api,  # type: ignore[arg-type]
             node=NODE,
             places=lambda: self.places,
+            traces=lambda: leaving.traces(node.root, state_dir="/var/lib/mooring"),
             ask=self.ask,
             primary=lambda: "10-pod-network.conflist",
             writing=lambda: self.writing,
@@ -295,8 +296,25 @@ async def test_an_agent_that_starts_goes_on_with_a_drain_and_forgets_one_that_wa
     assert world.told()[0] == "True"
 
 
-async def test_without_its_folders_a_node_cannot_be_drained(world: World) -> None:
+async def test_without_its_folders_a_node_with_something_of_ours_cannot_be_drained(world: World) -> None:
+    path = world.node.places.state / manifest.FILE
+    path.write_text("{}")
     world.want(True)
     world.places = None
-    await world.drain.reconcile()
-    assert world.told() == ("False", "Draining", "It waits for the revision of this node, which names its folders")
+    assert await world.drain.reconcile() is not None
+    assert world.told() == (
+        "False",
+        "Draining",
+        "It waits for the revision of this node, which names its folders: there is /var/lib/mooring/manifest.json",
+    )
+    assert world.api.slices
+    assert path.exists()
+
+
+async def test_a_node_that_never_took_a_revision_is_drained(world: World) -> None:
+    world.want(True)
+    world.places = None
+    assert await world.drain.reconcile() is None
+    assert world.told()[:2] == ("True", "Drained")
+    assert world.api.slices == {}
+    assert not world.drain.staying.is_set()

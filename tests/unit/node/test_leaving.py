@@ -167,6 +167,16 @@ def test_a_foreign_plugin_of_our_name_and_foreign_files_in_our_folders_stay(node
     assert everything(node) == before
 
 
+def test_a_node_has_traces_of_us_until_we_have_left(node: places.Places) -> None:
+    (node.state / "theirs").touch()
+    assert leaving.traces(node.host_root, state_dir=node.state_dir) == []
+    install(node)
+    assert "/var/mooring/manifest.json" in leaving.traces(node.host_root, state_dir=node.state_dir)
+    leaving.give_back(node, OWN)
+    leaving.remove(node)
+    assert leaving.traces(node.host_root, state_dir=node.state_dir) == []
+
+
 class TestWhoIsStillAttached:
     @pytest.fixture
     def write(self, node: places.Places) -> Callable[..., Path]:
