@@ -55,6 +55,7 @@ class Drain(loops.Reconciler):
         writing: Callable[[], list[str]],
         collect: Callable[[], None],
         undoing: Callable[[], int],
+        why: Callable[[], str],
         withdraw: Callable[[places.Places], Awaitable[list[str]]],
         on_change: Callable[[], None],
         on_health: Callable[[], None],
@@ -71,6 +72,7 @@ class Drain(loops.Reconciler):
             writing: the names of the reconcilers that are at work.
             collect: asks for sandboxes that are gone to be undone.
             undoing: how many of these still run.
+            why: what keeps sandboxes that are gone from being undone, in a sentence; "" where nothing does.
             withdraw: ends the dhcp daemon and takes the programs of plugin sets away; returns what stays, in sentences.
             on_change: is told when a drain begins or is withdrawn.
             on_health: is told of changes.
@@ -85,6 +87,7 @@ class Drain(loops.Reconciler):
         self._writing = writing
         self._collect = collect
         self._undoing = undoing
+        self._why = why
         self._withdraw = withdraw
         self._on_change = on_change
         self._informer: Informer | None = None
@@ -178,7 +181,7 @@ class Drain(loops.Reconciler):
         attached = await asyncio.to_thread(leaving.attached, folders)
         if attached or self._undoing():
             self._collect()
-            return _told(attached), _LATER_SECONDS
+            return ". ".join(filter(None, (_told(attached), self._why()))), _LATER_SECONDS
         if stays := await self._withdraw(folders):
             return " ".join(stays), _LATER_SECONDS
         await self._remove_slices()

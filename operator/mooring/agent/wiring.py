@@ -238,6 +238,7 @@ class Agent:
             writing=lambda: [each.name for each in self._writers if each.reconciling],
             collect=self.garbage.wake,
             undoing=lambda: self.garbage.running,
+            why=lambda: self.garbage.health.problem or self.garbage.health.warning,
             withdraw=self._withdraw,
             on_change=on(Trigger.REVISION),
             on_health=on(Trigger.FOUNDATION),

@@ -49,6 +49,7 @@ class World:
         self.loaded: list[str] | Exception | None = [confs.NETWORK]
         self.writing: list[str] = []
         self.running = 0
+        self.why = ""
         self.changes = self.collected = self.withdrawn = 0
         self.stays: list[str] = []
         node.program("bridge")
@@ -65,6 +66,7 @@ class World:
             writing=lambda: self.writing,
             collect=self.collect,
             undoing=lambda: self.running,
+            why=lambda: self.why,
             withdraw=self.withdraw,
             on_change=self.change,
             on_health=lambda: None,
@@ -185,6 +187,21 @@ async def test_attached_pods_keep_plugin_and_journals_until_they_are_undone(worl
     world.running = 0
     await world.settle()
     assert world.told()[0] == "True"
+
+
+@pytest.mark.looptime
+async def test_a_pod_that_is_gone_and_cannot_be_undone_is_told_with_the_reason(
+    world: World, write_journal: Any
+) -> None:
+    world.attach(write_journal(networks=("default/storage",)))
+    world.want(True)
+    world.loaded = ["pod-network"]
+    world.why = "DEL of default/storage for default/web failed: no master"
+    await world.settle()
+    assert world.told()[2] == (
+        "It waits for the end of a pod with further networks: default/web. "
+        "DEL of default/storage for default/web failed: no master"
+    )
 
 
 @pytest.mark.looptime
