@@ -3,7 +3,8 @@
 First the primary network's own conf is what the runtime has loaded again; then what pods of before still hold is undone
 as their sandboxes end, for which plugin, journals and our conf stay; then the AttachmentSlices of the node go, then our
 files. Each look begins at the beginning, so it goes on after any end of the agent, and ends when there is nothing left
-to do. While a node is drained no other reconciler writes a file. A drain that is withdrawn installs again.
+to do. While a node is drained no other reconciler writes a file, but the dhcp daemon is kept running for what is
+attached. A drain that is withdrawn installs again.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ class Drain(loops.Reconciler):
         self._began = False
         self._released_at: float | None = None
         self.verdict: Verdict | None = None
+        self.holding = False
+        """Whether something was attached at the last look: its DELs may need a daemon of the node."""
         self.staying = asyncio.Event()
         """Set while there are folders of ours on the node."""
         self.staying.set()
@@ -154,6 +157,7 @@ class Drain(loops.Reconciler):
         if self._began:
             _LOG.info("the drain of this node is withdrawn")
             self._began, self._released_at, self._file, self.verdict = False, None, "", None
+            self.holding = False
             self.staying.set()
             self._on_change()
         self.report(settled=True)
@@ -164,9 +168,10 @@ class Drain(loops.Reconciler):
         self._file = self._file or self._primary()
         if folders is None:
             return await self._leave_bare()
-        writing = self._writing()
-        if writing:
-            return f"It waits for {', '.join(writing)} to end what was begun", _SOON_SECONDS
+        if not self.released:  # which may take for ever
+            self.holding = bool(await asyncio.to_thread(leaving.attached, folders))
+        if waits := self._at_work():
+            return waits, _SOON_SECONDS
         problem = await asyncio.to_thread(leaving.give_back, folders, self._file)
         if problem:
             return problem, _LATER_SECONDS
@@ -179,15 +184,23 @@ class Drain(loops.Reconciler):
         if not self.released:
             return "It waits for calls that the runtime began before", _SOON_SECONDS
         attached = await asyncio.to_thread(leaving.attached, folders)
-        if attached or self._undoing():
+        self.holding = bool(attached or self._undoing())
+        if self.holding:
             self._collect()
             return ". ".join(filter(None, (_told(attached), self._why()))), _LATER_SECONDS
+        if waits := self._at_work():  # the daemon may be started just now
+            return waits, _SOON_SECONDS
         if stays := await self._withdraw(folders):
             return " ".join(stays), _LATER_SECONDS
         await self._remove_slices()
         self.staying.clear()
         await asyncio.to_thread(leaving.remove, folders)
         return "", None
+
+    def _at_work(self) -> str:
+        """Return in a sentence which reconcilers are still at work; "" where none is."""
+        writing = self._writing()
+        return f"It waits for {', '.join(writing)} to end what was begun" if writing else ""
 
     async def _leave_bare(self) -> tuple[str, float | None]:
         """Leave a node that never took a revision: there is nothing to undo, where nothing of ours is on it."""

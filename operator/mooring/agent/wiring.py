@@ -208,7 +208,7 @@ class Agent:
             node_name=node,
             host_root=host_root,
             node=asked_node,
-            revision=self._revision,
+            revision=self._revision_of_dhcp,
             renewal=renewal.Renewal(asked_node, namespaces.Runner()),
             on_health=on(Trigger.HEALTH),
         )
@@ -380,6 +380,10 @@ class Agent:
     def _revision(self) -> revisions.Revision | None:
         """Return what the node is to have; nothing while it is drained: whoever writes files there asks this."""
         return None if self.drain.wanted else self.revisions.current
+
+    def _revision_of_dhcp(self) -> revisions.Revision | None:
+        """Return the same, and while a drained node still has attached pods what it had: their DELs ask the daemon."""
+        return self.revisions.current if self.drain.holding else self._revision()
 
     def _folders(self) -> places.Places | None:
         return self.revisions.current.places if self.revisions.current else None

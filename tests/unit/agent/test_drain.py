@@ -190,6 +190,58 @@ async def test_attached_pods_keep_plugin_and_journals_until_they_are_undone(worl
 
 
 @pytest.mark.looptime
+async def test_attached_pods_are_held_for_as_long_as_they_are_there(world: World, write_journal: Any) -> None:
+    journal = world.attach(write_journal(networks=("default/storage",)))
+    assert (world.drain.holding, world.drain.verdict) == (False, None)
+    world.want(True)
+    await world.drain.reconcile()
+    assert "has loaded the primary network's own conf" in world.told()[2]
+    assert world.drain.holding, "pods end while the runtime is waited for, too"
+    world.loaded = ["pod-network"]
+    await world.settle()
+    assert world.drain.holding
+    journal.unlink()
+    await world.settle()
+    assert (world.drain.holding, world.told()[1]) == (False, "Drained")
+
+
+@pytest.mark.looptime
+async def test_a_drain_that_is_withdrawn_holds_nothing(world: World, write_journal: Any) -> None:
+    world.attach(write_journal(networks=("default/storage",)))
+    world.want(True)
+    await world.drain.reconcile()
+    world.want(False)
+    await world.drain.reconcile()
+    assert not world.drain.holding
+
+
+@pytest.mark.looptime
+async def test_a_daemon_that_is_started_just_now_is_waited_for_before_it_is_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.want(True)
+    world.loaded = ["pod-network"]
+    released = False
+
+    def starting(_: places.Places) -> list[str]:
+        world.writing = ["dhcpdaemon"] if released else []
+        return []
+
+    monkeypatch.setattr(leaving, "attached", starting)
+    for _ in range(6):
+        released = world.drain.released
+        await world.drain.reconcile()
+        await asyncio.sleep(1)
+    assert released
+    assert world.told()[2] == "It waits for dhcpdaemon to end what was begun"
+    assert world.withdrawn == 0
+    monkeypatch.undo()
+    world.writing = []
+    await world.settle()
+    assert (world.withdrawn, world.told()[1]) == (1, "Drained")
+
+
+@pytest.mark.looptime
 async def test_a_pod_that_is_gone_and_cannot_be_undone_is_told_with_the_reason(
     world: World, write_journal: Any
 ) -> None:
