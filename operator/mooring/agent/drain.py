@@ -3,7 +3,8 @@
 First the primary network's own conf is what the runtime has loaded again; then what pods of before still hold is undone
 as their sandboxes end, for which plugin, journals and our conf stay; then the AttachmentSlices of the node go, then our
 files. Each look begins at the beginning, so it goes on after any end of the agent, and ends when there is nothing left
-to do. While a node is drained no other reconciler writes a file. A drain that is withdrawn installs again.
+to do. While a node is drained no other reconciler writes a file, but the dhcp daemon is kept running for what is
+attached. A drain that is withdrawn installs again.
 """
 
 from __future__ import annotations
@@ -49,11 +50,13 @@ class Drain(loops.Reconciler):
         *,
         node: str,
         places: Callable[[], places.Places | None],
+        traces: Callable[[], list[str]],
         ask: Callable[[], Awaitable[cri.Status]],
         primary: Callable[[], str],
         writing: Callable[[], list[str]],
         collect: Callable[[], None],
         undoing: Callable[[], int],
+        why: Callable[[], str],
         withdraw: Callable[[places.Places], Awaitable[list[str]]],
         on_change: Callable[[], None],
         on_health: Callable[[], None],
@@ -64,11 +67,13 @@ class Drain(loops.Reconciler):
             client: for the AttachmentSlices.
             node: its name.
             places: the folders; None until they are known.
+            traces: what of ours a node has on it whose folders are not known, in words; it blocks.
             ask: the container runtime about itself.
             primary: the file that the primary network came from; "" where that is not known.
             writing: the names of the reconcilers that are at work.
             collect: asks for sandboxes that are gone to be undone.
             undoing: how many of these still run.
+            why: what keeps sandboxes that are gone from being undone, in a sentence; "" where nothing does.
             withdraw: ends the dhcp daemon and takes the programs of plugin sets away; returns what stays, in sentences.
             on_change: is told when a drain begins or is withdrawn.
             on_health: is told of changes.
@@ -77,11 +82,13 @@ class Drain(loops.Reconciler):
         self._client = client
         self._node = node
         self._places = places
+        self._traces = traces
         self._ask = ask
         self._primary = primary
         self._writing = writing
         self._collect = collect
         self._undoing = undoing
+        self._why = why
         self._withdraw = withdraw
         self._on_change = on_change
         self._informer: Informer | None = None
@@ -90,6 +97,8 @@ class Drain(loops.Reconciler):
         self._began = False
         self._released_at: float | None = None
         self.verdict: Verdict | None = None
+        self.holding = False
+        """Whether something was attached at the last look: its DELs may need a daemon of the node."""
         self.staying = asyncio.Event()
         """Set while there are folders of ours on the node."""
         self.staying.set()
@@ -100,8 +109,10 @@ class Drain(loops.Reconciler):
 
     @property
     def wanted(self) -> bool:
-        """Whether the leader asks for it."""
-        state = self._informer.store.get(self._node, {}) if self._informer else {}
+        """Whether the leader asks for it. A NodeState that is gone takes nothing back: only one that says so does."""
+        state = self._informer.store.get(self._node) if self._informer else None
+        if state is None:
+            return self._began
         return (state.get("spec") or {}).get("drain") is True
 
     @property
@@ -146,6 +157,7 @@ class Drain(loops.Reconciler):
         if self._began:
             _LOG.info("the drain of this node is withdrawn")
             self._began, self._released_at, self._file, self.verdict = False, None, "", None
+            self.holding = False
             self.staying.set()
             self._on_change()
         self.report(settled=True)
@@ -155,10 +167,11 @@ class Drain(loops.Reconciler):
         folders = self._places()
         self._file = self._file or self._primary()
         if folders is None:
-            return "It waits for the revision of this node, which names its folders", None
-        writing = self._writing()
-        if writing:
-            return f"It waits for {', '.join(writing)} to end what was begun", _SOON_SECONDS
+            return await self._leave_bare()
+        if not self.released:  # which may take for ever
+            self.holding = bool(await asyncio.to_thread(leaving.attached, folders))
+        if waits := self._at_work():
+            return waits, _SOON_SECONDS
         problem = await asyncio.to_thread(leaving.give_back, folders, self._file)
         if problem:
             return problem, _LATER_SECONDS
@@ -171,14 +184,34 @@ class Drain(loops.Reconciler):
         if not self.released:
             return "It waits for calls that the runtime began before", _SOON_SECONDS
         attached = await asyncio.to_thread(leaving.attached, folders)
-        if attached or self._undoing():
+        self.holding = bool(attached or self._undoing())
+        if self.holding:
             self._collect()
-            return _told(attached), _LATER_SECONDS
+            return ". ".join(filter(None, (_told(attached), self._why()))), _LATER_SECONDS
+        if waits := self._at_work():  # the daemon may be started just now
+            return waits, _SOON_SECONDS
         if stays := await self._withdraw(folders):
             return " ".join(stays), _LATER_SECONDS
         await self._remove_slices()
         self.staying.clear()
         await asyncio.to_thread(leaving.remove, folders)
+        return "", None
+
+    def _at_work(self) -> str:
+        """Return in a sentence which reconcilers are still at work; "" where none is."""
+        writing = self._writing()
+        return f"It waits for {', '.join(writing)} to end what was begun" if writing else ""
+
+    async def _leave_bare(self) -> tuple[str, float | None]:
+        """Leave a node that never took a revision: there is nothing to undo, where nothing of ours is on it."""
+        traces = await asyncio.to_thread(self._traces)
+        if traces:
+            told = f"It waits for the revision of this node, which names its folders: there is {', '.join(traces)}"
+            return told, _LATER_SECONDS
+        await self._remove_slices()
+        if self._places() is not None:  # the revision came meanwhile
+            return "It begins with the folders of the revision", _SOON_SECONDS
+        self.staying.clear()
         return "", None
 
     async def _unloaded(self, folders: places.Places) -> str:

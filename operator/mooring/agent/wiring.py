@@ -46,7 +46,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
-from mooring.node import clocks, cri, namespaces, proof, records
+from mooring.node import clocks, cri, leaving, namespaces, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -209,7 +209,7 @@ class Agent:
             node_name=node,
             host_root=host_root,
             node=asked_node,
-            revision=self._revision,
+            revision=self._revision_of_dhcp,
             renewal=renewal.Renewal(asked_node, namespaces.Runner()),
             on_health=on(Trigger.HEALTH),
         )
@@ -233,11 +233,13 @@ class Agent:
             client,
             node=node,
             places=self._folders,
+            traces=lambda: leaving.traces(host_root, state_dir=state_dir),
             ask=container_runtime.status,
             primary=self._primary_file,
             writing=lambda: [each.name for each in self._writers if each.reconciling],
             collect=self.garbage.wake,
             undoing=lambda: self.garbage.running,
+            why=lambda: self.garbage.health.problem or self.garbage.health.warning,
             withdraw=self._withdraw,
             on_change=on(Trigger.REVISION),
             on_health=on(Trigger.FOUNDATION),
@@ -379,6 +381,10 @@ class Agent:
     def _revision(self) -> revisions.Revision | None:
         """Return what the node is to have; nothing while it is drained: whoever writes files there asks this."""
         return None if self.drain.wanted else self.revisions.current
+
+    def _revision_of_dhcp(self) -> revisions.Revision | None:
+        """Return the same, and while a drained node still has attached pods what it had: their DELs ask the daemon."""
+        return self.revisions.current if self.drain.holding else self._revision()
 
     def _folders(self) -> places.Places | None:
         return self.revisions.current.places if self.revisions.current else None

@@ -7,6 +7,7 @@ it. All of it blocks, can be cut off anywhere, and is done again from the beginn
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import logging
@@ -14,12 +15,14 @@ import os
 import shutil
 import stat
 import time
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mooring.installing import chains, confs, deliveries, leaving
 from mooring.node import binaries, conffolder, confrecords, files, journals, manifest, places, proof, store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from mooring.node.places import Places
@@ -50,8 +53,30 @@ _CONF_MODE = 0o644
 def give_back(node: Places, file: str) -> str:
     """Take our conf out of the runtime's folder, where that leaves a network; return in a sentence why it cannot be.
 
-    `file` is where the primary network came from. What the plugin needs to undo the rest is kept before.
+    The same for folders of former paths, which the runtime may still read. `file` is where the primary network came
+    from. What the plugin needs to undo the rest is kept before.
     """
+    owned = manifest.Manifest(node.state)
+    ours = [PurePosixPath(path) for path, entry in sorted(owned.owned().items()) if entry.owner == manifest.MOORING]
+    former = sorted({str(path.parent) for path in ours if path.name == places.PLUGIN})
+    programs = [node.binaries, *(places.follow(node.host_root, folder) for folder in former)]
+    for folder in _conf_folders(node, ours):
+        problem = _give_back(folder, file, owned, programs)
+        if problem:
+            return problem
+    return ""
+
+
+def _conf_folders(node: Places, ours: Iterable[PurePosixPath]) -> Iterator[Places]:
+    """Return the node once for its own folder of confs, and for each former one that is there."""
+    yield node
+    for folder in sorted({str(path.parent) for path in ours if path.name in confs.FILES and len(path.parts) > 2}):
+        former = dataclasses.replace(node, conf_dir=folder, where=()).located()
+        if not node.same(folder, node.conf_dir) and former.confs.is_dir():
+            yield former
+
+
+def _give_back(node: Places, file: str, owned: manifest.Manifest, programs: list[Path]) -> str:
     found = conffolder.read(node.confs, ours=confs.FILES, candidates=confs.candidates)
     ours = {name: text for name in confs.FILES if (text := _own(found.ours.get(name, b"")))}
     if not ours:
@@ -66,15 +91,15 @@ def give_back(node: Places, file: str) -> str:
             name: conffolder.chain(node.confs / name)
             for name in {*chains.folders(found.texts), *([pinned.name] if pinned else [])}
         },
-        executable=lambda program: binaries.is_executable(node.binaries / program),
+        executable=lambda program: any(binaries.is_executable(folder / program) for folder in programs),
     )
     if back.problem:
         return back.problem
-    files.write_atomically(node.state / places.LEAVING, texts[0].encode(), mode=0o600, durable=True)
+    if not (node.state / places.LEAVING).exists():  # that of the node's own folder is the newest
+        files.write_atomically(node.state / places.LEAVING, texts[0].encode(), mode=0o600, durable=True)
     if back.file:
         files.write_atomically(node.confs / back.file, back.data, mode=_CONF_MODE, durable=True)
         _LOG.info("wrote %s/%s back: it was gone, and pods ran by what we had pinned", node.conf_dir, back.file)
-    owned = manifest.Manifest(node.state)
     for name in sorted(ours, reverse=True):  # while a rival is there, the first is the one that is loaded
         conffolder.remove(node.confs, name)
         owned.forget(f"{node.conf_dir.rstrip('/')}/{name}")
@@ -105,6 +130,21 @@ def attached(node: Places) -> list[str]:
         if container:
             found.setdefault(container, container[:12])
     return sorted(found.values())
+
+
+def traces(host_root: Path, *, state_dir: str) -> list[str]:
+    """Return the paths on the node of what is ours in its state folders: that needs no revision. Raises `OSError`.
+
+    Nothing of ours is on a node without any: all that is outside of them is in the manifest. `state_dir` is the node's
+    own path of the one that the agent was started with; another one is the default.
+    """
+    found = [
+        f"{folder.rstrip('/')}/{name}"
+        for folder in sorted({places.STATE, state_dir})
+        for name in _listed(places.follow(host_root, folder))
+        if name in (manifest.FILE, *_OURS)
+    ]
+    return sorted(found)
 
 
 def remove(node: Places) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mooring.agent import drain
 from mooring.installing import confs
 from mooring.kube import errors
-from mooring.node import cri, files, places
+from mooring.node import cri, files, leaving, manifest, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,7 @@ class World:
         self.loaded: list[str] | Exception | None = [confs.NETWORK]
         self.writing: list[str] = []
         self.running = 0
+        self.why = ""
         self.changes = self.collected = self.withdrawn = 0
         self.stays: list[str] = []
         node.program("bridge")
@@ -59,11 +60,13 @@ class World:
             self.api,  # type: ignore[arg-type]
             node=NODE,
             places=lambda: self.places,
+            traces=lambda: leaving.traces(node.root, state_dir="/var/lib/mooring"),
             ask=self.ask,
             primary=lambda: "10-pod-network.conflist",
             writing=lambda: self.writing,
             collect=self.collect,
             undoing=lambda: self.running,
+            why=lambda: self.why,
             withdraw=self.withdraw,
             on_change=self.change,
             on_health=lambda: None,
@@ -187,6 +190,73 @@ async def test_attached_pods_keep_plugin_and_journals_until_they_are_undone(worl
 
 
 @pytest.mark.looptime
+async def test_attached_pods_are_held_for_as_long_as_they_are_there(world: World, write_journal: Any) -> None:
+    journal = world.attach(write_journal(networks=("default/storage",)))
+    assert (world.drain.holding, world.drain.verdict) == (False, None)
+    world.want(True)
+    await world.drain.reconcile()
+    assert "has loaded the primary network's own conf" in world.told()[2]
+    assert world.drain.holding, "pods end while the runtime is waited for, too"
+    world.loaded = ["pod-network"]
+    await world.settle()
+    assert world.drain.holding
+    journal.unlink()
+    await world.settle()
+    assert (world.drain.holding, world.told()[1]) == (False, "Drained")
+
+
+@pytest.mark.looptime
+async def test_a_drain_that_is_withdrawn_holds_nothing(world: World, write_journal: Any) -> None:
+    world.attach(write_journal(networks=("default/storage",)))
+    world.want(True)
+    await world.drain.reconcile()
+    world.want(False)
+    await world.drain.reconcile()
+    assert not world.drain.holding
+
+
+@pytest.mark.looptime
+async def test_a_daemon_that_is_started_just_now_is_waited_for_before_it_is_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.want(True)
+    world.loaded = ["pod-network"]
+    released = False
+
+    def starting(_: places.Places) -> list[str]:
+        world.writing = ["dhcpdaemon"] if released else []
+        return []
+
+    monkeypatch.setattr(leaving, "attached", starting)
+    for _ in range(6):
+        released = world.drain.released
+        await world.drain.reconcile()
+        await asyncio.sleep(1)
+    assert released
+    assert world.told()[2] == "It waits for dhcpdaemon to end what was begun"
+    assert world.withdrawn == 0
+    monkeypatch.undo()
+    world.writing = []
+    await world.settle()
+    assert (world.withdrawn, world.told()[1]) == (1, "Drained")
+
+
+@pytest.mark.looptime
+async def test_a_pod_that_is_gone_and_cannot_be_undone_is_told_with_the_reason(
+    world: World, write_journal: Any
+) -> None:
+    world.attach(write_journal(networks=("default/storage",)))
+    world.want(True)
+    world.loaded = ["pod-network"]
+    world.why = "DEL of default/storage for default/web failed: no master"
+    await world.settle()
+    assert world.told()[2] == (
+        "It waits for the end of a pod with further networks: default/web. "
+        "DEL of default/storage for default/web failed: no master"
+    )
+
+
+@pytest.mark.looptime
 async def test_programs_of_plugin_sets_go_when_nothing_is_attached_and_before_the_record_of_them(
     world: World, write_journal: Any
 ) -> None:
@@ -268,6 +338,21 @@ async def test_a_drain_that_is_withdrawn_is_forgotten_and_the_others_are_told(wo
 
 
 @pytest.mark.looptime
+async def test_a_nodestate_that_vanishes_takes_no_drain_back(world: World) -> None:
+    world.want(True)
+    world.loaded = ["pod-network"]
+    await world.drain.reconcile()
+    del world.informer.store[NODE]
+    assert world.drain.wanted
+    await world.settle()
+    assert world.told()[:2] == ("True", "Drained")
+    assert (world.changes, list(world.node.places.state.iterdir())) == (1, [])
+    world.informer.store[NODE] = {"spec": {}}
+    await world.drain.reconcile()
+    assert (world.drain.wanted, world.drain.verdict, world.changes) == (False, None, 2)
+
+
+@pytest.mark.looptime
 async def test_an_agent_that_starts_goes_on_with_a_drain_and_forgets_one_that_was_withdrawn(world: World) -> None:
     (world.node.places.state / places.LEAVING).touch()
     world.want(False)
@@ -280,8 +365,25 @@ async def test_an_agent_that_starts_goes_on_with_a_drain_and_forgets_one_that_wa
     assert world.told()[0] == "True"
 
 
-async def test_without_its_folders_a_node_cannot_be_drained(world: World) -> None:
+async def test_without_its_folders_a_node_with_something_of_ours_cannot_be_drained(world: World) -> None:
+    path = world.node.places.state / manifest.FILE
+    path.write_text("{}")
     world.want(True)
     world.places = None
-    await world.drain.reconcile()
-    assert world.told() == ("False", "Draining", "It waits for the revision of this node, which names its folders")
+    assert await world.drain.reconcile() is not None
+    assert world.told() == (
+        "False",
+        "Draining",
+        "It waits for the revision of this node, which names its folders: there is /var/lib/mooring/manifest.json",
+    )
+    assert world.api.slices
+    assert path.exists()
+
+
+async def test_a_node_that_never_took_a_revision_is_drained(world: World) -> None:
+    world.want(True)
+    world.places = None
+    assert await world.drain.reconcile() is None
+    assert world.told()[:2] == ("True", "Drained")
+    assert world.api.slices == {}
+    assert not world.drain.staying.is_set()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.unit.agent.conftest import FakeInformer, Node
+
 
 class Unasked:
     """A client that nobody asks anything."""
@@ -91,3 +93,16 @@ async def test_a_conf_comes_after_its_plugin_and_the_plugin_sets_that_its_networ
     assert agent._installed() == ""
     agent.pluginsets.applied = "mooring-revision-2"
     assert agent._installed() == "mooring-revision-2"
+
+
+async def test_while_a_drained_node_has_attached_pods_the_dhcp_daemon_is_kept_and_nothing_else(
+    agent: wiring.Agent, node: Node, informer: FakeInformer
+) -> None:
+    agent.revisions.current = node.revision(dhcp_daemon=True)
+    agent.drain.follow(informer)  # type: ignore[arg-type]
+    assert agent.dhcpdaemon._revision() is agent.revisions.current
+    informer.store["node-1"] = {"spec": {"drain": True}}
+    assert agent.dhcpdaemon._revision() is None
+    agent.drain.holding = True
+    assert agent.dhcpdaemon._revision() is agent.revisions.current
+    assert agent._revision() is None

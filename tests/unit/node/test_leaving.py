@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -165,6 +166,62 @@ def test_a_foreign_plugin_of_our_name_and_foreign_files_in_our_folders_stay(node
     leaving.give_back(node, OWN)
     leaving.remove(node)
     assert everything(node) == before
+
+
+def test_a_folder_of_former_paths_gets_its_network_back_too(node: places.Places) -> None:
+    """The runtime may still read it: the folder of the Installation may be wrong."""
+    former = install(node)
+    (node.confs / OWN).unlink()
+    moved = dataclasses.replace(node, conf_dir="/etc/other", bin_dir="/bin/other")
+    for folder in moved.absent():
+        moved.seen(folder).mkdir(parents=True)
+    program(moved, "bridge", b"bridge")
+    newest = install(moved)
+    (moved.confs / OWN).write_text(json.dumps(PRIMARY))
+    (moved.binaries / "bridge").unlink()  # it is still where the former paths are
+    assert former != newest
+    assert leaving.give_back(moved, OWN) == ""
+    for given_back in (node.confs, moved.confs):
+        assert json.loads((given_back / OWN).read_bytes()) == PRIMARY
+        assert not (given_back / confs.FILE).exists()
+    assert (node.state / places.LEAVING).read_bytes() == newest
+    leaving.remove(moved)
+    assert not node.plugin.exists()
+    assert not moved.plugin.exists()
+    assert list(node.state.iterdir()) == []
+
+
+def test_a_former_folder_that_would_be_left_without_a_network_holds_up_the_drain(node: places.Places) -> None:
+    install(node)
+    (node.confs / OWN).write_text("{")
+    moved = dataclasses.replace(node, conf_dir="/etc/other")
+    moved.confs.mkdir()
+    assert "10-pods.conf, which cannot be used" in leaving.give_back(moved, OWN)
+    assert (node.confs / confs.FILE).exists()
+    (node.confs / OWN).write_text(json.dumps(PRIMARY))
+    assert leaving.give_back(moved, OWN) == ""
+    assert not (node.confs / confs.FILE).exists()
+
+
+def test_a_former_folder_that_is_gone_or_the_same_by_a_link_holds_up_nothing(node: places.Places) -> None:
+    install(node)
+    node.seen("/etc/link").symlink_to("/etc/cni")
+    owned = manifest.Manifest(node.state)
+    for path in ("/etc/link/00-multus.conf", "/etc/gone/00-multus.conf", "/00-multus.conf"):
+        owned.record(path, manifest.digest(b"x"), manifest.MOORING)
+    assert leaving.give_back(node, OWN) == ""
+    leaving.remove(node)
+    assert list(node.state.iterdir()) == []
+
+
+def test_a_node_has_traces_of_us_until_we_have_left(node: places.Places) -> None:
+    (node.state / "theirs").touch()
+    assert leaving.traces(node.host_root, state_dir=node.state_dir) == []
+    install(node)
+    assert "/var/mooring/manifest.json" in leaving.traces(node.host_root, state_dir=node.state_dir)
+    leaving.give_back(node, OWN)
+    leaving.remove(node)
+    assert leaving.traces(node.host_root, state_dir=node.state_dir) == []
 
 
 class TestWhoIsStillAttached:
