@@ -35,6 +35,9 @@ INSTALLATION: dict[str, Any] = {
     },
 }
 
+# The first test waits for the cluster too.
+pytestmark = pytest.mark.timeout(300)
+
 
 def contents(cluster: Cluster, node: str) -> str:
     """Return every file below the three folders with its checksum."""

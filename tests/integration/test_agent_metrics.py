@@ -24,13 +24,18 @@ def numbers(node: Node) -> dict[str, str]:
 
 
 def test_a_node_tells_of_attachments_failures_and_how_long_a_status_took(ready: Node) -> None:
-    uid = ready.pod("web")
-    ready.attach("web", uid, "default/storage")
-    eventually(lambda: ready.annotations("web").get(NETWORK_STATUS), what="the status")
+    uid = ready.pod("measured")
+    ready.attach("measured", uid, "default/storage")
+    eventually(lambda: ready.annotations("measured").get(NETWORK_STATUS), what="the status")
     # The first look at the list of failures says what was before us.
     eventually(lambda: ready.status()["networks"], what="the report")
     failure = {"version": 1, "time": "2026-03-01T12:00:00.000001Z", "verb": "ADD", "containerID": "c", "code": 11}
-    failure |= {"ifName": "eth0", "pod": {"namespace": "default", "name": "web"}, "network": "default/a", "msg": "no"}
+    failure |= {
+        "ifName": "eth0",
+        "pod": {"namespace": "default", "name": "measured"},
+        "network": "default/a",
+        "msg": "no",
+    }
     with ready.seen("/var/lib/mooring/failures.jsonl").open("a") as file:
         file.write(json.dumps(failure) + "\n")
     failed = 'mooring_agent_call_failures_total{code="11",network="default/a",verb="ADD"}'
