@@ -32,7 +32,7 @@ def draining(cluster: Cluster, node: str) -> Iterator[None]:
         yield
     finally:
         cluster.kubectl("patch", "nodestate", node, "--type=merge", "-p", DRAIN.format("false"))
-        cluster.kubectl("scale", "deployment", "mooring-operator", *SYSTEM, "--replicas=1")
+        cluster.kubectl("scale", "deployment", "mooring-operator", *SYSTEM, "--replicas=2")
         cluster.wait("deployment/mooring-operator", *SYSTEM, "--for=condition=Available")
 
 
