@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import random
 
-# A wait that is shorter is lost in rounding.
+# A wait that is shorter is lost in rounding, and who waited as long as was said must not lack this much.
 _TICK = 0.001
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Pace:
         if self._at is not None:
             self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
         self._at = now
-        if self._left >= 1:
+        if self._left >= 1 - _ROUNDING:
             self._left -= 1
             return 0.0
         return max((1 - self._left) / self._per_second, _TICK)
