@@ -109,9 +109,11 @@ def bare(cluster: Cluster, image: str, nodes: list[str]) -> Iterator[str]:
     say(cluster, pluginSets=[], dhcpDaemon=False)
     # What the primary network needs stays: pods start and end by it.
     left = {"mooring", "bridge", "host-local", "portmap"}
-    eventually(lambda: set(program_files(cluster, node)) <= left, seconds=60, what="the end of the sets")
-    for path in programs().values():
-        cluster.on_node(node, "cp", str(path.resolve()), "/opt/cni/bin/")
+    try:
+        eventually(lambda: set(program_files(cluster, node)) <= left, seconds=60, what="the end of the sets")
+    finally:
+        for path in programs().values():
+            cluster.on_node(node, "cp", str(path.resolve()), "/opt/cni/bin/")
     cluster.kubectl("patch", "installation", "default", "--type=merge", "-p", '{"spec":{"rollout":null}}')
     settled(cluster, node)
 
@@ -132,6 +134,12 @@ def lan(cluster: Cluster, bare: str) -> str:
     """
     cluster.on_node(bare, "sh", "-ec", script)
     return "lan0"
+
+
+def journals(cluster: Cluster, node: str, namespace: str) -> str:
+    """Return the journals of a namespace's pods."""
+    find = f"grep -l {namespace} /var/lib/mooring/attachments/*.jsonl || true"
+    return cluster.on_node(node, "sh", "-c", find)
 
 
 class Daemon:
@@ -201,11 +209,13 @@ def test_an_empty_node_becomes_a_working_one(cluster: Cluster, namespace: str, b
     cluster.on_node(bare, "rm", "/opt/cni/bin/bridge")
     eventually(lambda: "bridge" in program_files(cluster, bare), seconds=10, what="the program that was removed")
 
+    # Without the daemon the dhcp plugin undoes nothing.
+    cluster.kubectl("delete", "pod", "bridged", "leased", "-n", namespace, "--wait=true")
+    eventually(lambda: not journals(cluster, bare, namespace), seconds=60, what="the end of what the pods had")
     last = daemon.pid()
     say(cluster, dhcpDaemon=False)
     gone = ("sh", "-c", f"test ! -e /proc/{last} && test ! -e /run/cni/dhcp.sock && echo gone")
     eventually(lambda: "gone" in cluster.on_node(bare, *gone), seconds=60, what="the end of the daemon")
-    cluster.kubectl("delete", "pod", "bridged", "leased", "-n", namespace, "--wait=true")
 
 
 def test_a_set_whose_image_cannot_be_pulled_is_told_and_takes_nothing_from_the_nodes(
