@@ -66,9 +66,8 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 ##  ---- tests ----
 
 .PHONY: test
-test: programs image test-go ## All tests: unit, conformance, integration, second kernel, end to end, faults
+test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
 	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
-	$(RUN)pytest tests/faults -s
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
