@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mooring.installing.pluginsets import DHCP
+from mooring.networks import needs
 from mooring.node import journals
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def leases(name: str, journal: journals.Journal) -> list[Lease]:
         )
         for attachment in journal.attachments
         if attachment.attached
-        for plugin in _plugins(attachment.conf)
+        for plugin in needs.plugins(attachment.conf)
         if _is_leased(plugin)
     ]
 
@@ -162,11 +163,6 @@ class Renewal:
             f"{lease.pod} on {lease.network} ({lease.interface}): {problem}" for lease, problem in failed[:_MOST_TOLD]
         )
         return told + (f"; and {len(failed) - _MOST_TOLD} more" if len(failed) > _MOST_TOLD else "")
-
-
-def _plugins(conf: Mapping[str, Any]) -> list[dict[str, Any]]:
-    listed = conf.get("plugins")
-    return [each for each in (listed if isinstance(listed, list) else [conf]) if isinstance(each, dict)]
 
 
 def _is_leased(plugin: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import loops
+from mooring.networks import needs
 from mooring.node import links, manifest, plugins
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ _LOG = logging.getLogger(__name__)
 
 # A burst of changes is one look.
 _PAUSE_SECONDS = 2.0
-# The kernel's limit. Further names of an interface may be longer, and are not asked for.
-_MOST_NAME = 15
 #: Of more absent interfaces the first by name are told, and of more networks that name one.
 MOST = 20
 
@@ -155,20 +154,9 @@ def _loaded() -> str:
 def masters(config: str) -> tuple[str, ...]:
     """Return the interfaces of the node that a NAD's configuration names as `master`, each once."""
     try:
-        conf = json.loads(config)
+        return needs.masters(json.loads(config))
     except (ValueError, RecursionError):
         return ()
-    if not isinstance(conf, dict):
-        return ()
-    plugins = conf.get("plugins")
-    found: dict[str, None] = {}
-    for plugin in [conf, *(plugins if isinstance(plugins, list) else [])]:
-        # One that is looked for in the pod is none of the node's.
-        if isinstance(plugin, dict) and not plugin.get("linkInContainer"):
-            master = plugin.get("master")
-            if isinstance(master, str) and 0 < len(master.encode(errors="replace")) <= _MOST_NAME:
-                found[master] = None
-    return tuple(found)
 
 
 def _exists(interface: str) -> bool:

@@ -24,7 +24,7 @@ from mooring.installing.networkreports import (
     ServingNodes,
     UnableNode,
 )
-from mooring.networks import confs, fingerprints
+from mooring.networks import confs, fingerprints, needs
 from mooring.rules import pools
 from mooring.rules.findings import Finding, Severity
 
@@ -94,40 +94,22 @@ def describe(facts: Facts, *, before: Mapping[str, Any] | None, now: datetime.da
     )
 
 
-def programs(config: str) -> frozenset[str]:
-    """Return the names of the programs that a configuration needs on a node, those of IPAM included."""
-    found: set[str] = set()
-    for plugin in _plugins(config):
-        ipam = plugin.get("ipam")
-        for named in (plugin.get("type"), ipam.get("type") if isinstance(ipam, dict) else None):
-            if isinstance(named, str) and named:
-                found.add(named)
-    return frozenset(found)
-
-
-def masters(config: str) -> frozenset[str]:
-    """Return the interfaces of the node that a configuration is on top of."""
-    named = (plugin.get("master") for plugin in _plugins(config))
-    return frozenset(master for master in named if isinstance(master, str) and master)
-
-
-def _plugins(config: str) -> list[dict[str, Any]]:
-    try:
-        conf = confs.parse(config).value
-    except confs.NotJSONError:
-        return []
-    listed = conf.get("plugins") if isinstance(conf, dict) else None
-    return [each for each in (listed if isinstance(listed, list) else [conf]) if isinstance(each, dict)]
-
-
 def _nodes(facts: Facts) -> ServingNodes:
-    needed, below = programs(facts.config), masters(facts.config)
+    conf = _conf(facts.config)
+    needed, below = frozenset(needs.programs(conf)), frozenset(needs.masters(conf))
     unable = [
         UnableNode(name=node.name, reason=reason)
         for node in sorted(facts.nodes, key=lambda node: node.name)
         if (reason := _lacks(node, needed, below))
     ]
     return ServingNodes(selected=len(facts.nodes), able=len(facts.nodes) - len(unable), unable=unable[:MOST_NODES])
+
+
+def _conf(config: str) -> object:
+    try:
+        return confs.parse(config).value
+    except confs.NotJSONError:
+        return None
 
 
 def _lacks(node: Node, needed: frozenset[str], below: frozenset[str]) -> str:

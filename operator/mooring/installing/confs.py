@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mooring.installing import chains
-from mooring.networks import confs
+from mooring.networks import confs, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -57,19 +57,12 @@ class Primary:
     @property
     def plugins(self) -> list[dict[str, Any]]:
         """The plugins in order; a conf is its own only one."""
-        plugins = self.conf.get("plugins")
-        return plugins if isinstance(plugins, list) else [self.conf]
+        return needs.plugins(self.conf)
 
     @property
     def binaries(self) -> tuple[str, ...]:
         """The names of the programs that it takes, IPAM included, each once."""
-        names = []
-        for plugin in self.plugins:
-            names.append(plugin["type"])
-            ipam = plugin.get("ipam")
-            if isinstance(ipam, dict) and isinstance(ipam.get("type"), str) and ipam["type"]:
-                names.append(ipam["type"])
-        return tuple(dict.fromkeys(names))
+        return needs.programs(self.conf)
 
     @property
     def capabilities(self) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from mooring.networks import confs
+from mooring.networks import confs, needs
 from mooring.rules import addressing, formats, plugins, ranges, reporting
 
 if TYPE_CHECKING:
@@ -41,21 +41,12 @@ def of(config: str) -> Pool | None:
         conf = confs.parse(config).value
     except confs.NotJSONError:
         return None
-    listed = list(_plugins(conf))
+    listed = needs.plugins(conf)
     spans = any(plugin.get("type") in plugins.SPANNING for plugin in listed)
     sections = (plugin.get("ipam") for plugin in listed)
     found = [pool for each in sections if isinstance(each, dict) and (pool := _pool(each)) is not None]
     smallest = min(found, key=lambda pool: pool.size, default=None)
     return None if smallest is None else dataclasses.replace(smallest, spans=spans or smallest.scope == "Cluster")
-
-
-def _plugins(conf: object) -> Iterator[Mapping[str, object]]:
-    if not isinstance(conf, dict):
-        return
-    listed = conf.get("plugins")
-    for plugin in listed if isinstance(listed, list) else [conf]:
-        if isinstance(plugin, dict):
-            yield plugin
 
 
 def _pool(value: Mapping[str, object]) -> Pool | None:

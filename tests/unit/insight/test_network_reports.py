@@ -130,3 +130,9 @@ def test_an_entry_that_moves_between_slices_counts_once() -> None:
 def test_a_configuration_that_is_not_json_needs_nothing_of_nodes() -> None:
     found = made(config="{", findings=(finding(Severity.ENFORCE),))
     assert (found.nodes.able, found.addresses.scope, found.config_hash) == (1, None, "")
+
+
+def test_a_node_is_not_blamed_for_an_interface_that_is_looked_for_in_the_pod() -> None:
+    poor = networkreports.Node("a", ready=True, missing_masters=frozenset({"net0"}))
+    found = made(held("web"), config=conf("macvlan", master="net0", linkInContainer=True), nodes=(poor,))
+    assert (found.nodes.able, found.nodes.selected) == (1, 1)
