@@ -124,7 +124,7 @@ class Uninstaller:
 
     async def _disown(self) -> None:
         """Keep the garbage collector from revisions that agents still read (`kubectl delete --cascade=foreground`)."""
-        for item in self._view.revisions.store.values():
+        for item in list(self._view.revisions.store.values()):
             if item["metadata"].get("ownerReferences"):
                 with contextlib.suppress(errors.NotFound):
                     await self._writer.patch(
