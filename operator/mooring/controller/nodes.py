@@ -59,6 +59,10 @@ class States:
             del self._ahead[name]
         return {**store, **{name: item for name, item in self._ahead.items() if name in self._view.nodes.store}}
 
+    def ours(self) -> dict[str, dict[str, Any]]:
+        """Return those that an operator of ours made, by name."""
+        return {name: state for name, state in self.all().items() if reading.is_ours(state)}
+
     async def ensure(self, desired: dict[str, Any]) -> None:
         """Apply a NodeState where it differs."""
         name = desired["metadata"]["name"]
