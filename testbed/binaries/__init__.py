@@ -60,16 +60,17 @@ CNI_PLUGINS = Part(
     pinned="github.com/containernetworking/plugins",
     variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v{version}",),
 )
-# Both that people have: 4, which applies on the server's side, and 3, which does not.
+# Both that people have: 4, which applies on the server's side, and 3, which does not. One module, because most of what
+# they are made of is the same.
 HELM_4 = Part(
-    module="helm4",
-    target="tool",
+    module="helm",
+    target="helm.sh/helm/v4/cmd/helm",
     pinned="helm.sh/helm/v4",
     variables=("helm.sh/helm/v4/internal/version.version=v{version}",),
 )
 HELM_3 = Part(
-    module="helm3",
-    target="tool",
+    module="helm",
+    target="helm.sh/helm/v3/cmd/helm",
     pinned="helm.sh/helm/v3",
     variables=(
         "helm.sh/helm/v3/internal/version.version=v{version}",
@@ -89,7 +90,8 @@ def ensure() -> Path:
     Each version of helm is there by a name of its own, `helm3` and `helm4`. Raises Failure where Go is missing or a
     build fails.
     """
-    folders = {part.module: build(part) for part in (KUBERNETES, CONTAINERD, CNI_PLUGINS, HELM_3, HELM_4)}
+    folders = {part.module: build(part) for part in (KUBERNETES, CONTAINERD, CNI_PLUGINS)}
+    folders |= {"helm3": build(HELM_3), "helm4": build(HELM_4)}
     entry = cache.key(*(f"{module}={folder.name}" for module, folder in folders.items()))
 
     def link(folder: Path) -> None:
@@ -97,8 +99,8 @@ def ensure() -> Path:
             for program in folders[module].iterdir():
                 (folder / program.name).symlink_to(program)
         (folder / "cni").symlink_to(folders["cniplugins"])
-        for part in (HELM_3, HELM_4):
-            (folder / part.module).symlink_to(folders[part.module] / "helm")
+        for name in ("helm3", "helm4"):
+            (folder / name).symlink_to(folders[name] / "helm")
 
     return cache.published("bin", entry, link)
 
