@@ -68,7 +68,7 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
-	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
+	$(RUN)pytest tests/unit tests/conformance tests/release tests/integration tests/kernel2 tests/e2e
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
@@ -98,6 +98,10 @@ test-e2e: programs image ## On a real cluster of two nodes
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
+
+.PHONY: test-release
+test-release: programs ## What a release is made of: the same bytes twice, programs for arm64
+	$(RUN)pytest tests/release
 
 .PHONY: test-upgrade
 test-upgrade: programs image ## From the release before to this one and back, with running pods; minutes
