@@ -56,7 +56,7 @@ format: $(STAMP) ## Format Python and Go
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
-	$(RUN)mypy operator/mooring testbed tests bench
+	$(RUN)mypy operator/mooring testbed tests bench releasing
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
@@ -150,6 +150,12 @@ FUZZTIME ?= 60s
 test-race: packages ## The Go tests under the race detector
 	cd plugin && CGO_ENABLED=1 go test -race ./...
 	cd cri && CGO_ENABLED=1 go test -race ./...
+
+##  ---- a release ----
+
+.PHONY: release
+release: programs ## All artefacts of the commit that is checked out, in dist/
+	$(RUN)python -m releasing
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout (not the cache of binaries)
