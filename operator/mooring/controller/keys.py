@@ -11,6 +11,8 @@ DEFINITION = "the CRD of NetworkAttachmentDefinitions"
 ALL = (DEFINITION, WEBHOOK, INSTALLATION, EVICTIONS, REPORTS)
 
 FIELD_MANAGER = "mooring-operator"
+OURS = {"app.kubernetes.io/managed-by": "mooring-operator"}
+"""The label of all that the operator makes."""
 INSTALLATION_NAME = "default"
 LEASE = "mooring-operator"
 CLUSTER_ROLE = "mooring-operator"

@@ -48,8 +48,10 @@ class States:
         """
         if self._fresh:
             return
-        listed = await self._client.list(resources.NODE_STATES)
-        self._ahead = {item["metadata"]["name"]: observing.node_state(item) for item in listed["items"]}
+        ahead: dict[str, dict[str, Any]] = {}
+        async for page in self._client.pages(resources.NODE_STATES):
+            ahead |= {item["metadata"]["name"]: observing.node_state(item) for item in page["items"]}
+        self._ahead = ahead
         self._fresh = True
 
     def all(self) -> Mapping[str, dict[str, Any]]:
@@ -65,6 +67,10 @@ class States:
         if ahead is None or _seen(told, ahead) or name not in self._view.nodes.store:
             return told
         return ahead
+
+    def ours(self) -> dict[str, dict[str, Any]]:
+        """Return those that an operator of ours made, by name."""
+        return {name: state for name, state in self.all().items() if reading.is_ours(state)}
 
     async def ensure(self, desired: dict[str, Any]) -> None:
         """Apply a NodeState where it differs."""

@@ -62,7 +62,7 @@ class Reconciler:
         self._reports = Informer(
             client,
             resources.NETWORK_REPORTS,
-            label_selector=",".join(f"{name}={value}" for name, value in sorted(models.LABELS.items())),
+            label_selector=resources.selector(models.LABELS),
             transform=_report,
             on_change=self._report_changed,
         )
