@@ -128,6 +128,10 @@ demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the
 bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved, and an agent
 	$(RUN)python -m bench
 
+.PHONY: bench-scale
+bench-scale: packages $(STAMP) ## Measure the operator in clusters of 100, 500 and 1,000 nodes that kwok plays
+	$(RUN)python -m bench.scale
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a minute
 	cd plugin && for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

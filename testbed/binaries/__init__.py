@@ -60,6 +60,12 @@ CNI_PLUGINS = Part(
     pinned="github.com/containernetworking/plugins",
     variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v{version}",),
 )
+KWOK = Part(
+    module="kwok",
+    target="tool",
+    pinned="sigs.k8s.io/kwok",
+    variables=("sigs.k8s.io/kwok/pkg/consts.Version=v{version}",),
+)
 
 
 def ensure() -> Path:
@@ -87,6 +93,11 @@ def kubernetes() -> Path:
 def cni_plugins() -> Path:
     """Return the folder of the reference CNI plugins, building them if needed."""
     return build(CNI_PLUGINS)
+
+
+def kwok() -> Path:
+    """Return kwok, which plays kubelets for a benchmark; no cluster needs it."""
+    return build(KWOK) / "kwok"
 
 
 def build(part: Part) -> Path:
