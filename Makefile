@@ -42,7 +42,7 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 generate: $(STAMP) ## Write what is generated: CRDs, the references of rules and metrics, the page on compatibility
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m mooring.rules.reference
-	$(RUN)python -m mooring.agent.metrics
+	$(RUN)python -m mooring.metrics.reference
 	$(RUN)python -m tests.conformance.compatibility
 
 .PHONY: format

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import delivering, fencing, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller import delivering, fencing, keys, managed, measuring, nodes, passes, reading, uninstalling
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -77,6 +77,8 @@ class Reconciler:
         self._further = further
         self._now = now
         self._recorder = recorder
+        self.reported: measuring.Reported | None = None
+        """What was said last of the Installation, None where there is none; for the metrics."""
 
     def begin_term(self) -> None:
         """Say that this replica leads from now on: what others wrote before is read anew."""
@@ -92,6 +94,7 @@ class Reconciler:
         installation = await self._get()
         await self._states.catch_up()
         if installation is None:
+            self.reported = None
             return await self._uninstall.finish()
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
@@ -363,12 +366,14 @@ class Reconciler:
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}
-        status = summaries.summarise(
+        summary = summaries.summarise(
             picture,
             before=before.get("conditions") or [],
             generation=installation["metadata"]["generation"],
             now=self._now(),
-        ).to_wire()
+        )
+        self.reported = measuring.Reported(summary, picture.phases)
+        status = summary.to_wire()
         if status == before:
             return
         metadata = installation["metadata"]

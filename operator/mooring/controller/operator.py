@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, evicting, installation, keys, reading, reports, serving, webhook
+from mooring.admission.tallies import Tally
+from mooring.controller import definition, evicting, installation, keys, measuring, reading, reports, serving, webhook
 from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
+from mooring.controller.meters import Meter
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
 from mooring.kube import resources
@@ -58,7 +60,9 @@ class Operator:
         """Whether a part ended that should not have."""
         self.queue = Queue()
         self.serving = serving.Serving(client, namespace=namespace, changed=lambda: self.queue.add(keys.WEBHOOK))
-        self.server = Server(routes=handlers.routes(severities=self.serving.severities), listener=listener)
+        tally = Tally()
+        routes = handlers.routes(severities=self.serving.severities, tally=tally)
+        self.server = Server(routes=routes, listener=listener)
         self._events = Recorder(client, controller="mooring-operator", instance=pod_name or platform.node())
         self._view = View(client, namespace=namespace, wake=lambda key, after: self.queue.add(key, after=after))
         self._client = client
@@ -104,6 +108,20 @@ class Operator:
             changed=lambda: self.queue.add(keys.INSTALLATION),
             now=_now,
         )
+        self._meter = Meter(keys.ALL)
+        self.metrics = measuring.Page(
+            measuring.Sources(
+                queue=self.queue,
+                meter=self._meter,
+                election=self._election,
+                server=self.server,
+                tally=tally,
+                informers=(*self._view.informers, *self.serving.informers, *self._reports.informers),
+                ready=lambda: not self.missing(),
+                reported=lambda: self._installation.reported,
+            )
+        )
+        """What Prometheus is told."""
         # The passes of this term; a lost one takes them with it.
         self._term: set[asyncio.Task[float | None]] = set()
 
@@ -160,28 +178,32 @@ class Operator:
         if not self._election.holds:
             return None  # when it leads, everything is added
         if key == keys.WEBHOOK:
-            return await self._in_term(self._webhook.reconcile())  # it needs nothing of the view
+            return await self._in_term(key, self._webhook.reconcile())  # it needs nothing of the view
         if not self._view.synced:
             return None  # when it has synced, everything is added
         match key:
             case keys.INSTALLATION:
-                again = await self._in_term(self._installation.reconcile())
+                again = await self._in_term(key, self._installation.reconcile())
                 # What woke it may be what a node has for its networks.
                 self.queue.add(keys.REPORTS, after=reports.GATHER_SECONDS)
                 return again
             case keys.REPORTS:
-                return await self._in_term(self._reports.reconcile())
+                return await self._in_term(key, self._reports.reconcile())
             case keys.EVICTIONS:
-                return await self._in_term(self._evictor.reconcile())
+                return await self._in_term(key, self._evictor.reconcile())
             case keys.DEFINITION:
-                return await self._in_term(definition.reconcile(self._client, self._view))
+                return await self._in_term(key, definition.reconcile(self._client, self._view))
         raise AssertionError(f"no work is known by the key {key!r}")
 
     async def _in_term(
-        self, work: Coroutine[Any, Any, float] | Coroutine[Any, Any, float | None] | Coroutine[Any, Any, None]
+        self, key: str, work: Coroutine[Any, Any, float] | Coroutine[Any, Any, float | None] | Coroutine[Any, Any, None]
     ) -> float | None:
         """Run a pass that ends with the term, wherever it is; the next leader begins it anew."""
-        task = asyncio.create_task(work, name="a pass of this term")
+        with self._meter.timed(key):
+            return await self._ended_with_term(work)
+
+    async def _ended_with_term(self, work: Coroutine[Any, Any, Any]) -> float | None:
+        task: asyncio.Task[float | None] = asyncio.create_task(work, name="a pass of this term")
         self._term.add(task)
         try:
             await asyncio.wait({task})

@@ -60,7 +60,7 @@ async def _run(*, namespace: str, pod_name: str, listener: socket.socket, health
         # Kept, because the loop itself forgets tasks that nobody holds.
         taking = asyncio.create_task(take_signals())
         async with (
-            health.serving(port=health_port, missing=operator.missing) as port,
+            health.serving(port=health_port, missing=operator.missing, metrics=operator.metrics.text) as port,
             operator.admitting(),
         ):
             _LOG.info("Health is served on port %d", port)
