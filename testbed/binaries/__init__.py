@@ -60,6 +60,14 @@ CNI_PLUGINS = Part(
     pinned="github.com/containernetworking/plugins",
     variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v{version}",),
 )
+PROMETHEUS = Part(
+    module="prometheus",
+    target="tool",
+    pinned="github.com/prometheus/prometheus",
+    variables=("github.com/prometheus/common/version.Version={version}",),
+    # Ways to find targets, each with the library of a cloud: rules need none of them.
+    tags="remove_all_sd",
+)
 
 
 def ensure() -> Path:
@@ -87,6 +95,11 @@ def kubernetes() -> Path:
 def cni_plugins() -> Path:
     """Return the folder of the reference CNI plugins, building them if needed."""
     return build(CNI_PLUGINS)
+
+
+def promtool() -> Path:
+    """Return Prometheus' own tool for alert rules, building it if needed; no cluster needs it."""
+    return build(PROMETHEUS) / "promtool"
 
 
 def build(part: Part) -> Path:

@@ -38,6 +38,8 @@ Times are in seconds, sizes in bytes. Counters begin at 0 when a process starts.
 `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`,
 `process_virtual_memory_bytes` and `process_start_time_seconds` of the process that is asked.
 
+`manifests/monitoring` has alert rules, a dashboard and PodMonitors for both parts: [Monitoring](monitoring.md).
+
 ## The operator
 
 Each replica serves them at `/metrics` of its probes' port (8080). All replicas observe and answer reviews, one leads:
@@ -55,7 +57,7 @@ The agent of each node serves them at `/metrics` on port 9454 of the loopback ad
     curl localhost:9454/metrics
 
 A scraper gets them on the node's own address, where the Installation says so ([why it is asked
-for](decisions/0074-metrics-on-request.md)); `examples/metrics.yaml` has a PodMonitor that finds them:
+for](decisions/0074-metrics-on-request.md)); `manifests/monitoring` has a PodMonitor that finds them:
 
 ```yaml
 spec:
