@@ -71,11 +71,12 @@ def settled(cluster: Cluster, node: str, *, seconds: float = 60) -> None:
 def replicas(cluster: Cluster, node: str) -> dict[str, str]:
     """Return which container each ready replica of the operator on a node is, by its pod."""
     selector = ("-l", "app.kubernetes.io/component=operator", f"--field-selector=spec.nodeName={node}")
-    found = {}
-    for pod in cluster.get("pods", "-n", "mooring-system", *selector)["items"]:
-        statuses = pod.get("status", {}).get("containerStatuses") or []
-        found |= {pod["metadata"]["name"]: each["containerID"] for each in statuses if each["ready"]}
-    return found
+    return {
+        pod["metadata"]["name"]: each["containerID"]
+        for pod in cluster.get("pods", "-n", "mooring-system", *selector)["items"]
+        for each in pod.get("status", {}).get("containerStatuses") or []
+        if each["ready"]
+    }
 
 
 def program_files(cluster: Cluster, node: str) -> list[str]:

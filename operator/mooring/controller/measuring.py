@@ -42,6 +42,7 @@ RECONCILERS: Mapping[str, str] = {
     keys.EVICTIONS: "evictions",
     keys.REPORTS: "reports",
     keys.DEFINITION: "definition",
+    keys.UNINSTALL: "uninstall",
 }
 
 

@@ -13,7 +13,7 @@ import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.controller import keys, nodes, reading
+from mooring.controller import nodes, reading
 from mooring.installing import daemonsets, nodestates, removals
 from mooring.kube import errors, resources
 
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-FINALIZER = "mooring.dev/uninstall"
 _SLICES = "app.kubernetes.io/managed-by=mooring-agent"
 _NODE = "mooring.dev/node"
 # For an Installation that cannot be read.
 _PATIENCE = 600
-SOON = 2.0
-"""Seconds until the next look while something is waited for."""
+# Until the next look while something is waited for.
+_SOON = 2.0
 _EVERY = 120.0
 
 
@@ -76,7 +75,7 @@ class Uninstaller:
         waited = self._now() - begun >= datetime.timedelta(seconds=patience)
         return removals.decide(self._leaving(), waited=waited)
 
-    async def end(self, installation: dict[str, Any], removal: Removal) -> str:
+    async def end(self, removal: Removal) -> str:
         """Remove what is in the cluster once no node is waited for; return what is waited for then, "" at the end.
 
         Raises:
@@ -84,7 +83,6 @@ class Uninstaller:
         """
         ending = await self._clear(removal)
         if not ending:
-            await self._let_go(installation)
             _LOG.info("Uninstalled: %s", removal.sentence)
         return ending
 
@@ -107,7 +105,7 @@ class Uninstaller:
         clean = tuple(each.name for each in left if each.clean)
         others = tuple(each.name for each in left if not each.clean)
         ending = await self._clear(removals.Removal(clean, {}, others))
-        return SOON if ending else _EVERY
+        return _SOON if ending else _EVERY
 
     @property
     def _daemon_set(self) -> str:
@@ -175,14 +173,6 @@ class Uninstaller:
             if item.get("nodeName") not in keep:
                 with contextlib.suppress(errors.NotFound):
                     await self._writer.delete(resources.ATTACHMENT_SLICES, item["metadata"]["name"])
-
-    async def _let_go(self, installation: dict[str, Any]) -> None:
-        metadata = installation["metadata"]
-        rest = [each for each in metadata.get("finalizers") or [] if each != FINALIZER]
-        patch = {"metadata": {"finalizers": rest or None, "resourceVersion": metadata["resourceVersion"]}}
-        await self._writer.patch(
-            resources.INSTALLATIONS, keys.INSTALLATION_NAME, patch, field_manager=keys.FIELD_MANAGER
-        )
 
 
 def _differs(found: Mapping[str, Any], patch: dict[str, Any]) -> bool:

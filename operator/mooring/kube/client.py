@@ -76,9 +76,9 @@ class Client:
         """Call `listener` whenever the URL, the authority or our certificate are other ones than before."""
         self._connection.on_change(listener)
 
-    async def session(self) -> aiohttp.ClientSession:
-        """Return a session with our credentials of now, for a library that sends its own requests; that closes it."""
-        return await self._connection.session()
+    async def sessions(self) -> Callable[[tuple[aiohttp.ClientMiddlewareType, ...]], aiohttp.ClientSession]:
+        """Return what makes sessions with our credentials of now, for a library that sends its own requests."""
+        return await self._connection.sessions()
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> dict[str, Any]:
         """Return an object."""

@@ -54,7 +54,7 @@ def informer(plural: str, *names: str, contact: float | None = 0.0) -> Any:
 
 def sources(*, leads: bool = True, bundle: certificates.Bundle | None = BUNDLE, **more: Any) -> measuring.Sources:
     """Return an operator that has had a busy minute."""
-    meter, tally = Meter(keys.ALL), Tally()
+    meter, tally = Meter((*keys.ALL, keys.UNINSTALL)), Tally()
     meter.failures["Installation default", "Conflict"] = 2
     tally.add([Finding("MR101", Severity.ENFORCE, "", "", ""), Finding("MR110", Severity.WARN, "", "", "")])
     review = Histogram()
@@ -98,7 +98,8 @@ async def test_a_leader_tells_every_metric_of_the_page() -> None:
 
 async def test_every_piece_of_work_has_a_name_of_its_own() -> None:
     found = told(sources())["mooring_operator_reconcile_duration_seconds_count"]
-    assert found == {("definition",): 0, ("evictions",): 0, ("installation",): 0, ("reports",): 0, ("webhook",): 0}
+    names = ("definition", "evictions", "installation", "reports", "uninstall", "webhook")
+    assert found == {(name,): 0 for name in names}
 
 
 async def test_the_roll_out_is_told_by_phase_and_by_the_nodes_that_want_a_look() -> None:

@@ -27,8 +27,9 @@ def test_without_credentials_it_says_what_to_do_and_ends(
     assert "Traceback" not in said
 
 
-def test_kopf_writes_nothing_onto_objects_and_waits_for_an_api_server_that_is_away() -> None:
+def test_kopf_scans_nothing_posts_nothing_and_waits_for_an_api_server_that_is_away() -> None:
     settings = framework.settings()
+    assert settings.scanning.disabled is True
     assert settings.posting.enabled is False
     assert settings.admission.managed is None
     assert settings.peering.standalone is True
