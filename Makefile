@@ -39,10 +39,12 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the references of rules and metrics, the page on compatibility
+generate: $(STAMP) ## Write what is generated: CRDs, the references of rules and metrics, alerts and dashboard, the page on compatibility
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m mooring.rules.reference
-	$(RUN)python -m mooring.agent.metrics
+	$(RUN)python -m mooring.metrics.reference
+	$(RUN)python -m mooring.metrics.alerts
+	$(RUN)python -m mooring.metrics.dashboard
 	$(RUN)python -m tests.conformance.compatibility
 
 .PHONY: format
@@ -103,6 +105,7 @@ test-faults: programs image ## Parts of a cluster of their own end, reboot, or g
 .PHONY: programs
 programs: packages $(STAMP)
 	$(RUN)python -m testbed binaries >/dev/null
+	$(RUN)python -m testbed promtool >/dev/null
 
 .PHONY: image
 image: programs

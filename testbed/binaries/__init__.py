@@ -66,6 +66,14 @@ KWOK = Part(
     pinned="sigs.k8s.io/kwok",
     variables=("sigs.k8s.io/kwok/pkg/consts.Version=v{version}",),
 )
+PROMETHEUS = Part(
+    module="prometheus",
+    target="tool",
+    pinned="github.com/prometheus/prometheus",
+    variables=("github.com/prometheus/common/version.Version={version}",),
+    # Ways to find targets, each with the library of a cloud: rules need none of them.
+    tags="remove_all_sd",
+)
 
 
 def ensure() -> Path:
@@ -98,6 +106,11 @@ def cni_plugins() -> Path:
 def kwok() -> Path:
     """Return kwok, which plays kubelets for a benchmark; no cluster needs it."""
     return build(KWOK) / "kwok"
+
+
+def promtool() -> Path:
+    """Return Prometheus' own tool for alert rules, building it if needed; no cluster needs it."""
+    return build(PROMETHEUS) / "promtool"
 
 
 def build(part: Part) -> Path:

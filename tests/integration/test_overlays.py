@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,3 +57,14 @@ def test_on_the_host_network_the_ports_are_those_of_the_arguments(plane: Control
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["readinessProbe"]["httpGet"]["port"] == "health"
     plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(deployment))
+
+
+def test_monitoring_goes_beside_any_overlay_and_holds_the_dashboard_for_grafana(plane: ControlPlane) -> None:
+    found = built(plane, "monitoring")
+    assert {kind for kind, _ in found} == {"PodMonitor", "PrometheusRule", "ConfigMap"}
+    assert {each["metadata"]["namespace"] for each in found.values()} == {"mooring-system"}
+    assert not found.keys() & built(plane, "default").keys()
+    dashboard = found["ConfigMap", "mooring-dashboard"]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["dashboard.json"])["title"] == "Mooring"
+    plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(dashboard))

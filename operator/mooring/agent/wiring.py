@@ -22,7 +22,6 @@ from mooring.agent import (
     failing,
     garbage,
     health,
-    histograms,
     inventory,
     loops,
     measuring,
@@ -46,6 +45,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
+from mooring.metrics import histograms
 from mooring.node import clocks, cri, leaving, namespaces, proof, records
 
 if TYPE_CHECKING:
