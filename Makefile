@@ -39,8 +39,9 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the references of rules and metrics, alerts and dashboard, the page on compatibility
+generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, the references of rules and metrics, alerts and dashboard, the page on compatibility
 	$(RUN)python -m mooring.installing.crds
+	$(RUN)python -m charts.generate
 	$(RUN)python -m mooring.rules.reference
 	$(RUN)python -m mooring.metrics.reference
 	$(RUN)python -m mooring.metrics.alerts
@@ -57,7 +58,7 @@ format: $(STAMP) ## Format Python and Go
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
-	$(RUN)mypy operator/mooring testbed tests bench
+	$(RUN)mypy operator/mooring testbed tests bench charts
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
