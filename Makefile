@@ -39,7 +39,7 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, the references of rules and metrics, alerts and dashboard, the page on compatibility
+generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, references, alerts, the dashboard, the page on compatibility, versions
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m charts.generate
 	$(RUN)python -m mooring.rules.reference
@@ -47,6 +47,7 @@ generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, the 
 	$(RUN)python -m mooring.metrics.alerts
 	$(RUN)python -m mooring.metrics.dashboard
 	$(RUN)python -m tests.conformance.compatibility
+	$(RUN)python -m testbed.versions
 
 .PHONY: format
 format: $(STAMP) ## Format Python and Go
@@ -100,6 +101,11 @@ test-e2e: programs image ## On a real cluster of two nodes
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
+
+.PHONY: test-upgrade
+test-upgrade: programs image ## From the release before to this one and back, with running pods; minutes
+	$(RUN)python -m testbed image --previous >/dev/null
+	$(RUN)pytest tests/upgrade -s
 
 # What takes minutes on a machine that has none of it is built before the tests: they have a
 # minute each, with what they set up.
