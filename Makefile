@@ -40,6 +40,7 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 
 .PHONY: generate
 generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, references, alerts, the dashboard, the page on compatibility, versions
+	$(RUN)python -m testbed.versions
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m charts.generate
 	$(RUN)python -m mooring.rules.reference
@@ -47,7 +48,6 @@ generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, refe
 	$(RUN)python -m mooring.metrics.alerts
 	$(RUN)python -m mooring.metrics.dashboard
 	$(RUN)python -m tests.conformance.compatibility
-	$(RUN)python -m testbed.versions
 
 .PHONY: format
 format: $(STAMP) ## Format Python and Go
