@@ -8,6 +8,8 @@ VENV := .venv
 RUN := $(VENV)/bin/
 STAMP := $(VENV)/.installed
 GO := plugin cri testbed/binaries tests/conformance bench
+# What shares a cluster or an API server stays on one worker; what takes longest begins first.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -71,11 +73,11 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
-	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
+	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/unit
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
-	$(RUN)pytest tests/unit
+	$(RUN)pytest $(PARALLEL) tests/unit
 
 .PHONY: test-go
 test-go:
@@ -84,7 +86,7 @@ test-go:
 
 .PHONY: test-conformance
 test-conformance: programs ## The plugin as a black box in real network namespaces
-	$(RUN)pytest tests/conformance
+	$(RUN)pytest $(PARALLEL) tests/conformance
 
 .PHONY: test-integration
 test-integration: programs ## Against a real API server
