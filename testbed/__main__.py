@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from testbed import addresses, binaries, builder, cleanliness, cluster, failures, starting, state
+from testbed import addresses, binaries, builder, cleanliness, cluster, failures, releases, starting, state
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
 
     image = commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
     image.add_argument("--version", help="as another release of the same code (default: pyproject.toml's)")
+    image.add_argument("--previous", action="store_true", help="of the release before, by that release's own builder")
     image.add_argument("--renderer", type=int, help="without the renderers of the nodes' confs after this one")
     commands.add_parser("snapshot", help="note what the machine has").add_argument("file", type=Path)
     clean = commands.add_parser("check-clean", help="compare the machine with what was noted; 1 if something is left")
@@ -64,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
         case "promtool":
             print(binaries.promtool())
         case "image":
-            print(builder.image(options.version, options.renderer))
+            previous = options.previous
+            print(releases.image(releases.PREVIOUS) if previous else builder.image(options.version, options.renderer))
         case "snapshot":
             cleanliness.write(options.file)
         case "check-clean":

@@ -427,7 +427,7 @@ class Agent:
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
-        self.survey.wake()
+        self._triggers.fire(Trigger.NETWORKS)
         current = self.revisions.current
         if current is not None and current.default_network == key:
             self._triggers.fire(Trigger.PRIMARY_NETWORK)

@@ -14,18 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import (
-    delivering,
-    fencing,
-    framework,
-    keys,
-    managed,
-    measuring,
-    nodes,
-    passes,
-    reading,
-    uninstalling,
-)
+from mooring.controller import fencing, framework, keys, managed, measuring, nodes, passes, reading, uninstalling
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -165,8 +154,7 @@ class Reconciler:
             except errors.ApiError as error:
                 done.report(error, "DaemonSetNotApplied", f"DaemonSet {daemonsets.NAME} was not applied")
         done.removing = f"{removal.sentence} {ending}".strip()
-        served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
-        done.nodes = self._observed(served)
+        done.nodes = self._observed(self._states.ours())
         await self._report(done)
         return done.removing
 
@@ -270,7 +258,7 @@ class Reconciler:
             mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in self._selected(spec).values()),
             draining=reading.draining(self._view.node_states.store),
         )
-        await delivering.apply(self._writer, self._view.deliveries.store, desired, namespace=self._namespace)
+        await self._managed.reconcile(resources.DAEMON_SETS, desired.values(), self._view.deliveries)
 
     async def _ensure(self, config_map: dict[str, Any], done: Pass) -> None:
         name = config_map["metadata"]["name"]
@@ -344,7 +332,7 @@ class Reconciler:
             wanted.add(status.last_good)
         gone = set(revisions.superfluous(names, wanted=wanted, newest_first=names))
         await self._managed.prune(resources.CONFIG_MAPS, found, wanted=set(names) - gone)
-        # Those of plugin sets are `delivering`'s.
+        # Those of plugin sets went with what is desired of them.
         others = [item for item in self._view.daemon_sets.store.values() if not deliveries.is_delivery(item)]
         await self._managed.prune(resources.DAEMON_SETS, others, wanted=[daemonsets.NAME])
 
@@ -386,8 +374,7 @@ class Reconciler:
         _LOG.warning("The Installation cannot be used: %s", wrong)
         done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
         done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
-        served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
-        done.nodes = self._observed(served)
+        done.nodes = self._observed(self._states.ours())
         await self._report(done)
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:

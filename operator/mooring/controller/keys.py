@@ -13,6 +13,8 @@ UNINSTALL = "the uninstall"
 ALL = (DEFINITION, WEBHOOK, INSTALLATION, EVICTIONS, REPORTS)
 
 FIELD_MANAGER = "mooring-operator"
+OURS = {"app.kubernetes.io/managed-by": "mooring-operator"}
+"""The label of all that the operator makes."""
 INSTALLATION_NAME = "default"
 LEASE = "mooring-operator"
 CLUSTER_ROLE = "mooring-operator"

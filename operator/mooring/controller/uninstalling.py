@@ -65,11 +65,11 @@ class Uninstaller:
             errors.ApiError: something could not be written.
         """
         # What brings plugin sets to the nodes would bring them again.
-        for item in list(self._view.deliveries.store.values()):
+        for item in self._view.deliveries.values():
             with contextlib.suppress(errors.NotFound):
                 await self._writer.delete(resources.DAEMON_SETS, item["metadata"]["name"], namespace=self._namespace)
         await self._disown()
-        await nodes.everything(self._drain(name, state) for name, state in self._ours().items())
+        await nodes.everything(self._drain(name, state) for name, state in self._states.ours().items())
         begun = datetime.datetime.fromisoformat(installation["metadata"]["deletionTimestamp"])
         patience = spec.rollout.progress_deadline_seconds if spec else _PATIENCE
         waited = self._now() - begun >= datetime.timedelta(seconds=patience)
@@ -92,7 +92,7 @@ class Uninstaller:
         Raises:
             errors.ApiError: something could not be written.
         """
-        ours = self._ours()
+        ours = self._states.ours()
         for name, state in ours.items():
             # Somebody took the Installation away by force: its agents are gone, and it asks nothing of its nodes.
             if not (state.get("spec") or {}).get("drain"):
@@ -111,11 +111,8 @@ class Uninstaller:
     def _daemon_set(self) -> str:
         return f"{self._namespace}/{daemonsets.NAME}"
 
-    def _ours(self) -> dict[str, dict[str, Any]]:
-        return {name: state for name, state in self._states.all().items() if reading.is_ours(state)}
-
     def _leaving(self) -> list[Leaving]:
-        ours = self._ours()
+        ours = self._states.ours()
         selected = {name: self._view.nodes.store.get(name) or {"metadata": {"name": name}} for name in ours}
         seen = reading.nodes(selected, ours, self._view.agents, now=self._now())
         return [removals.leaving(node.name, ours[node.name], away=node.away) for node in seen]
@@ -154,7 +151,7 @@ class Uninstaller:
             return f"Waiting for the agents' pods to end: {', '.join(staying) or daemonsets.NAME}."
         await self._remove_slices(removal.left)
         kept = set()
-        for name, state in self._ours().items():
+        for name, state in self._states.ours().items():
             if name in removal.left:
                 kept |= {(state.get("spec") or {}).get("revision"), (state.get("status") or {}).get("revision")}
             else:

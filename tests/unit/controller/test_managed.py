@@ -1,4 +1,4 @@
-"""Objects of the operator's own are written where that is needed, and it is known what a write was for."""
+"""The operator's own objects: written where they differ, removed where they are not wanted, else left alone."""
 
 from __future__ import annotations
 
@@ -7,84 +7,88 @@ from typing import Any
 
 import pytest
 
-from mooring.controller.managed import Managed
-from mooring.kube import resources
-
-DESIRED: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": "a", "namespace": "mooring-system"},
-    "data": {"x": "1"},
-}
+from mooring.controller import keys, managed
+from mooring.kube import errors, resources
 
 
-class Shelf:
-    """An API server that knows one object: a write that changes nothing keeps its version."""
+class API:
+    """Notes what is asked of it, gives each object a default, and fails for the names in `broken`."""
 
-    def __init__(self) -> None:
-        self.there: dict[str, Any] | None = None
-        self.writes = 0
-        self._version = 0
+    def __init__(self, *broken: str) -> None:
+        self.broken = broken
+        self.applied: list[str] = []
+        self.deleted: list[str] = []
 
-    async def apply(self, _: resources.Resource, body: dict[str, Any], **__: Any) -> dict[str, Any]:
-        self.writes += 1
-        if self.there is None or self.there["data"] != body["data"]:
-            self.put(body["data"])
-        assert self.there is not None
-        return copy.deepcopy(self.there)
+    async def apply(self, _: Any, body: dict[str, Any], *, field_manager: str) -> dict[str, Any]:
+        assert field_manager == keys.FIELD_MANAGER
+        self._note(self.applied, body["metadata"]["name"])
+        made = copy.deepcopy(body)
+        made["spec"]["revisionHistoryLimit"] = 10
+        return made
 
-    def put(self, data: dict[str, str]) -> None:
-        self._version += 1
-        self.there = copy.deepcopy(DESIRED) | {"data": data}
-        self.there["metadata"]["resourceVersion"] = str(self._version)
+    async def delete(self, _: Any, name: str, *, namespace: str, uid: str | None) -> None:
+        self._note(self.deleted, name)
 
-
-class Subject:
-    def __init__(self) -> None:
-        self.shelf = Shelf()
-        self.begin()
-
-    def begin(self) -> None:
-        """Start a process anew."""
-        self._managed = Managed(self.shelf)  # type: ignore[arg-type]  # it answers alike
-
-    async def ensure(self, seen: Any = "now", **data: str) -> str:
-        found = copy.deepcopy(self.shelf.there) if seen == "now" else seen
-        return await self._managed.ensure(resources.CONFIG_MAPS, DESIRED | {"data": {"x": "1"} | data}, found)
+    def _note(self, listed: list[str], name: str) -> None:
+        if name in self.broken:
+            raise errors.ApiError(message=f"{name} is broken", status=500)
+        listed.append(name)
 
 
-@pytest.fixture
-def subject() -> Subject:
-    return Subject()
+def daemon_set(name: str, image: str = "a") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": "n", "labels": keys.OURS},
+        "spec": {"template": {"spec": {"containers": [image]}}},
+    }
 
 
-async def test_what_is_as_it_should_be_is_not_written(subject: Subject) -> None:
-    assert await subject.ensure() == "made"
-    assert [await subject.ensure() for _ in range(3)] == ["", "", ""]
-    assert subject.shelf.writes == 1
+def by_key(*items: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {resources.key(each): each for each in items}
 
 
-async def test_another_wish_is_a_change_and_somebodys_edit_or_deletion_is_repaired(subject: Subject) -> None:
-    await subject.ensure()
-    assert await subject.ensure(x="2") == "changed"
-    subject.shelf.put({"x": "9"})
-    assert await subject.ensure(x="2") == "repaired"
-    subject.shelf.there = None
-    assert await subject.ensure(x="2") == "repaired"
+class Objects:
+    """The operator's objects, and the API server that it writes them to."""
+
+    def __init__(self, *broken: str) -> None:
+        self.api = API(*broken)
+        self._managed = managed.Managed(self.api)  # type: ignore[arg-type]
+
+    async def reconcile(self, found: list[dict[str, Any]], desired: list[dict[str, Any]]) -> None:
+        await self._managed.reconcile(resources.DAEMON_SETS, desired, by_key(*found))
 
 
-async def test_a_process_that_has_just_begun_tells_only_of_what_it_found_otherwise(subject: Subject) -> None:
-    await subject.ensure()
-    subject.begin()
-    assert await subject.ensure() == ""
-    assert subject.shelf.writes == 2, "once each"
-    subject.begin()
-    assert await subject.ensure(x="2") == "changed"
+async def test_what_is_right_is_not_written_again() -> None:
+    objects = Objects()
+    await objects.reconcile([], [daemon_set("right")])
+    right = daemon_set("right") | {"status": {"numberReady": 1}}
+    right["spec"]["revisionHistoryLimit"] = 10
+    await objects.reconcile([right], [daemon_set("right")])
+    assert (objects.api.applied, objects.api.deleted) == (["right"], [])
 
 
-async def test_a_watch_that_is_late_makes_nobody_tell_of_a_repair(subject: Subject) -> None:
-    assert await subject.ensure(seen=None) == "made"
-    assert await subject.ensure(seen=None) == ""
-    before = copy.deepcopy(subject.shelf.there)
-    await subject.ensure(x="2")
-    assert await subject.ensure(seen=before, x="2") == ""
+async def test_what_is_no_longer_desired_of_one_is_missed_too() -> None:
+    objects, before = Objects(), daemon_set("a")
+    before["spec"]["template"]["spec"]["affinity"] = {"nodeAffinity": {}}
+    await objects.reconcile([], [before])
+    await objects.reconcile([before], [daemon_set("a")])
+    assert objects.api.applied == ["a", "a"]
+
+
+async def test_what_differs_or_is_absent_is_written_and_what_is_not_wanted_goes() -> None:
+    objects = Objects()
+    await objects.reconcile([daemon_set("b", "old"), daemon_set("c")], [daemon_set("a"), daemon_set("b")])
+    assert (objects.api.applied, objects.api.deleted) == (["a", "b"], ["c"])
+
+
+async def test_what_is_somebody_elses_stays() -> None:
+    objects, theirs = Objects(), daemon_set("theirs")
+    theirs["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "somebody"}
+    await objects.reconcile([theirs], [])
+    assert objects.api.deleted == []
+
+
+async def test_one_that_cannot_be_written_or_removed_does_not_stop_the_others() -> None:
+    objects = Objects("a", "c")
+    with pytest.raises(errors.ApiError, match="a is broken"):
+        await objects.reconcile([daemon_set("c"), daemon_set("d")], [daemon_set("a"), daemon_set("b")])
+    assert (objects.api.applied, objects.api.deleted) == (["b"], ["d"])

@@ -24,9 +24,9 @@ class Writer:
 
 async def test_a_revision_that_goes_meanwhile_does_not_end_it() -> None:
     store = {f"system/{name}": {"metadata": {"name": name, "ownerReferences": [{"name": "default"}]}} for name in "abc"}
-    empty = SimpleNamespace(store={})
-    view = SimpleNamespace(deliveries=empty, revisions=SimpleNamespace(store=store), nodes=empty, agents={})
-    states = SimpleNamespace(all=dict)
+    revisions, empty = SimpleNamespace(store=store), SimpleNamespace(store={})
+    view = SimpleNamespace(deliveries={}, revisions=revisions, nodes=empty, agents={})
+    states = SimpleNamespace(all=dict, ours=dict)
     writer = Writer(store)
     uninstall = uninstalling.Uninstaller(
         cast("Any", None),
