@@ -81,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Imports little: this process stays small, and starts at once.
         from mooring.controller import holding
 
+        logs.configure(options.log_format)
         given = sys.argv[1:] if arguments is None else arguments
         return holding.run([sys.executable, "-P", "-m", "mooring.cli.main", *given], port=options.webhook_port)
     if options.command == "operator":
