@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import fencing, framework, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller import fencing, framework, keys, managed, measuring, nodes, passes, reading, uninstalling
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -78,6 +78,8 @@ class Reconciler:
         self._recorder = recorder
         # An uninstall may begin while a pass is under way.
         self._one = asyncio.Lock()
+        self.reported: measuring.Reported | None = None
+        """What was said last of the Installation, None where there is none; for the metrics."""
 
     def begin_term(self) -> None:
         """Say that this replica leads from now on: what others wrote before is read anew."""
@@ -94,6 +96,7 @@ class Reconciler:
             await self._states.catch_up()
             installation = await self._get()
             if installation is None:
+                self.reported = None
                 return await self._uninstall.finish()
             metadata = installation["metadata"]
             if metadata.get("deletionTimestamp") or framework.FINALIZER not in (metadata.get("finalizers") or []):
@@ -365,12 +368,14 @@ class Reconciler:
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}
-        status = summaries.summarise(
+        summary = summaries.summarise(
             picture,
             before=before.get("conditions") or [],
             generation=installation["metadata"]["generation"],
             now=self._now(),
-        ).to_wire()
+        )
+        self.reported = measuring.Reported(summary, picture.phases)
+        status = summary.to_wire()
         if status == before:
             return
         metadata = installation["metadata"]

@@ -146,10 +146,15 @@ class Client:
         subresource: str | None = None,
         name: str | None = None,
         field_manager: str | None = None,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Create an object; or, with `name` and `subresource`, ask for one (`serviceaccounts/token`)."""
+        """Create an object; or, with `name` and `subresource`, ask for one (`serviceaccounts/token`).
+
+        A dry run is admitted and validated like any other request, and nothing is kept of it.
+        """
         path = resource.path(namespace=namespace, name=name, subresource=subresource)
-        return await self._call("POST", path, query=_manager(field_manager), body=body)
+        query = {**_manager(field_manager), **({"dryRun": "All"} if dry_run else {})}
+        return await self._call("POST", path, query=query, body=body)
 
     async def apply(
         self,
