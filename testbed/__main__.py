@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m testbed", description="A Kubernetes cluster on one Linux machine.")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("binaries", help="build the programs of a cluster, print their folder")
+    commands.add_parser("promtool", help="build Prometheus' tool for alert rules, print its path")
 
     image = commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
     image.add_argument("--version", help="as another release of the same code (default: pyproject.toml's)")
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     match options.command:
         case "binaries":
             print(binaries.ensure())
+        case "promtool":
+            print(binaries.promtool())
         case "image":
             previous = options.previous
             print(releases.image(releases.PREVIOUS) if previous else builder.image(options.version, options.renderer))

@@ -63,6 +63,9 @@ class TestPinnedVersions:
             binaries.CNI_PLUGINS,
             binaries.OLDEST_KUBERNETES,
             binaries.OLDEST_CONTAINERD,
+            binaries.PROMETHEUS,
+            binaries.HELM_3,
+            binaries.HELM_4,
         ],
         ids=lambda part: f"{part.module}-{part.modfile}",
     )
