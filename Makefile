@@ -8,6 +8,8 @@ VENV := .venv
 RUN := $(VENV)/bin/
 STAMP := $(VENV)/.installed
 GO := plugin cri testbed/binaries tests/conformance bench
+# What shares a cluster or an API server stays on one worker; what takes longest begins first.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -39,11 +41,14 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, the references of rules and metrics, the page on compatibility
+generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, references, alerts, the dashboard, the page on compatibility, versions
+	$(RUN)python -m testbed.versions
 	$(RUN)python -m mooring.installing.crds
 	$(RUN)python -m charts.generate
 	$(RUN)python -m mooring.rules.reference
-	$(RUN)python -m mooring.agent.metrics
+	$(RUN)python -m mooring.metrics.reference
+	$(RUN)python -m mooring.metrics.alerts
+	$(RUN)python -m mooring.metrics.dashboard
 	$(RUN)python -m tests.conformance.compatibility
 
 .PHONY: format
@@ -56,7 +61,7 @@ format: $(STAMP) ## Format Python and Go
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
-	$(RUN)mypy operator/mooring testbed tests bench charts
+	$(RUN)mypy operator/mooring testbed tests bench charts releasing
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
@@ -68,11 +73,11 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
-	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
+	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
-	$(RUN)pytest tests/unit
+	$(RUN)pytest $(PARALLEL) tests/unit
 
 .PHONY: test-go
 test-go:
@@ -81,7 +86,7 @@ test-go:
 
 .PHONY: test-conformance
 test-conformance: programs ## The plugin as a black box in real network namespaces
-	$(RUN)pytest tests/conformance
+	$(RUN)pytest $(PARALLEL) tests/conformance
 
 .PHONY: test-integration
 test-integration: programs ## Against a real API server
@@ -95,15 +100,30 @@ test-kernel2: programs ## Delegates that this kernel may lack, in a second kerne
 test-e2e: programs image ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
 
+.PHONY: test-oldest
+test-oldest: image ## The end-to-end tests on the oldest Kubernetes and containerd that are supported
+	MOORING_TESTBED_VERSIONS=oldest $(RUN)python -m testbed binaries >/dev/null
+	MOORING_TESTBED_VERSIONS=oldest MOORING_E2E_NAME=oldest $(RUN)pytest tests/e2e
+
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
+
+.PHONY: test-release
+test-release: programs ## What a release is made of: the same bytes twice, programs for arm64
+	$(RUN)pytest tests/release
+
+.PHONY: test-upgrade
+test-upgrade: programs image ## From the release before to this one and back, with running pods; minutes
+	$(RUN)python -m testbed image --previous >/dev/null
+	$(RUN)pytest tests/upgrade -s
 
 # What takes minutes on a machine that has none of it is built before the tests: they have a
 # minute each, with what they set up.
 .PHONY: programs
 programs: packages $(STAMP)
 	$(RUN)python -m testbed binaries >/dev/null
+	$(RUN)python -m testbed promtool >/dev/null
 
 .PHONY: image
 image: programs
@@ -129,6 +149,10 @@ demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the
 bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved, and an agent
 	$(RUN)python -m bench
 
+.PHONY: bench-scale
+bench-scale: packages $(STAMP) ## Measure the operator in clusters of 100, 500 and 1,000 nodes that kwok plays
+	$(RUN)python -m bench.scale
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a minute
 	cd plugin && for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
@@ -141,6 +165,12 @@ FUZZTIME ?= 60s
 test-race: packages ## The Go tests under the race detector
 	cd plugin && CGO_ENABLED=1 go test -race ./...
 	cd cri && CGO_ENABLED=1 go test -race ./...
+
+##  ---- a release ----
+
+.PHONY: release
+release: programs ## All artefacts of the commit that is checked out, in dist/
+	$(RUN)python -m releasing
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout (not the cache of binaries)

@@ -70,6 +70,17 @@ def test_on_the_host_network_the_ports_are_those_of_the_arguments(plane: Control
     plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(deployment))
 
 
+def test_monitoring_goes_beside_any_overlay_and_holds_the_dashboard_for_grafana(plane: ControlPlane) -> None:
+    found = built(plane, "monitoring")
+    assert {kind for kind, _ in found} == {"PodMonitor", "PrometheusRule", "ConfigMap"}
+    assert {each["metadata"]["namespace"] for each in found.values()} == {"mooring-system"}
+    assert not found.keys() & built(plane, "default").keys()
+    dashboard = found["ConfigMap", "mooring-dashboard"]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["dashboard.json"])["title"] == "Mooring"
+    plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(dashboard))
+
+
 def test_one_replica_where_one_is_enough(plane: ControlPlane) -> None:
     (deployment,) = changed(plane, "single-replica").values()
     assert deployment["spec"]["replicas"] == 1

@@ -22,7 +22,6 @@ from mooring.agent import (
     failing,
     garbage,
     health,
-    histograms,
     inventory,
     loops,
     measuring,
@@ -46,6 +45,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
+from mooring.metrics import histograms
 from mooring.node import clocks, cri, leaving, namespaces, proof, records
 
 if TYPE_CHECKING:
@@ -62,7 +62,15 @@ class Agent:
     """All reconcilers of one node, wired together."""
 
     def __init__(
-        self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str
+        self,
+        client: Client,
+        *,
+        node: str,
+        namespace: str,
+        host_root: Path,
+        programs: Path,
+        state_dir: str,
+        cached_namespaces: frozenset[str] = frozenset(),
     ) -> None:
         self._node = node
         self.outdated = asyncio.Event()
@@ -162,6 +170,7 @@ class Agent:
         )
         self.cache = cache.Cache(
             revision=self._revision,
+            namespaces=cached_namespaces,
             boot=clocks.boot_id(),
             boottime=clocks.boottime,
             on_health=on(Trigger.HEALTH),
@@ -427,7 +436,7 @@ class Agent:
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
-        self.survey.wake()
+        self._triggers.fire(Trigger.NETWORKS)
         current = self.revisions.current
         if current is not None and current.default_network == key:
             self._triggers.fire(Trigger.PRIMARY_NETWORK)

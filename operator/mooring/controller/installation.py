@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import fencing, framework, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller import fencing, framework, keys, managed, measuring, nodes, passes, reading, uninstalling
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -78,6 +78,8 @@ class Reconciler:
         self._recorder = recorder
         # An uninstall may begin while a pass is under way.
         self._one = asyncio.Lock()
+        self.reported: measuring.Reported | None = None
+        """What was said last of the Installation, None where there is none; for the metrics."""
 
     def begin_term(self) -> None:
         """Say that this replica leads from now on: what others wrote before is read anew."""
@@ -94,6 +96,7 @@ class Reconciler:
             await self._states.catch_up()
             installation = await self._get()
             if installation is None:
+                self.reported = None
                 return await self._uninstall.finish()
             metadata = installation["metadata"]
             if metadata.get("deletionTimestamp") or framework.FINALIZER not in (metadata.get("finalizers") or []):
@@ -180,7 +183,11 @@ class Reconciler:
                 )
             )
         steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None]], str, str], ...] = (
-            (lambda: self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
+            (
+                lambda: self._ensure(config_map, done),
+                "RevisionNotWritten",
+                f"ConfigMap {done.revision} was not written",
+            ),
             (
                 lambda: self._apply_daemon_set(spec, done, owner=owner),
                 "DaemonSetNotApplied",
@@ -230,8 +237,9 @@ class Reconciler:
         desired = daemonsets.daemon_set(spec, namespace=self._namespace, image=image, owner=owner or {})
         if owner is None:
             desired["metadata"].pop("ownerReferences")
-        if await self._managed.ensure(resources.DAEMON_SETS, desired, found) and found is not None:
-            await self._announce(done.installation, announcements.repaired("DaemonSet", daemonsets.NAME))
+        outcome = await self._managed.ensure(resources.DAEMON_SETS, desired, found)
+        for each in announcements.of_object("DaemonSet", daemonsets.NAME, outcome):
+            await self._announce(done.installation, each)
 
     async def _apply_deliveries(
         self, spec: InstallationSpec, done: Pass, content: str, *, image: str, owner: dict[str, Any]
@@ -252,7 +260,7 @@ class Reconciler:
         )
         await self._managed.reconcile(resources.DAEMON_SETS, desired.values(), self._view.deliveries)
 
-    async def _ensure(self, config_map: dict[str, Any]) -> None:
+    async def _ensure(self, config_map: dict[str, Any], done: Pass) -> None:
         name = config_map["metadata"]["name"]
         found = self._view.revisions.store.get(f"{self._namespace}/{name}")
         owned = (
@@ -260,10 +268,16 @@ class Reconciler:
         )
         if found is not None and owned and found.get("data") == config_map["data"] and found.get("immutable") is True:
             return
-        if found is not None and found.get("data") != config_map["data"]:
+        forged = found is not None and found.get("data") != config_map["data"]
+        if forged:
             # The name is the content's checksum: one with other content is nobody's honest work.
             await self._writer.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
-        await self._writer.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
+        outcome = await self._managed.ensure(resources.CONFIG_MAPS, config_map, None if forged else found)
+        # Nodes were told of it: it was there, whoever made it.
+        there = outcome == "made" and name in reading.revisions_in_use(self._states.all())
+        if forged or there or outcome == "repaired":
+            for each in announcements.of_object("ConfigMap", name, "repaired"):
+                await self._announce(done.installation, each)
 
     async def _roll_out(self, spec: InstallationSpec, done: Pass, *, known: bool) -> None:
         """Decide, persist what must be remembered, and only then tell the nodes."""
@@ -365,12 +379,14 @@ class Reconciler:
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}
-        status = summaries.summarise(
+        summary = summaries.summarise(
             picture,
             before=before.get("conditions") or [],
             generation=installation["metadata"]["generation"],
             now=self._now(),
-        ).to_wire()
+        )
+        self.reported = measuring.Reported(summary, picture.phases)
+        status = summary.to_wire()
         if status == before:
             return
         metadata = installation["metadata"]

@@ -7,6 +7,8 @@ WEBHOOK = "the webhook's certificate"
 EVICTIONS = "pods without their networks"
 REPORTS = "the NetworkReports"
 DEFINITION = "the CRD of NetworkAttachmentDefinitions"
+# No key of the queue: kopf calls it.
+UNINSTALL = "the uninstall"
 
 ALL = (DEFINITION, WEBHOOK, INSTALLATION, EVICTIONS, REPORTS)
 

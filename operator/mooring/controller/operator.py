@@ -17,9 +17,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, evicting, framework, installation, keys, reading, reports, serving, webhook
+from mooring.admission.tallies import Tally
+from mooring.controller import (
+    definition,
+    evicting,
+    framework,
+    installation,
+    keys,
+    measuring,
+    reading,
+    reports,
+    serving,
+    webhook,
+)
 from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
+from mooring.controller.meters import Meter
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
 from mooring.kube import errors, resources
@@ -61,7 +74,9 @@ class Operator:
         """Whether a part ended that should not have."""
         self.queue = Queue()
         self.serving = serving.Serving(client, namespace=namespace, changed=lambda: self.queue.add(keys.WEBHOOK))
-        self.server = Server(routes=handlers.routes(severities=self.serving.severities), listener=listener)
+        tally = Tally()
+        routes = handlers.routes(severities=self.serving.severities, tally=tally)
+        self.server = Server(routes=routes, listener=listener)
         self._events = Recorder(client, controller="mooring-operator", instance=pod_name or platform.node())
         self._view = View(client, namespace=namespace, wake=lambda key, after: self.queue.add(key, after=after))
         self._client = client
@@ -114,6 +129,20 @@ class Operator:
             changed=lambda: self.queue.add(keys.INSTALLATION),
             now=_now,
         )
+        self._meter = Meter((*keys.ALL, keys.UNINSTALL))
+        self.metrics = measuring.Page(
+            measuring.Sources(
+                queue=self.queue,
+                meter=self._meter,
+                election=self._election,
+                server=self.server,
+                tally=tally,
+                informers=(*self._view.informers, *self.serving.informers, *self._reports.informers),
+                ready=lambda: not self.missing(),
+                reported=lambda: self._installation.reported,
+            )
+        )
+        """What Prometheus is told."""
         # The passes of this term; a lost one takes them with it.
         self._term: set[asyncio.Task[Any]] = set()
 
@@ -161,6 +190,7 @@ class Operator:
                 group.create_task(informer.run(), name=f"reports: {informer.plural}")
             group.create_task(self._election.run(), name="election")
             group.create_task(self.queue.run(self._work), name="queue")
+            group.create_task(self._events.run(), name="events")
             group.create_task(self._life.run(), name="life")
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
             await self._view.wait_synced()
@@ -173,7 +203,8 @@ class Operator:
         if key != keys.WEBHOOK and not self._view.synced:
             return None  # when it has synced, everything is added; the webhook needs nothing of the view
         try:
-            return await self._in_term(self._pass(key))
+            with self._meter.timed(key):
+                return await self._in_term(self._pass(key))
         except Deposed:
             return 0.0 if self._election.holds else None
 
@@ -200,7 +231,8 @@ class Operator:
         if not self._view.synced:
             return "Not everything has been seen yet."
         try:
-            waiting = await self._in_term(self._installation.remove())
+            with self._meter.timed(keys.UNINSTALL):
+                waiting = await self._in_term(self._installation.remove())
         except Deposed:
             return "The term is over."
         except errors.ApiError as error:

@@ -47,7 +47,7 @@ async def _run(*, namespace: str, pod_name: str, listener: socket.socket, health
         operator = Operator(client, namespace=namespace, pod_name=pod_name, listener=listener, stopped=stopped)
         _on_signals(operator, stopped)
         async with (
-            health.serving(port=health_port, missing=operator.missing) as port,
+            health.serving(port=health_port, missing=operator.missing, metrics=operator.metrics.text) as port,
             operator.admitting(),
             operator.working(),
         ):

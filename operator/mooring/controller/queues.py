@@ -12,8 +12,12 @@ from collections.abc import Awaitable, Callable
 
 from mooring.kube import errors
 from mooring.kube.pauses import Pause
+from mooring.metrics.histograms import Histogram
 
 _LOG = logging.getLogger(__name__)
+
+#: So many conflicts in a row are no accident.
+_CONFLICTS = 5
 
 Work = Callable[[str], Awaitable[float | None]]
 """Works on a key; returns the seconds after which it wants to be asked again, None for not by itself."""
@@ -28,6 +32,14 @@ class Queue:
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
         self._changed = asyncio.Event()
+        self.waits = Histogram()
+        """How long what was due waited for its turn, in seconds."""
+
+    @property
+    def depth(self) -> int:
+        """How many keys are due and not worked on yet."""
+        now = asyncio.get_running_loop().time()
+        return sum(moment <= now for moment in self._due.values())
 
     def add(self, key: str, *, after: float = 0.0) -> None:
         """Make a key due after so many seconds; if it was due earlier, it stays so."""
@@ -44,6 +56,7 @@ class Queue:
                 now = asyncio.get_running_loop().time()
                 waiting = {key: moment for key, moment in self._due.items() if key not in self._busy}
                 for key in [key for key, moment in waiting.items() if moment <= now]:
+                    self.waits.observe(now - self._due[key])
                     del self._due[key], waiting[key]
                     self._busy.add(key)
                     group.create_task(self._work(key, work), name=f"work on {key}")
@@ -59,7 +72,9 @@ class Queue:
             self._failures.pop(key, None)
         except errors.ApiError as error:
             again = self._after_failure(key, asked=error.retry_after)
-            _LOG.warning("%s: %s; trying again in %.1f s", key, error, again)
+            # Somebody was faster, and the next pass sees what they did; only where that does not end it is news.
+            plain = isinstance(error, errors.Conflict) and self._failures[key] < _CONFLICTS
+            _LOG.log(logging.DEBUG if plain else logging.WARNING, "%s: %s; trying again in %.1f s", key, error, again)
         except Exception:
             # A fault of ours in one piece of work must not end the others, nor the webhook.
             again = self._after_failure(key)
