@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import delivering, fencing, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller import adopting, delivering, fencing, keys, managed, nodes, passes, reading, uninstalling
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -71,6 +71,7 @@ class Reconciler:
         self._uninstall = uninstalling.Uninstaller(
             client, self._writer, view, self._states, namespace=namespace, now=now
         )
+        self._adopter = adopting.Adopter(client, self._writer, view, self._states, now=now)
         self._view = view
         self._namespace = namespace
         self._image = image
@@ -103,6 +104,8 @@ class Reconciler:
         done = Pass(installation, spec)
         if installation["metadata"].get("deletionTimestamp"):
             return await self._remove(done)
+        if await self._adopter.begin(done, spec):
+            return uninstalling.SOON  # the spec is another one now
         await self._apply(done, spec)
         await self._report(done)
         if done.failures:
@@ -121,6 +124,11 @@ class Reconciler:
         if uninstalling.FINALIZER not in (done.installation["metadata"].get("finalizers") or []):
             return None
         done.revision = str((done.installation.get("status") or {}).get("revision") or "")
+        returning = await self._adopter.leave(done.installation, done.spec)
+        if returning:
+            done.removing, done.nodes = returning, self._observed(self._states.all())
+            await self._report(done)
+            return uninstalling.SOON
         removal = await self._uninstall.begin(done.installation, done.spec)
         ending = ""
         if not removal.waiting:
@@ -177,6 +185,11 @@ class Reconciler:
                 "DaemonSets of plugin sets were not applied",
             ),
             (lambda: self._roll_out(spec, done, known=known), "NodeStatesNotApplied", "NodeStates were not applied"),
+            (
+                lambda: self._adopter.switch(done, spec),
+                "MultusNotKeptAway",
+                "Multus was not kept from the nodes that are ours, or not given them back",
+            ),
             (
                 lambda: self._prune(done, revisions.name(content)),
                 "RevisionsNotPruned",
@@ -274,7 +287,7 @@ class Reconciler:
                 canaries=rollout.canary.nodes,
                 soak=datetime.timedelta(seconds=rollout.canary.soak_seconds),
                 deadline=datetime.timedelta(seconds=rollout.progress_deadline_seconds),
-                paused=rollout.paused or not known,
+                paused=self._adopter.refuses(done, spec) or rollout.paused or not known,
                 generation=done.installation["metadata"]["generation"],
             ),
             now=self._now(),
@@ -289,7 +302,9 @@ class Reconciler:
         for name, told in done.decision.told.items():
             # Removed while the pass was under way, it would be made anew for nobody.
             if name in self._view.nodes.store:
-                work.append(self._states.ensure(nodestates.desired(self._view.nodes.store[name], told)))
+                adopted = self._adopter.keeps_from(name, spec)
+                desired = nodestates.desired(self._view.nodes.store[name], told, adopted=adopted)
+                work.append(self._states.ensure(desired))
         # Before their NodeStates go, by which alone it is known that they have something of ours.
         lost = reading.abandoned(there, self._view.nodes.store, served=done.decision.told)
         if lost:
@@ -346,6 +361,7 @@ class Reconciler:
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
             problems=[*done.problems, *self._further()],
             paused=bool(done.spec and done.spec.rollout.paused),
+            multus=self._adopter.status(),
             removing=done.removing,
         )
         await self._write_status(done.installation, picture)
