@@ -37,7 +37,6 @@ def test_nothing_is_touched_while_nobody_says_adopt_and_the_status_tells_what_wo
     assert found["daemonSets"] == [f"{multus.NAMESPACE}/{multus.DAEMON_SET}"]
     assert (found["form"], found["nodes"], found["adopted"]) == (world.form.title(), 2, 0)
     assert ("logLevel: verbose" in found.get("imports", "")) is (world.form == "thick")
-    world.cluster.kubectl("rollout", "status", "daemonset/mooring-agent", "-n", "mooring-system", "--timeout=60s")
 
     def seen_by_agents() -> bool:
         states = world.cluster.get("nodestates")["items"]
@@ -84,13 +83,14 @@ def test_new_pods_get_their_networks(world: World) -> None:
 
 def test_sandboxes_of_multus_are_deleted_cleanly(world: World) -> None:
     first, others = _halves(world)
-    addresses = {name: world.cluster.get("pod", name)["status"]["podIP"] for name in first}
+    listed = world.listed()
+    addresses = {listed[name]["status"]["podIP"] for name in first}
     world.delete(*first)
     for node in world.nodes:
 
         def clean(node: str = node) -> bool:
             left = (len(world.leases(node)), world.attached(node), len(world.scratch(node)))
-            return left == (PODS - HALF,) * 3 and not set(addresses.values()) & world.leases(node, "pod-network")
+            return left == (PODS - HALF,) * 3 and not addresses & world.leases(node, "pod-network")
 
         patiently(clean, seconds=60, what=f"the end of what Multus attached on {node}", world=world)
         results = world.files(node, "/var/lib/cni/multus/results")

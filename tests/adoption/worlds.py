@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import re
@@ -78,9 +79,8 @@ class World:
         self.cluster.wait(crd, "--for=condition=Established")
         self.cluster.apply(objects.network("default", NETWORK, objects.bridge(NETWORK, "10.81.0.0/24")))
         self.pods = self.make("old", PODS)
-        for name in self.pods:
-            self.addresses[name] = self.shown(name)
-            self.uids[name] = self.cluster.get("pod", name)["metadata"]["uid"]
+        self.addresses = self.shown(*self.pods)
+        self.uids = {name: pod["metadata"]["uid"] for name, pod in self.listed().items()}
 
     def serves(self, node: str) -> bool:
         """Say whether the first conf of a node is of Multus."""
@@ -93,19 +93,27 @@ class World:
         """Make so many pods with the network on each node, wait for them, and return their nodes."""
         pods = {f"{prefix}-{node}-{number}": node for node in self.nodes for number in range(count)}
         self.cluster.apply(*(objects.pod("default", name, NETWORK, node) for name, node in pods.items()))
-        for name in pods:
-            self.cluster.wait(f"pod/{name}", "--for=condition=Ready")
-            eventually(lambda name=name: self.has_network(name), seconds=20, what=f"the status of {name}")  # type: ignore[misc]
+
+        def complete() -> bool:
+            listed = self.listed()
+            return all(name in listed and _has_network(listed[name]) for name in pods)
+
+        eventually(complete, seconds=90, what=f"the networks of {prefix}-*")
         return pods
 
-    def has_network(self, pod: str) -> bool:
-        """Say whether a pod's network-status has both of its interfaces."""
-        return [each["interface"] for each in self.cluster.network_status(pod)] == ["eth0", "net1"]
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """Return the pods by name."""
+        return {each["metadata"]["name"]: each for each in self.cluster.get("pods", "-n", "default")["items"]}
 
-    def shown(self, pod: str) -> str:
-        """Return the interfaces of a pod with their addresses."""
-        text = self.cluster.kubectl("exec", pod, "--", "ip", "addr")
-        return "\n".join(re.findall(r"^[0-9]+: [^:@]+|link/ether \S+|inet \S+", text, re.MULTILINE))
+    def shown(self, *pods: str) -> dict[str, str]:
+        """Return the interfaces of pods with their addresses."""
+
+        def ask(pod: str) -> str:
+            text = self.cluster.kubectl("exec", pod, "--", "ip", "addr")
+            return "\n".join(re.findall(r"^[0-9]+: [^:@]+|link/ether \S+|inet \S+", text, re.MULTILINE))
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            return dict(zip(pods, pool.map(ask, pods), strict=True))
 
     def delete(self, *pods: str) -> None:
         """Delete pods and wait until they are gone."""
@@ -113,11 +121,11 @@ class World:
 
     def untouched(self, *pods: str) -> None:
         """Assert that pods are the very ones that Multus attached, with all that they had."""
+        listed = self.listed()
         for name in pods:
-            found = self.cluster.get("pod", name)
-            assert found["metadata"]["uid"] == self.uids[name]
-            assert [each["restartCount"] for each in found["status"]["containerStatuses"]] == [0]
-            assert self.shown(name) == self.addresses[name]
+            assert listed[name]["metadata"]["uid"] == self.uids[name]
+            assert [each["restartCount"] for each in listed[name]["status"]["containerStatuses"]] == [0]
+        assert self.shown(*pods) == {name: self.addresses[name] for name in pods}
 
     def installation(self) -> dict[str, Any]:
         """Return the Installation."""
@@ -152,6 +160,13 @@ class World:
         finally:
             ended.set()
             thread.join()
+
+
+def _has_network(pod: dict[str, Any]) -> bool:
+    """Say whether a pod runs and its network-status has both of its interfaces."""
+    text = pod["metadata"].get("annotations", {}).get("k8s.v1.cni.cncf.io/network-status", "[]")
+    running = pod["status"].get("phase") == "Running"
+    return running and [each["interface"] for each in json.loads(text)] == ["eth0", "net1"]
 
 
 def patiently(question: Any, *, seconds: float, what: str, world: World) -> None:

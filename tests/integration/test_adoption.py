@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import json
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mooring.kube.client import Client
+    from testbed.controlplane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("operator")
 SPACE, NAME = "kube-system", "kube-multus-ds"
@@ -90,6 +95,50 @@ async def test_while_nobody_says_adopt_no_node_is_told_anything_and_the_status_t
     assert finding.startswith("metricsPort: 9090 is not carried over")
     assert [await told(client, name) for name in NODES] == [None, None]
     assert (await daemon_set(client))["spec"] == multus["spec"]
+
+
+async def run_command(plane: ControlPlane, *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("mooring"),
+        "adopt",
+        *arguments,
+        env={**os.environ, "KUBECONFIG": str(plane.kubeconfig)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, said.decode()
+
+
+async def test_the_command_tells_what_would_be_and_then_asks_for_it(
+    client: Client, plane: ControlPlane, watching: Watching, multus: dict[str, Any], installation: dict[str, Any]
+) -> None:
+    status, said = await run_command(plane, "--dry-run")
+    assert status == 0
+    assert said.splitlines()[1:5] == [
+        "The Installation's spec gets:",
+        "    plugin:",
+        "      logLevel: verbose",
+        "      namespaceIsolation: true",
+    ]
+    assert "metricsPort: 9090 is not carried over" in said
+    assert (await client.get(resources.INSTALLATIONS, "default"))["spec"]["adopt"] == "None"
+
+    elsewhere = {"daemon-config.json": json.dumps(deployments.THICK | {"cniDir": "/var/lib/multus"})}
+    await client.patch(resources.CONFIG_MAPS, "multus-daemon-config", {"data": elsewhere}, namespace=SPACE)
+    status, said = await run_command(plane)
+    assert status == 3
+    assert "It cannot be adopted: cniDir: it keeps what its pods are attached to in /var/lib/multus" in said
+
+    usual = {"daemon-config.json": json.dumps(deployments.THICK)}
+    await client.patch(resources.CONFIG_MAPS, "multus-daemon-config", {"data": usual}, namespace=SPACE)
+    assert (await run_command(plane))[0] == 0
+
+    async def begun(client: Client) -> list[str]:
+        return [name for name in NODES if await told(client, name)]
+
+    await watching.until(begun, what="the canary")
+    await client.delete(resources.DAEMON_SETS, NAME, namespace=SPACE)
+    assert await run_command(plane, "--dry-run") == (1, "No DaemonSet of this cluster is Multus'.\n")
 
 
 async def test_it_is_adopted_node_by_node_and_given_back(

@@ -52,6 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
     lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
 
+    adopt = commands.add_parser("adopt", help="have the cluster's Multus taken over, with its configuration")
+    adopt.add_argument("--dry-run", action="store_true", help="only tell what would become of its configuration")
+
     uninstall = commands.add_parser(
         "uninstall", help="bring every node back to its primary network, and tell how far it is"
     )
@@ -82,6 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
         from mooring.cli import lint
 
         return lint.run(options.files, strict=options.strict)
+    if options.command == "adopt":
+        from mooring.cli import adopt
+
+        return adopt.run(dry=options.dry_run)
     if options.command == "uninstall":
         from mooring.cli import uninstall
 

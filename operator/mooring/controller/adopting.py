@@ -50,6 +50,7 @@ class Adopter:
         self._now = now
         self._found: list[adoptions.DaemonSet] | None = None
         self._looked_at: float | None = None
+        self._about: tuple[str, int] | None = None
         self._import: imports.Import | None = None
 
     async def begin(self, done: Pass, spec: InstallationSpec) -> bool:
@@ -70,15 +71,18 @@ class Adopter:
         Raises:
             errors.ApiError: they cannot be listed; what was known stays known.
         """
-        clock = asyncio.get_running_loop().time()
-        if not at_once and self._looked_at is not None and clock - self._looked_at < _LOOK_SECONDS:
+        clock, metadata = asyncio.get_running_loop().time(), installation["metadata"]
+        # Of another Installation, or another spec, nothing must begin by what was seen before.
+        about = (metadata["uid"], metadata["generation"])
+        recent = self._looked_at is not None and clock - self._looked_at < _LOOK_SECONDS
+        if recent and self._about == about and not at_once:
             return
         found = adoptions.find((await self._client.list(resources.DAEMON_SETS))["items"])
         self._import = None
         if len(found) == 1:
             read = imports.read(found[0], await config_maps(self._client, found[0]))
             self._import = imports.besides(read, installation.get("spec") or {}, InstallationSpec().to_wire())
-        self._found, self._looked_at = found, clock
+        self._found, self._looked_at, self._about = found, clock, about
 
     async def _take_over(self, installation: dict[str, Any], spec: InstallationSpec) -> bool:
         """Write what its configuration becomes into the Installation's spec, once; return whether that was done now.
