@@ -12,7 +12,7 @@ WORKDIR /src/plugin
 COPY plugin/go.mod plugin/go.sum ./
 RUN go mod download
 COPY plugin/ ./
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG COMMIT=unknown
 ARG DATE=unknown
 RUN sh build /out/usr/libexec/mooring "${VERSION}" "${COMMIT}" "${DATE}"
@@ -25,7 +25,7 @@ WORKDIR /src/cri
 COPY cri/go.mod cri/go.sum ./
 RUN go mod download
 COPY cri/ ./
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 RUN sh build /out/usr/libexec/mooring "${VERSION}"
 
 FROM ${PYTHON_IMAGE} AS python

@@ -39,10 +39,14 @@ locks: ## Resolve the Python dependencies anew (needs uv)
 ##  ---- the code ----
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the references of rules and metrics, the page on compatibility
+generate: $(STAMP) ## Write what is generated: CRDs, the chart's templates, references, alerts, the dashboard, the page on compatibility, versions
+	$(RUN)python -m testbed.versions
 	$(RUN)python -m mooring.installing.crds
+	$(RUN)python -m charts.generate
 	$(RUN)python -m mooring.rules.reference
-	$(RUN)python -m mooring.agent.metrics
+	$(RUN)python -m mooring.metrics.reference
+	$(RUN)python -m mooring.metrics.alerts
+	$(RUN)python -m mooring.metrics.dashboard
 	$(RUN)python -m tests.conformance.compatibility
 
 .PHONY: format
@@ -55,7 +59,7 @@ format: $(STAMP) ## Format Python and Go
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
-	$(RUN)mypy operator/mooring testbed tests bench
+	$(RUN)mypy operator/mooring testbed tests bench charts
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
@@ -98,11 +102,17 @@ test-e2e: programs image ## On a real cluster of two nodes
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
 
+.PHONY: test-upgrade
+test-upgrade: programs image ## From the release before to this one and back, with running pods; minutes
+	$(RUN)python -m testbed image --previous >/dev/null
+	$(RUN)pytest tests/upgrade -s
+
 # What takes minutes on a machine that has none of it is built before the tests: they have a
 # minute each, with what they set up.
 .PHONY: programs
 programs: packages $(STAMP)
 	$(RUN)python -m testbed binaries >/dev/null
+	$(RUN)python -m testbed promtool >/dev/null
 
 .PHONY: image
 image: programs
@@ -127,6 +137,10 @@ demo-check-clean: $(STAMP) ## Compare the machine with what was noted before the
 .PHONY: bench
 bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved, and an agent
 	$(RUN)python -m bench
+
+.PHONY: bench-scale
+bench-scale: packages $(STAMP) ## Measure the operator in clusters of 100, 500 and 1,000 nodes that kwok plays
+	$(RUN)python -m bench.scale
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a minute

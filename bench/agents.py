@@ -56,6 +56,12 @@ def parsed(status: str) -> Memory:
     return Memory(int(found.get("VmRSS", 0)), int(found.get("RssAnon", 0)))
 
 
+def highest(status: str) -> int:
+    """Return the most memory that was ever resident, in KiB, from the text of `/proc/PID/status`."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
 def used(stat: str) -> float:
     """Return the processor seconds in the text of `/proc/PID/stat`: its own, and of what it waited for."""
     fields = stat.rpartition(")")[2].split()

@@ -30,6 +30,9 @@ FETCHES = Budget(1, "GET")
 MEMORY = Budget(64, "MiB")
 AGENT_MEMORY = Budget(72, "MiB")
 AGENT_CPU = Budget(0.5, "% of a core")
+OPERATOR_MEMORY = Budget(150, "MiB")
+OPERATOR_WRITES = Budget(0, "writes")
+OPERATOR_LISTS = Budget(0, "lists")
 AGENT_WRITES = Budget(0, "writes a minute")
 
 _ADD = {1: Budget(3.0, "ms"), 4: Budget(4.0, "ms")}

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from testbed import addresses, binaries, builder, cleanliness, cluster, failures, starting, state
+from testbed import addresses, binaries, builder, cleanliness, cluster, failures, releases, starting, state
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,9 +18,11 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m testbed", description="A Kubernetes cluster on one Linux machine.")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("binaries", help="build the programs of a cluster, print their folder")
+    commands.add_parser("promtool", help="build Prometheus' tool for alert rules, print its path")
 
     image = commands.add_parser("image", help="build the image of Mooring, print the path of its OCI archive")
     image.add_argument("--version", help="as another release of the same code (default: pyproject.toml's)")
+    image.add_argument("--previous", action="store_true", help="of the release before, by that release's own builder")
     image.add_argument("--renderer", type=int, help="without the renderers of the nodes' confs after this one")
     commands.add_parser("snapshot", help="note what the machine has").add_argument("file", type=Path)
     clean = commands.add_parser("check-clean", help="compare the machine with what was noted; 1 if something is left")
@@ -60,8 +62,11 @@ def run(options: argparse.Namespace) -> int:
     match options.command:
         case "binaries":
             print(binaries.ensure())
+        case "promtool":
+            print(binaries.promtool())
         case "image":
-            print(builder.image(options.version, options.renderer))
+            previous = options.previous
+            print(releases.image(releases.PREVIOUS) if previous else builder.image(options.version, options.renderer))
         case "snapshot":
             cleanliness.write(options.file)
         case "check-clean":

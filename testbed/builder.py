@@ -10,11 +10,10 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed import cache, commands, failures, machine, progress
+from testbed import cache, commands, failures, machine, progress, versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,6 @@ CONTEXT = (
     "README.md",
     "LICENSE",
 )
-_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-.+a-z0-9]*[a-z0-9])?")
 _PROJECT_VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
 _RENDERERS_END = "NEWEST = max(_RENDERERS)\n"
 SUITE = "bookworm"
@@ -60,7 +58,7 @@ _PASSED_ON = (
 def name(version: str | None = None) -> str:
     """Return the image's name with a version, by default the one that pyproject.toml has."""
     if version is None:
-        version = str(tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"])
+        version = versions.project()
     return f"mooring.dev/mooring:{version}"
 
 
@@ -120,7 +118,7 @@ def stage(context: Path, checkout: Path = CHECKOUT) -> list[Path]:
 
 def release(context: Path, version: str) -> None:
     """Make what was staged another release. Raises Failure for what is no version, or no project of ours."""
-    if not _VERSION.fullmatch(version):
+    if not re.fullmatch(versions.VERSION, version):
         raise failures.Failure(f"{version!r} is no version: write one like 0.2.0")
     project = context / "pyproject.toml"
     changed, count = _PROJECT_VERSION.subn(f'version = "{version}"', project.read_text(), count=1)
@@ -137,15 +135,6 @@ def keep_renderers(context: Path, newest: int) -> None:
         raise failures.Failure(f"{path.name} has no renderer {newest}")
     cut = f"_RENDERERS = {{number: each for number, each in _RENDERERS.items() if number <= {newest}}}\n"
     path.write_text(text.replace(_RENDERERS_END, cut + _RENDERERS_END))
-
-
-def _left_out(relative: Path) -> bool:
-    parts = relative.parts
-    return (
-        "__pycache__" in parts
-        or parts[:2] in (("plugin", "bin"), ("plugin", "tools"))
-        or relative.name.endswith("_test.go")
-    )
 
 
 def _build(tag: str, context: Path, folder: Path) -> None:

@@ -60,6 +60,41 @@ CNI_PLUGINS = Part(
     pinned="github.com/containernetworking/plugins",
     variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v{version}",),
 )
+KWOK = Part(
+    module="kwok",
+    target="tool",
+    pinned="sigs.k8s.io/kwok",
+    variables=("sigs.k8s.io/kwok/pkg/consts.Version=v{version}",),
+)
+PROMETHEUS = Part(
+    module="prometheus",
+    target="tool",
+    pinned="github.com/prometheus/prometheus",
+    variables=("github.com/prometheus/common/version.Version={version}",),
+    # Ways to find targets, each with the library of a cloud: rules need none of them.
+    tags="remove_all_sd",
+)
+# Both that people have: 4, which applies on the server's side, and 3, which does not.
+HELM_4 = Part(
+    module="helm4",
+    target="tool",
+    pinned="helm.sh/helm/v4",
+    variables=("helm.sh/helm/v4/internal/version.version=v{version}",),
+)
+HELM_3 = Part(
+    module="helm3",
+    target="tool",
+    pinned="helm.sh/helm/v3",
+    variables=(
+        "helm.sh/helm/v3/internal/version.version=v{version}",
+        # What `helm template` takes the cluster for; by itself a version that is years old.
+        *(
+            f"helm.sh/helm/v3/pkg/{package}.k8sVersion{part}"
+            for package in ("chartutil", "lint/rules")
+            for part in ("Major=1", "Minor=36")
+        ),
+    ),
+)
 
 MULTUS = Part(
     module="multus",
@@ -72,9 +107,10 @@ MULTUS = Part(
 def ensure() -> Path:
     """Build what is missing and return the folder of all programs; reference CNI plugins in its `cni`.
 
-    Raises Failure where Go is missing or a build fails.
+    Each version of helm is there by a name of its own, `helm3` and `helm4`. Raises Failure where Go is missing or a
+    build fails.
     """
-    folders = {part.module: build(part) for part in (KUBERNETES, CONTAINERD, CNI_PLUGINS)}
+    folders = {part.module: build(part) for part in (KUBERNETES, CONTAINERD, CNI_PLUGINS, HELM_3, HELM_4)}
     entry = cache.key(*(f"{module}={folder.name}" for module, folder in folders.items()))
 
     def link(folder: Path) -> None:
@@ -82,6 +118,8 @@ def ensure() -> Path:
             for program in folders[module].iterdir():
                 (folder / program.name).symlink_to(program)
         (folder / "cni").symlink_to(folders["cniplugins"])
+        for part in (HELM_3, HELM_4):
+            (folder / part.module).symlink_to(folders[part.module] / "helm")
 
     return cache.published("bin", entry, link)
 
@@ -99,6 +137,16 @@ def cni_plugins() -> Path:
 def multus() -> Path:
     """Return the folder of Multus' programs, building them if needed: no cluster needs them, but tests of adoption."""
     return build(MULTUS)
+
+
+def kwok() -> Path:
+    """Return kwok, which plays kubelets for a benchmark; no cluster needs it."""
+    return build(KWOK) / "kwok"
+
+
+def promtool() -> Path:
+    """Return Prometheus' own tool for alert rules, building it if needed; no cluster needs it."""
+    return build(PROMETHEUS) / "promtool"
 
 
 def build(part: Part) -> Path:

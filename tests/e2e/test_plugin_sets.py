@@ -68,6 +68,17 @@ def settled(cluster: Cluster, node: str, *, seconds: float = 60) -> None:
     eventually(lambda: ready(cluster, node, of=of), seconds=seconds, what=f"node {node} to be as the Installation says")
 
 
+def replicas(cluster: Cluster, node: str) -> dict[str, str]:
+    """Return which container each ready replica of the operator on a node is, by its pod."""
+    selector = ("-l", "app.kubernetes.io/component=operator", f"--field-selector=spec.nodeName={node}")
+    return {
+        pod["metadata"]["name"]: each["containerID"]
+        for pod in cluster.get("pods", "-n", "mooring-system", *selector)["items"]
+        for each in pod.get("status", {}).get("containerStatuses") or []
+        if each["ready"]
+    }
+
+
 def program_files(cluster: Cluster, node: str) -> list[str]:
     return cluster.on_node(node, "ls", "/opt/cni/bin").split()
 
@@ -100,11 +111,19 @@ def bare(cluster: Cluster, image: str, nodes: list[str]) -> Iterator[str]:
     say(cluster, pluginSets=sets, dhcpDaemon=True)
     for each in nodes:
         settled(cluster, each)
+    before = replicas(cluster, node)
     ask_testbed("stop-node", node, "--name", cluster.name)
     for folder in ("opt/cni/bin", "var/lib/mooring"):
         shutil.rmtree(disk / folder)
         (disk / folder).mkdir()
     ask_testbed("start-node", node, "--name", cluster.name)
+
+    def back() -> bool:
+        now = replicas(cluster, node)
+        return now.keys() == before.keys() and not set(now.values()) & set(before.values())
+
+    # A replica that died with its node refuses connections until it runs again (docs/limits.md).
+    eventually(back, seconds=90, what=f"the replicas of the operator on {node}")
     yield node
     say(cluster, pluginSets=[], dhcpDaemon=False)
     # What the primary network needs stays: pods start and end by it.

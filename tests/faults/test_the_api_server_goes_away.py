@@ -21,6 +21,8 @@ SECONDS = float(os.environ.get("MOORING_FAULTS_SECONDS_AWAY", "30"))
 # For so long the cache counts as what the API server says.
 TTL = 30
 PODS = 3
+# A kubelet that could not tell of a static pod tries again when it looks at that pod anew: every 60 to 90 s.
+KUBELET = 100.0
 
 
 @contextlib.contextmanager
@@ -81,7 +83,7 @@ def test_cached_pods_start_without_an_api_server_and_all_is_right_when_it_is_bac
             def slices(node: Node = node, expected: dict[str, Interfaces] = expected) -> bool:
                 return node.sliced(namespace) == expected
 
-            eventually(statuses, seconds=60, what=f"the network-status of each pod of {node.name}")
+            eventually(statuses, seconds=KUBELET, what=f"the network-status of each pod of {node.name}")
             eventually(slices, seconds=60, what=f"the slices of {node.name}")
             eventually(node.ready, seconds=60, what=f"a NodeState of {node.name} that is Ready")
             assert {each["net1"][0] for each in expected.values()} == node.leases("kept")

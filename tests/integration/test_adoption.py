@@ -189,7 +189,7 @@ async def test_it_is_adopted_node_by_node_and_given_back(
     await watching.until(back, what="the DaemonSet as it was")
 
     async def beside(client: Client) -> bool:
-        return (await conditions(client))["Degraded"]["reason"] == "MultusRuns"
+        return bool((await conditions(client))["Degraded"]["reason"] == "MultusRuns")
 
     await watching.until(beside, what="that both run")
     await client.delete(resources.DAEMON_SETS, NAME, namespace=SPACE)

@@ -11,8 +11,9 @@ import pytest
 from mooring.installing import crds
 from mooring.installing.attachmentslices import HeldAttachment
 from mooring.installing.conditions import Condition
-from mooring.installing.installations import InstallationSpec, Plugin, Toleration
+from mooring.installing.installations import InstallationSpec, Toleration
 from mooring.installing.nodestates import NodeStateStatus
+from mooring.installing.pluginkeys import Plugin
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:

@@ -116,6 +116,14 @@ def needs_renewal(bundle: Bundle, *, namespace: str, now: datetime.datetime) -> 
     )
 
 
+def ends(bundle: Bundle) -> datetime.datetime | None:
+    """Return when the certificate ends; None for one that cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(bundle.certificate).not_valid_after_utc
+    except ValueError:
+        return None
+
+
 class Choice(enum.Enum):
     """What a replica does about a certificate other than the one that it shows."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mooring.admission import reviews
 from mooring.admission.server import Route
+from mooring.admission.tallies import Tally
 from mooring.networks import nads
 
 if TYPE_CHECKING:
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
 DEFINITIONS = "/validate/networkattachmentdefinitions"
 
 
-def routes(*, severities: Callable[[], Mapping[str, Severity]] = dict) -> list[Route]:
-    """Return every declared path; `severities` is asked for what the Installation sets, at each review."""
+def routes(*, severities: Callable[[], Mapping[str, Severity]] = dict, tally: Tally | None = None) -> list[Route]:
+    """Return every declared path.
+
+    `severities` is asked for what the Installation sets, at each review; `tally` counts what others' reviews found.
+    """
+    counted = tally or Tally()
+    bad, good = _review("{this is not JSON"), _review('{"cniVersion": "1.0.0", "type": "loopback"}')
 
     def review(request: Mapping[str, object]) -> dict[str, object]:
-        return reviews.review_definition(request, severities=severities())
+        if request in (bad, good):
+            return reviews.review_definition(request, severities=severities())
+        return reviews.review_definition(request, severities=severities(), found=counted.add)
 
-    return [
-        Route(
-            path=DEFINITIONS,
-            review=review,
-            known_bad=_review("{this is not JSON"),
-            known_good=_review('{"cniVersion": "1.0.0", "type": "loopback"}'),
-        )
-    ]
+    return [Route(path=DEFINITIONS, review=review, known_bad=bad, known_good=good)]
 
 
 def _review(config: str) -> dict[str, object]:

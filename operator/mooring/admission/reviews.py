@@ -7,7 +7,7 @@ finalizers of a definition that is broken already can still be changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mooring.networks import nads
 from mooring.rules import definitions
@@ -27,11 +27,14 @@ class MalformedReviewError(ValueError):
 
 
 def review_definition(
-    review: Mapping[str, object], *, severities: Mapping[str, Severity] | None = None
+    review: Mapping[str, object],
+    *,
+    severities: Mapping[str, Severity] | None = None,
+    found: Callable[[Sequence[Finding]], None] = lambda _: None,
 ) -> dict[str, object]:
     """Answer the review of a NetworkAttachmentDefinition that is created or updated.
 
-    Returns an AdmissionReview with its response. Raises MalformedReviewError.
+    Returns an AdmissionReview with its response; `found` is told what was found. Raises MalformedReviewError.
     """
     request = _request(review)
     manifest = request.get("object")
@@ -41,8 +44,9 @@ def review_definition(
         raise MalformedReviewError("request.object is missing")
     if _untouched(manifest, request.get("oldObject")) or _deleting(manifest):
         return _answer(review, request, findings=())
-    found = definitions.validate(manifest, severities=severities or {})
-    return _answer(review, request, findings=found)
+    findings = definitions.validate(manifest, severities=severities or {})
+    found(findings)
+    return _answer(review, request, findings=findings)
 
 
 def refuse(review: Mapping[str, object], *, message: str, code: int) -> dict[str, object]:

@@ -19,9 +19,10 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mooring.agent import histograms, threads
+from mooring.agent import threads
 from mooring.kube import errors
 from mooring.kube.pauses import Pause
+from mooring.metrics import histograms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

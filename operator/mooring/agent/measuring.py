@@ -14,7 +14,9 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.agent import health, metrics, tallies
+from mooring.agent import health, tallies
+from mooring.metrics import agent as metrics
+from mooring.metrics import families
 from mooring.node import traffic
 
 if TYPE_CHECKING:
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from mooring.agent.cache import Cache
     from mooring.agent.conf import Conf
     from mooring.agent.garbage import Garbage
-    from mooring.agent.histograms import Histogram
     from mooring.agent.inventory import Inventory
     from mooring.agent.loops import Reconciler
     from mooring.agent.missing import Missing
     from mooring.agent.runtime import Runtime
     from mooring.agent.sandboxes import Sandbox, Sandboxes
     from mooring.kube.informers import Informer
+    from mooring.metrics.histograms import Histogram
     from mooring.node.namespaces import Namespaces
 
 _LOG = logging.getLogger(__name__)
@@ -87,22 +89,22 @@ class Page:
             if self._said is None or clock() - self._said[0] >= _SAME_SECONDS:
                 known, attached = known_numbers(self._sources), attachments(self._sources.sandboxes)
                 text = await asyncio.to_thread(_text, known, attached, self._sources)
-                self._said = clock(), health.Answer(200, text, metrics.CONTENT_TYPE)
+                self._said = clock(), health.Answer(200, text, families.CONTENT_TYPE)
             return self._said[1]
 
 
-def _text(known: metrics.Numbers, attached: Sequence[Attached], sources: Sources) -> bytes:
+def _text(known: families.Numbers, attached: Sequence[Attached], sources: Sources) -> bytes:
     values = {**known.values, **traffic_numbers(attached, _counters(attached, sources))}
-    return metrics.text(metrics.Numbers(values, known.histograms))
+    return families.text(families.Numbers(values, known.histograms))
 
 
-def known_numbers(sources: Sources) -> metrics.Numbers:
+def known_numbers(sources: Sources) -> families.Numbers:
     """Return what is in memory. Call it in the event loop."""
     one: tuple[str, ...] = ()
     counts = sources.garbage.counts
     loaded = {"True": 1.0, "False": 0.0}.get(sources.runtime.verdict.status)
     contact = sources.networks.last_contact
-    values: dict[metrics.Family, Mapping[tuple[str, ...], float]] = {
+    values: dict[families.Family, Mapping[tuple[str, ...], float]] = {
         metrics.BUILD: {(importlib.metadata.version("mooring"),): 1},
         metrics.READY: {one: float(sources.ready())},
         metrics.RUNTIME_LOADED: {} if loaded is None else {one: loaded},
@@ -120,11 +122,11 @@ def known_numbers(sources: Sources) -> metrics.Numbers:
         metrics.PASS_FAILURES: {(each.name,): each.failures for each in sources.reconcilers},
         metrics.OVERDUE: {(each.name,): each.overdue for each in sources.reconcilers},
     }
-    return metrics.Numbers(
+    return families.Numbers(
         values=values,
         histograms={
-            metrics.STATUS_DELAY: {one: metrics.snapshot(sources.status_delay)},
-            metrics.PASSES: {(each.name,): metrics.snapshot(each.durations) for each in sources.reconcilers},
+            metrics.STATUS_DELAY: {one: families.snapshot(sources.status_delay)},
+            metrics.PASSES: {(each.name,): families.snapshot(each.durations) for each in sources.reconcilers},
         },
     )
 
@@ -169,7 +171,7 @@ def _counters(attached: Sequence[Attached], sources: Sources) -> list[dict[str, 
 
 def traffic_numbers(
     attached: Sequence[Attached], counters: Sequence[dict[str, traffic.Counters] | None]
-) -> dict[metrics.Family, Mapping[tuple[str, ...], float]]:
+) -> dict[families.Family, Mapping[tuple[str, ...], float]]:
     """Return the metrics of interfaces; `counters` are those of each of `attached`."""
     info: dict[tuple[str, ...], float] = {}
     moved: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in metrics.TRAFFIC}
@@ -181,7 +183,7 @@ def traffic_numbers(
                 continue
             for name, value in dataclasses.asdict(counted[interface]).items():
                 moved[name][namespace, pod, interface, network] = value
-    found: dict[metrics.Family, Mapping[tuple[str, ...], float]] = {
+    found: dict[families.Family, Mapping[tuple[str, ...], float]] = {
         metrics.UNREAD: {(): sum(counted is None for counted in counters)},
         metrics.NAME_INFO: info,
     }

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mooring.installing.pluginsets import DHCP
@@ -171,8 +170,5 @@ def _is_leased(plugin: Mapping[str, Any]) -> bool:
 
 
 def _all(folder: Path) -> Iterator[Lease]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as listed:
-        for each in listed:
-            journal = journals.read(folder / each.name) if journals.is_journal(each.name) else None
-            if journal is not None:
-                yield from leases(each.name, journal)
+    for name, journal in journals.each(folder):
+        yield from leases(name, journal)

@@ -110,10 +110,8 @@ def _take_away(places: Places, owned: manifest.Manifest, entry: manifest.Entry, 
 def _needed(folder: Path) -> set[str]:
     """Return the plugins that what is attached, or not wholly undone, names. Raises `OSError`."""
     needed: set[str] = set()
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as listed:
-        for each in listed:
-            journal = journals.read(folder / each.name) if journals.is_journal(each.name) else None
-            for attachment in journal.attachments if journal is not None else ():
-                if attachment.last is not None and not attachment.undone:
-                    needed |= setplans.types(attachment.conf)
+    for _, journal in journals.each(folder):
+        for attachment in journal.attachments:
+            if attachment.last is not None and not attachment.undone:
+                needed |= setplans.types(attachment.conf)
     return needed

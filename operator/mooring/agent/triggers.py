@@ -31,6 +31,7 @@ class Trigger(enum.Enum):
     FOUNDATION = "what a new pod depends on became right, or wrong"
     HEALTH = "a reconciler became right, or wrong"
     SERVER_MOVED = "the API server has another address or CA"
+    NETWORKS = "a NetworkAttachmentDefinition came, changed or went"
     PRIMARY_NETWORK = "the NetworkAttachmentDefinition that is the default network changed"
     SANDBOX = "a journal came, changed or went"
     LACKING_POD = "the sandbox of a pod that lacked its networks changed"
@@ -55,6 +56,7 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.FOUNDATION: ("missing", "presence", "paths", "adoption", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
+    Trigger.NETWORKS: ("survey",),
     Trigger.PRIMARY_NETWORK: ("conf",),
     Trigger.SANDBOX: ("slices", "drain", "inventory"),
     Trigger.LACKING_POD: ("missing",),

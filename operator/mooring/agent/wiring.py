@@ -23,7 +23,6 @@ from mooring.agent import (
     failing,
     garbage,
     health,
-    histograms,
     inventory,
     loops,
     measuring,
@@ -47,6 +46,7 @@ from mooring.agent import (
 )
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
+from mooring.metrics import histograms
 from mooring.node import clocks, cri, leaving, namespaces, places, proof, records
 
 if TYPE_CHECKING:
@@ -441,7 +441,7 @@ class Agent:
 
     def _network_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self.cache.changed(key, old, new)
-        self.survey.wake()
+        self._triggers.fire(Trigger.NETWORKS)
         current = self.revisions.current
         if current is not None and current.default_network == key:
             self._triggers.fire(Trigger.PRIMARY_NETWORK)

@@ -55,6 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
     adopt = commands.add_parser("adopt", help="have the cluster's Multus taken over, with its configuration")
     adopt.add_argument("--dry-run", action="store_true", help="only tell what would become of its configuration")
 
+    install = commands.add_parser("install", help="apply the Installation, from which the operator brings the nodes up")
+    install.add_argument("--spec", default="{}", metavar="JSON", help="its spec (default: {}, which has every default)")
+    install.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
+
+    verify = commands.add_parser("verify", help="prove that nodes are ready and admission judges; changes nothing")
+    verify.add_argument("--namespace", default="default", help="where the networks of its dry runs would be")
+    verify.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS", help="how long nodes may take")
+
     uninstall = commands.add_parser(
         "uninstall", help="bring every node back to its primary network, and tell how far it is"
     )
@@ -89,6 +97,14 @@ def main(arguments: list[str] | None = None) -> int:
         from mooring.cli import adopt
 
         return adopt.run(dry=options.dry_run)
+    if options.command == "install":
+        from mooring.cli import install
+
+        return install.run(options.spec, seconds=options.timeout)
+    if options.command == "verify":
+        from mooring.cli import verify
+
+        return verify.run(namespace=options.namespace, seconds=options.timeout)
     if options.command == "uninstall":
         from mooring.cli import uninstall
 

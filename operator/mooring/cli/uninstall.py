@@ -10,12 +10,11 @@ import asyncio
 import sys
 from typing import Any
 
+from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 
 _EVERY = 1.0
-_NAME = "default"
-_OURS = "app.kubernetes.io/managed-by=mooring-operator"
 
 
 def run(*, seconds: float) -> int:
@@ -30,7 +29,7 @@ def run(*, seconds: float) -> int:
 async def _run(seconds: float) -> int:
     async with await Client.load() as client:
         try:
-            await client.delete(resources.INSTALLATIONS, _NAME, propagation="Background")
+            await client.delete(resources.INSTALLATIONS, keys.INSTALLATION_NAME, propagation="Background")
         except errors.NotFound:
             print("There is no Installation.")
             return await _left(client)
@@ -52,7 +51,7 @@ async def _follow(client: Client) -> None:
     told = ""
     while True:
         try:
-            found = await client.get(resources.INSTALLATIONS, _NAME)
+            found = await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
         except errors.NotFound:
             return
         except errors.Unreachable as error:
@@ -76,7 +75,7 @@ def progress(installation: dict[str, Any]) -> str:
 async def _left(client: Client) -> int:
     """Say which nodes are not clean, and return the exit status."""
     try:
-        states = (await client.list(resources.NODE_STATES, label_selector=_OURS))["items"]
+        states = (await client.list(resources.NODE_STATES, label_selector=resources.selector(keys.OURS)))["items"]
     except errors.NotFound:
         states = []  # the definitions are gone too
     names = sorted(state["metadata"]["name"] for state in states)

@@ -157,7 +157,7 @@ class Adopter:
             errors.ApiError: something could not be read or written.
         """
         await self._look(installation, at_once=True)
-        ours = {name: state for name, state in self._states.all().items() if name in self._view.nodes.store}
+        ours = {name: state for name, state in self._states.ours().items() if name in self._view.nodes.store}
         began = datetime.datetime.fromisoformat(installation["metadata"]["deletionTimestamp"])
         patience = spec.rollout.progress_deadline_seconds if spec else _PATIENCE
         waited = self._now() - began >= datetime.timedelta(seconds=patience)

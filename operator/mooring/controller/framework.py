@@ -1,43 +1,193 @@
-"""kopf, as far as Mooring uses it: owns the registry, the settings and the handlers, which only wake the queue.
+"""kopf, as far as Mooring uses it: owns what its presence, a change and the deletion of the Installation set off.
 
-What kopf is for here: the life cycle and the watch on our own kind. Refuses its indexes, its state on objects and
-its webhooks: measured, and found wanting at scale.
+kopf runs in the replica that leads, from the beginning of its term to its end, in a thread and an event loop of its
+own: at its end it cancels every task of its loop. Our finalizer is kopf's, and `on.delete` is the uninstall. Refuses
+kopf's indexes, its webhooks, its events and its state on other people's objects: measured, and found wanting at scale.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any, cast
 
+import aiohttp
 import kopf
 
-from mooring.kube import resources
+from mooring.kube import errors, resources
+from mooring.kube.pauses import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    import aiohttp
-
     from mooring.kube.client import Client
 
-_DOMAIN = "operator.mooring.dev"
+_LOG = logging.getLogger(__name__)
+
+FINALIZER = "mooring.dev/uninstall"
+# Of kopf's annotations on the Installation.
+_PREFIX = "operator.mooring.dev"
+# What was changed behind our back without a word to the watches is found this often, in seconds.
+_EVERY = 120.0
+# Between two looks at what an uninstall waits for.
+_SOON = 2.0
 
 
-class _Forever:
-    """Pauses between attempts, without an end: an operator that gives up takes its webhook with it."""
+class Life:
+    """The life of the Installation while this replica leads.
 
-    def __iter__(self) -> Iterator[float]:
-        yield from (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
+    `leads()` is asked before each of kopf's writes, in kopf's thread. `changed()` is called for an Installation that is
+    there, that changed, and now and then. `remove()` is called until it returns "": what it returns before is what is
+    waited for, and the Installation stays.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        identity: str,
+        leads: Callable[[], bool],
+        changed: Callable[[], None],
+        remove: Callable[[], Awaitable[str]],
+        pause: Pause | None = None,
+    ) -> None:
+        """Take what is called in the event loop that `run` is called in."""
+        self._client = client
+        self._identity = identity
+        self._leads = leads
+        self._changed = changed
+        self._remove = remove
+        self._pause = pause or Pause(first=0.5, longest=30.0)
+        self._term = asyncio.Event()
+        self._stop = threading.Event()
+        self._sessions: list[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]] = []
+        client.on_moved(self._moved)
+
+    def begin_term(self) -> None:
+        """Let kopf run."""
+        self._term.set()
+
+    def end_term(self) -> None:
+        """Let kopf end."""
+        self._term.clear()
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run kopf in each term until cancelled; where it ends by itself, it begins anew after a pause."""
+        failures = 0
         while True:
-            yield 20.0
+            await self._term.wait()
+            try:
+                # kopf looks for the kind once, and never serves one that is not there then.
+                await self._client.list(resources.INSTALLATIONS)
+                failures = 0
+                await self._carry()
+            except Exception as error:
+                failures += 1
+                _LOG.log(
+                    logging.DEBUG if isinstance(error, errors.NotFound) else logging.WARNING,
+                    "kopf does not carry the Installation: %s; trying again",
+                    error,
+                )
+            if self._term.is_set():
+                await asyncio.sleep(self._pause.after(failures))
+
+    async def _carry(self) -> None:
+        self._stop = threading.Event()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # No pool: the end of the process must not wait for it.
+        threading.Thread(
+            target=self._in_thread, args=(asyncio.get_running_loop(), ended, self._stop), name="kopf", daemon=True
+        ).start()
+        try:
+            await ended
+        finally:
+            self._stop.set()
+
+    def _in_thread(self, ours: asyncio.AbstractEventLoop, ended: asyncio.Future[None], stop: threading.Event) -> None:
+        async def carry() -> None:
+            try:
+                await kopf.operator(
+                    registry=self._registry(ours),
+                    settings=settings(),
+                    # Otherwise kopf asks for the name of the user, and the image's has none.
+                    identity=cast("Any", self._identity),
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=stop,
+                )
+            finally:
+                # A thread of kopf's waits for it, and this one for that thread.
+                stop.set()
+                self._sessions.clear()
+
+        failure: BaseException | None = None
+        try:
+            asyncio.run(carry())
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the process ends, and its loop is closed
+            ours.call_soon_threadsafe(_end, ended, failure)
+
+    def _registry(self, ours: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+        """Return a registry of our own with all handlers; what they say is told in the loop `ours`."""
+        made = kopf.OperatorRegistry()
+
+        async def log_in(**_: object) -> kopf.AiohttpSession:
+            make = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._client.sessions(), ours))
+            session = make((self.fence,))
+            self._sessions[:] = [each for each in self._sessions if not each[1].closed]
+            self._sessions.append((asyncio.get_running_loop(), session))
+            return kopf.AiohttpSession(server=self._client.url, aiohttp_session=session)
+
+        async def present(**_: object) -> None:
+            ours.call_soon_threadsafe(self._changed)
+
+        async def updated(diff: kopf.Diff, **_: object) -> None:
+            fields = dict.fromkeys(".".join(map(str, field)) for _, field, _, _ in diff)
+            _LOG.info("The Installation changed: %s", ", ".join(fields))
+            ours.call_soon_threadsafe(self._changed)
+
+        async def deleted(**_: object) -> None:
+            waiting = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._removed(), ours))
+            if waiting:
+                raise kopf.TemporaryError(waiting, delay=_SOON)
+
+        kind = resources.INSTALLATIONS
+        where = (kind.group, kind.api_version.split("/")[1], kind.plural)
+        kopf.on.login(id="log-in", registry=made)(log_in)
+        kopf.on.resume(*where, id="present", registry=made)(present)
+        kopf.on.create(*where, id="created", registry=made)(present)
+        kopf.on.update(*where, id="updated", registry=made)(updated)
+        kopf.timer(*where, id="again", registry=made, interval=_EVERY, initial_delay=_EVERY)(present)
+        kopf.on.delete(*where, id="uninstall", registry=made)(deleted)
+        return made
+
+    async def _removed(self) -> str:
+        return await self._remove()
+
+    async def fence(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Let kopf's requests through; those that write only while this replica leads."""
+        if request.method != "GET" and not self._leads():
+            raise aiohttp.ClientConnectionError("this replica does not lead any more")
+        return await handler(request)
+
+    def _moved(self) -> None:
+        # kopf repeats a request for ever with the session it has; only where it finds that closed it logs in anew.
+        for loop, session in list(self._sessions):
+            with contextlib.suppress(RuntimeError):  # that loop is closed, and its sessions with it
+                loop.call_soon_threadsafe(_close, session)
 
 
 def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: nothing is written onto objects, and an API server that is away is waited for."""
+    """Return kopf's settings: its annotations and its finalizer on the Installation alone, no scanning, no end."""
     made = kopf.OperatorSettings()
     made.posting.enabled = False
     made.peering.standalone = True
+    # The one kind is there before kopf begins.
+    made.scanning.disabled = True
     made.watching.server_timeout = 300
     made.watching.chunk_size = 500
     made.queueing.idle_timeout = 1.0
@@ -46,62 +196,48 @@ def settings() -> kopf.OperatorSettings:
     made.networking.connect_timeout = 5
     made.networking.error_backoffs = _Forever()
     made.execution.max_workers = 2
-    made.process.ultimate_exiting_timeout = 25
-    # Unused, as no handler keeps state; named so that nothing of ours could ever be taken for another operator's.
-    made.persistence.finalizer = f"{_DOMAIN}/finalizer"
-    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_DOMAIN)
-    made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_DOMAIN)
-    return made
-
-
-def registry(
-    *,
-    client: Client,
-    start: Callable[[], Awaitable[None]],
-    stop: Callable[[], Awaitable[None]],
-    installation_changed: Callable[[], None],
-) -> kopf.OperatorRegistry:
-    """Return a registry of our own with all handlers.
-
-    kopf sends its requests with the credentials of `client`; `start` and `stop` frame the operator's life;
-    `installation_changed` is called for each event of an Installation.
-    """
-    made = kopf.OperatorRegistry()
-
-    sessions: list[aiohttp.ClientSession] = []
-    closing: set[asyncio.Task[None]] = set()
-
-    async def log_in(**_: object) -> kopf.AiohttpSession:
-        sessions[:] = [each for each in sessions if not each.closed]
-        sessions.append(await client.session())
-        return kopf.AiohttpSession(server=client.url, aiohttp_session=sessions[-1])
-
-    def moved() -> None:
-        # kopf repeats a request for ever with the session it has; only where it finds that closed it logs in anew.
-        for session in sessions:
-            task = asyncio.create_task(session.close())
-            closing.add(task)
-            task.add_done_callback(closing.discard)
-
-    async def begin(**_: object) -> None:
-        await start()
-
-    async def end(**_: object) -> None:
-        await stop()
-
-    async def notice(**_: object) -> None:
-        installation_changed()
-
-    kind = resources.INSTALLATIONS
-    client.on_moved(moved)
-    kopf.on.login(id="log-in", registry=made)(log_in)
-    kopf.on.startup(id="begin", registry=made)(begin)
-    kopf.on.cleanup(id="end", registry=made)(end)
-    kopf.on.event(kind.group, kind.api_version.split("/")[1], kind.plural, id="installation", registry=made)(notice)
+    # It would be the end of the process, not of kopf.
+    made.process.ultimate_exiting_timeout = None
+    made.persistence.finalizer = FINALIZER
+    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
+    made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
     return made
 
 
 def quieten() -> None:
-    """Keep kopf from telling of every event that a handler has seen it."""
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    logging.getLogger("kopf.activities").setLevel(logging.WARNING)
+    """Keep kopf from telling of every event that a handler has seen it, and of what is waited for as an error."""
+    for name in ("kopf.objects", "kopf.activities", "kopf._core.reactor.running"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").addFilter(lambda record: "failed temporarily" not in record.getMessage())
+    # It runs in a thread of its own, as it should, and signals are ours.
+    logging.getLogger("kopf._core.reactor.running").addFilter(
+        lambda record: "OS signals are ignored" not in record.getMessage()
+    )
+
+
+class _Forever:
+    """Pauses between attempts, without an end: an API server that is away is waited for."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
+        while True:
+            yield 20.0
+
+
+def _end(ended: asyncio.Future[None], failure: BaseException | None) -> None:
+    if ended.done():
+        return
+    if failure is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(failure)
+
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def _close(session: aiohttp.ClientSession) -> None:
+    # Kept, because a loop itself forgets tasks that nobody holds.
+    task = asyncio.get_running_loop().create_task(session.close())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

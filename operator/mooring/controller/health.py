@@ -1,4 +1,4 @@
-"""The operator's health server: owns /healthz and /readyz, in plain HTTP for the kubelet's probes.
+"""The operator's health server: owns /healthz and /readyz for the kubelet's probes, and /metrics, in plain HTTP.
 
 Live: the event loop turns. Ready: the webhook serves what the API server trusts, has proven itself and knows the
 severities, and the process is not on its way out; else the answer says what is missing. Whether it leads, and what it
@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from mooring.metrics import families
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
 @contextlib.asynccontextmanager
-async def serving(*, port: int, missing: Callable[[], list[str]], host: str | None = None) -> AsyncIterator[int]:
-    """Serve while the block runs and yield the port; `missing` lists what keeps the operator from being ready.
+async def serving(
+    *, port: int, missing: Callable[[], list[str]], metrics: Callable[[], bytes], host: str | None = None
+) -> AsyncIterator[int]:
+    """Serve while the block runs and yield the port.
 
-    `host` None means all addresses.
+    `missing` lists what keeps the operator from being ready, `metrics` is what Prometheus reads; `host` None means all
+    addresses.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -32,8 +37,11 @@ async def serving(*, port: int, missing: Callable[[], list[str]], host: str | No
             return web.Response(status=503, text="".join(f"waiting for {each}\n" for each in lacking))
         return web.Response(text="ok\n")
 
+    async def numbers(_: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": families.CONTENT_TYPE})
+
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", numbers)])
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:

@@ -7,13 +7,25 @@ roll-out must remember is persisted before any node is told something. Refuses t
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import adopting, delivering, fencing, keys, managed, nodes, passes, reading, uninstalling
+from mooring.controller import (
+    adopting,
+    fencing,
+    framework,
+    keys,
+    managed,
+    measuring,
+    nodes,
+    passes,
+    reading,
+    uninstalling,
+)
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -40,8 +52,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# What was changed behind our back without a word to the watches is found this often, in seconds.
-_EVERY = 120.0
 # While a roll-out is under way, deadlines and soaks end without anybody telling.
 _UNDER_WAY = 5.0
 
@@ -78,6 +88,10 @@ class Reconciler:
         self._further = further
         self._now = now
         self._recorder = recorder
+        # An uninstall may begin while a pass is under way.
+        self._one = asyncio.Lock()
+        self.reported: measuring.Reported | None = None
+        """What was said last of the Installation, None where there is none; for the metrics."""
 
     def begin_term(self) -> None:
         """Say that this replica leads from now on: what others wrote before is read anew."""
@@ -90,28 +104,44 @@ class Reconciler:
             errors.ApiError: something could not be written; the conditions say so where they could be.
             fencing.Deposed: another replica leads by now.
         """
-        installation = await self._get()
-        await self._states.catch_up()
-        if installation is None:
-            return await self._uninstall.finish()
+        async with self._one:
+            await self._states.catch_up()
+            installation = await self._get()
+            if installation is None:
+                self.reported = None
+                return await self._uninstall.finish()
+            metadata = installation["metadata"]
+            if metadata.get("deletionTimestamp") or framework.FINALIZER not in (metadata.get("finalizers") or []):
+                return None  # kopf calls `remove`; and until kopf holds it, nothing may come onto a node
+            return await self._reconcile(installation)
+
+    async def remove(self) -> str:
+        """Go on with the uninstall; return what is waited for, "" when nothing needs the Installation any more.
+
+        Raises:
+            errors.ApiError: something could not be read or written.
+            fencing.Deposed: another replica leads by now.
+        """
+        async with self._one:
+            await self._states.catch_up()
+            installation = await self._get()
+            return "" if installation is None else await self._remove(installation)
+
+    async def _reconcile(self, installation: dict[str, Any]) -> float | None:
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
-            if installation["metadata"].get("deletionTimestamp"):
-                return await self._remove(Pass(installation, None))
             await self._report_invalid(installation, error)
-            return _EVERY
+            return None
         done = Pass(installation, spec)
-        if installation["metadata"].get("deletionTimestamp"):
-            return await self._remove(done)
         if await self._adopter.begin(done, spec):
-            return uninstalling.SOON  # the spec is another one now
+            return _UNDER_WAY  # the spec is another one now
         await self._apply(done, spec)
         await self._report(done)
         if done.failures:
             raise done.failures[0]
         rollout = done.decision.status if done.decision else None
-        return _UNDER_WAY if rollout and rollout.stage != "Complete" else _EVERY
+        return _UNDER_WAY if rollout and rollout.stage != "Complete" else None
 
     async def _get(self) -> dict[str, Any] | None:
         try:
@@ -119,33 +149,33 @@ class Reconciler:
         except errors.NotFound:
             return None
 
-    async def _remove(self, done: Pass) -> float | None:
-        """Go on with the uninstall; the Installation stays until no node needs it."""
-        if uninstalling.FINALIZER not in (done.installation["metadata"].get("finalizers") or []):
-            return None
-        done.revision = str((done.installation.get("status") or {}).get("revision") or "")
-        returning = await self._adopter.leave(done.installation, done.spec)
-        if returning:
-            done.removing, done.nodes = returning, self._observed(self._states.all())
+    async def _remove(self, installation: dict[str, Any]) -> str:
+        try:
+            spec = InstallationSpec.model_validate(installation.get("spec") or {})
+        except pydantic.ValidationError:
+            spec = None
+        done = Pass(installation, spec, revision=str((installation.get("status") or {}).get("revision") or ""))
+        done.removing = await self._adopter.leave(installation, spec)
+        if done.removing:
+            done.nodes = self._observed(self._states.ours())
             await self._report(done)
-            return uninstalling.SOON
-        removal = await self._uninstall.begin(done.installation, done.spec)
+            return done.removing
+        removal = await self._uninstall.begin(installation, spec)
         ending = ""
         if not removal.waiting:
-            ending = await self._uninstall.end(done.installation, removal)
+            ending = await self._uninstall.end(removal)
             if not ending:
-                return _EVERY
-        elif done.spec is not None:
+                return ""
+        elif spec is not None:
             # Without their agents the nodes would stay as they are.
             try:
-                await self._apply_daemon_set(done.spec, done, owner=None)
+                await self._apply_daemon_set(spec, done, owner=None)
             except errors.ApiError as error:
                 done.report(error, "DaemonSetNotApplied", f"DaemonSet {daemonsets.NAME} was not applied")
         done.removing = f"{removal.sentence} {ending}".strip()
-        served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
-        done.nodes = self._observed(served)
+        done.nodes = self._observed(self._states.ours())
         await self._report(done)
-        return uninstalling.SOON
+        return done.removing
 
     async def _apply(self, done: Pass, spec: InstallationSpec) -> None:
         """Write what differs; what fails is reported and does not stop the rest."""
@@ -172,7 +202,6 @@ class Reconciler:
                 )
             )
         steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None]], str, str], ...] = (
-            (lambda: self._hold_on(done), "FinalizerNotSet", "The Installation was not marked"),
             (lambda: self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
             (
                 lambda: self._apply_daemon_set(spec, done, owner=owner),
@@ -214,18 +243,6 @@ class Reconciler:
         selected = {name: self._view.nodes.store.get(name) or {"metadata": {"name": name}} for name in names}
         return reading.nodes(selected, self._states.all(), self._view.agents, now=self._now())
 
-    async def _hold_on(self, done: Pass) -> None:
-        """Set our finalizer: what is on the nodes goes before the Installation does."""
-        metadata = done.installation["metadata"]
-        if uninstalling.FINALIZER in (metadata.get("finalizers") or []):
-            return
-        finalizers = [*(metadata.get("finalizers") or []), uninstalling.FINALIZER]
-        patch = {"metadata": {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}}
-        written = await self._writer.patch(
-            resources.INSTALLATIONS, keys.INSTALLATION_NAME, patch, field_manager=keys.FIELD_MANAGER
-        )
-        metadata["resourceVersion"] = written["metadata"]["resourceVersion"]
-
     async def _apply_daemon_set(self, spec: InstallationSpec, done: Pass, *, owner: dict[str, Any] | None) -> None:
         found = self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")
         if owner is not None and found is not None and removals.LEAVING in (found["metadata"].get("labels") or {}):
@@ -260,7 +277,7 @@ class Reconciler:
             mount_images=deliveries.image_volumes(node["status"]["nodeInfo"] for node in self._selected(spec).values()),
             draining=reading.draining(self._view.node_states.store),
         )
-        await delivering.apply(self._writer, self._view.deliveries.store, desired, namespace=self._namespace)
+        await self._managed.reconcile(resources.DAEMON_SETS, desired.values(), self._view.deliveries)
 
     async def _ensure(self, config_map: dict[str, Any]) -> None:
         name = config_map["metadata"]["name"]
@@ -330,7 +347,7 @@ class Reconciler:
             wanted.add(status.last_good)
         gone = set(revisions.superfluous(names, wanted=wanted, newest_first=names))
         await self._managed.prune(resources.CONFIG_MAPS, found, wanted=set(names) - gone)
-        # Those of plugin sets are `delivering`'s.
+        # Those of plugin sets went with what is desired of them.
         others = [item for item in self._view.daemon_sets.store.values() if not deliveries.is_delivery(item)]
         await self._managed.prune(resources.DAEMON_SETS, others, wanted=[daemonsets.NAME])
 
@@ -373,18 +390,19 @@ class Reconciler:
         _LOG.warning("The Installation cannot be used: %s", wrong)
         done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
         done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
-        served = [name for name, state in self._states.all().items() if reading.is_ours(state)]
-        done.nodes = self._observed(served)
+        done.nodes = self._observed(self._states.ours())
         await self._report(done)
 
     async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
         before = installation.get("status") or {}
-        status = summaries.summarise(
+        summary = summaries.summarise(
             picture,
             before=before.get("conditions") or [],
             generation=installation["metadata"]["generation"],
             now=self._now(),
-        ).to_wire()
+        )
+        self.reported = measuring.Reported(summary, picture.phases)
+        status = summary.to_wire()
         if status == before:
             return
         metadata = installation["metadata"]

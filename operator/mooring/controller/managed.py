@@ -7,7 +7,6 @@ label.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +41,48 @@ class Managed:
         self._applied[key] = (desired, made)
         return True
 
+    async def reconcile(
+        self, resource: Resource, desired: Iterable[dict[str, Any]], there: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Make the objects of ours in `there`, by key, those that are desired.
+
+        Raises:
+            errors.ApiError: one could not be written or removed; the others were tried.
+        """
+        failed: list[errors.ApiError] = []
+        wanted = list(desired)
+        for each in wanted:
+            try:
+                await self.ensure(resource, each, there.get(resources.key(each)))
+            except errors.ApiError as error:
+                failed.append(error)
+        try:
+            await self.prune(resource, there.values(), wanted=[each["metadata"]["name"] for each in wanted])
+        except errors.ApiError as error:
+            failed.append(error)
+        if failed:
+            raise failed[0]
+
     async def prune(self, resource: Resource, there: Iterable[Mapping[str, Any]], *, wanted: Iterable[str]) -> None:
-        """Delete what carries our label and is not wanted."""
-        names = set(wanted)
+        """Delete what carries our label and is not wanted.
+
+        Raises:
+            errors.ApiError: one could not be removed; the others were tried.
+        """
+        names, failed = set(wanted), list[errors.ApiError]()
         for item in list(there):
             metadata = item["metadata"]
             if metadata["name"] in names or metadata.get("deletionTimestamp") or not reading.is_ours(item):
                 continue
-            with contextlib.suppress(errors.NotFound):
+            try:
                 await self._writer.delete(
                     resource, metadata["name"], namespace=metadata.get("namespace"), uid=metadata.get("uid")
                 )
+            except errors.NotFound:
+                continue
+            except errors.ApiError as error:
+                failed.append(error)
+                continue
             _LOG.info("Removed %s %s, which is not wanted any more", resource.kind, metadata["name"])
+        if failed:
+            raise failed[0]

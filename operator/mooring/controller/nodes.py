@@ -48,8 +48,10 @@ class States:
         """
         if self._fresh:
             return
-        listed = await self._client.list(resources.NODE_STATES)
-        self._ahead = {item["metadata"]["name"]: observing.node_state(item) for item in listed["items"]}
+        ahead: dict[str, dict[str, Any]] = {}
+        async for page in self._client.pages(resources.NODE_STATES):
+            ahead |= {item["metadata"]["name"]: observing.node_state(item) for item in page["items"]}
+        self._ahead = ahead
         self._fresh = True
 
     def all(self) -> Mapping[str, dict[str, Any]]:
@@ -59,10 +61,21 @@ class States:
             del self._ahead[name]
         return {**store, **{name: item for name, item in self._ahead.items() if name in self._view.nodes.store}}
 
+    def _get(self, name: str) -> dict[str, Any] | None:
+        """Return one as `all` has it; a pass asks for each, and must not go through all for each."""
+        told, ahead = self._view.node_states.store.get(name), self._ahead.get(name)
+        if ahead is None or _seen(told, ahead) or name not in self._view.nodes.store:
+            return told
+        return ahead
+
+    def ours(self) -> dict[str, dict[str, Any]]:
+        """Return those that an operator of ours made, by name."""
+        return {name: state for name, state in self.all().items() if reading.is_ours(state)}
+
     async def ensure(self, desired: dict[str, Any]) -> None:
         """Apply a NodeState where it differs."""
         name = desired["metadata"]["name"]
-        found = self.all().get(name)
+        found = self._get(name)
         if found is not None and not reading.differs(found, desired):
             return
         made = await self._writer.apply(resources.NODE_STATES, desired, field_manager=keys.FIELD_MANAGER)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from mooring.kube.client import Client
 
-OURS = "app.kubernetes.io/managed-by=mooring-operator"
 # What many nodes say within this time is answered once.
 _GATHER_SECONDS = 0.5
 
@@ -37,28 +36,21 @@ class View:
             client,
             resources.DAEMON_SETS,
             namespace=namespace,
-            label_selector=OURS,
+            label_selector=resources.selector(keys.OURS),
             on_change=self._on(keys.INSTALLATION, after=0.0),
-        )
-        self.deliveries = Informer(
-            client,
-            resources.DAEMON_SETS,
-            namespace=namespace,
-            label_selector=",".join(f"{name}={value}" for name, value in sorted(deliveries.LABELS.items())),
-            on_change=self._on(keys.INSTALLATION),
         )
         self.revisions = Informer(
             client,
             resources.CONFIG_MAPS,
             namespace=namespace,
-            label_selector=",".join(f"{name}={value}" for name, value in sorted(revisions.LABELS.items())),
+            label_selector=resources.selector(revisions.LABELS),
             on_change=self._on(keys.INSTALLATION),
         )
         self.pods = Informer(
             client,
             resources.PODS,
             namespace=namespace,
-            label_selector=",".join(f"{name}={value}" for name, value in sorted(daemonsets.LABELS.items())),
+            label_selector=resources.selector(daemonsets.LABELS),
             transform=_pod,
             on_change=self._on(keys.INSTALLATION),
         )
@@ -77,7 +69,6 @@ class View:
             self.nodes,
             self.node_states,
             self.daemon_sets,
-            self.deliveries,
             self.revisions,
             self.pods,
             self.definitions,
@@ -91,6 +82,11 @@ class View:
             if pod["node"] and (not pod["leaving"] or pod["node"] not in found):
                 found[pod["node"]] = pod
         return found
+
+    @property
+    def deliveries(self) -> dict[str, dict[str, Any]]:
+        """The DaemonSets that bring plugin sets, by namespace/name."""
+        return {key: item for key, item in self.daemon_sets.store.items() if deliveries.is_delivery(item)}
 
     @property
     def synced(self) -> bool:

@@ -13,16 +13,29 @@ import functools
 import logging
 import platform
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mooring.admission import handlers
 from mooring.admission.server import Server
-from mooring.controller import definition, evicting, installation, keys, reading, reports, serving, webhook
+from mooring.admission.tallies import Tally
+from mooring.controller import (
+    definition,
+    evicting,
+    framework,
+    installation,
+    keys,
+    measuring,
+    reading,
+    reports,
+    serving,
+    webhook,
+)
 from mooring.controller.fencing import Deposed
 from mooring.controller.image import Image
+from mooring.controller.meters import Meter
 from mooring.controller.observing import View
 from mooring.controller.queues import Queue
-from mooring.kube import resources
+from mooring.kube import errors, resources
 from mooring.kube.events import Recorder
 from mooring.kube.leases import Election
 
@@ -33,6 +46,10 @@ if TYPE_CHECKING:
     from mooring.kube.client import Client
 
 _LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+# kopf keeps what it has seen on the Installation right after it told; a pass that began before would meet its write.
+_KEPT_SECONDS = 0.1
 
 
 class Operator:
@@ -53,12 +70,13 @@ class Operator:
         """
         self._stopped = stopped
         self._leaving = False
-        self._task: asyncio.Task[None] | None = None
         self.failed = False
         """Whether a part ended that should not have."""
         self.queue = Queue()
         self.serving = serving.Serving(client, namespace=namespace, changed=lambda: self.queue.add(keys.WEBHOOK))
-        self.server = Server(routes=handlers.routes(severities=self.serving.severities), listener=listener)
+        tally = Tally()
+        routes = handlers.routes(severities=self.serving.severities, tally=tally)
+        self.server = Server(routes=routes, listener=listener)
         self._events = Recorder(client, controller="mooring-operator", instance=pod_name or platform.node())
         self._view = View(client, namespace=namespace, wake=lambda key, after: self.queue.add(key, after=after))
         self._client = client
@@ -79,6 +97,13 @@ class Operator:
             now=_now,
             leads=lambda: self._election.holds,
             recorder=self._events,
+        )
+        self._life = framework.Life(
+            client,
+            identity=pod_name or "mooring-operator",
+            leads=lambda: self._election.holds,
+            changed=lambda: self.queue.add(keys.INSTALLATION, after=_KEPT_SECONDS),
+            remove=self._remove,
         )
         self._evictor = evicting.Evictor(
             client,
@@ -104,8 +129,22 @@ class Operator:
             changed=lambda: self.queue.add(keys.INSTALLATION),
             now=_now,
         )
+        self._meter = Meter((*keys.ALL, keys.UNINSTALL))
+        self.metrics = measuring.Page(
+            measuring.Sources(
+                queue=self.queue,
+                meter=self._meter,
+                election=self._election,
+                server=self.server,
+                tally=tally,
+                informers=(*self._view.informers, *self.serving.informers, *self._reports.informers),
+                ready=lambda: not self.missing(),
+                reported=lambda: self._installation.reported,
+            )
+        )
+        """What Prometheus is told."""
         # The passes of this term; a lost one takes them with it.
-        self._term: set[asyncio.Task[float | None]] = set()
+        self._term: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
     async def admitting(self) -> AsyncIterator[None]:
@@ -119,19 +158,19 @@ class Operator:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def start(self) -> None:
-        """Begin to observe and to work, in the background."""
-        self._task = asyncio.create_task(self._run(), name="operator")
-        self._task.add_done_callback(self._ended)
-
-    async def stop(self) -> None:
-        """End what `start` began."""
-        self._leaving = True
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        await self._election.release()
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Observe, and work while this replica leads, while the block runs."""
+        task = asyncio.create_task(self._run(), name="operator")
+        task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            self._leaving = True
+            self._life.end_term()
+            task.cancel()
+            await asyncio.wait([task])
+            await self._election.release()
 
     def leave(self) -> None:
         """Say that this process is about to end: it is not ready from now on."""
@@ -151,6 +190,7 @@ class Operator:
                 group.create_task(informer.run(), name=f"reports: {informer.plural}")
             group.create_task(self._election.run(), name="election")
             group.create_task(self.queue.run(self._work), name="queue")
+            group.create_task(self._life.run(), name="life")
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
             await self._view.wait_synced()
             _LOG.info("Everything has been seen once; working")
@@ -159,28 +199,55 @@ class Operator:
     async def _work(self, key: str) -> float | None:
         if not self._election.holds:
             return None  # when it leads, everything is added
-        if key == keys.WEBHOOK:
-            return await self._in_term(self._webhook.reconcile())  # it needs nothing of the view
-        if not self._view.synced:
-            return None  # when it has synced, everything is added
+        if key != keys.WEBHOOK and not self._view.synced:
+            return None  # when it has synced, everything is added; the webhook needs nothing of the view
+        try:
+            with self._meter.timed(key):
+                return await self._in_term(self._pass(key))
+        except Deposed:
+            return 0.0 if self._election.holds else None
+
+    async def _pass(self, key: str) -> float | None:
         match key:
+            case keys.WEBHOOK:
+                return await self._webhook.reconcile()
             case keys.INSTALLATION:
-                again = await self._in_term(self._installation.reconcile())
+                again = await self._installation.reconcile()
                 # What woke it may be what a node has for its networks.
                 self.queue.add(keys.REPORTS, after=reports.GATHER_SECONDS)
                 return again
             case keys.REPORTS:
-                return await self._in_term(self._reports.reconcile())
+                return await self._reports.reconcile()
             case keys.EVICTIONS:
-                return await self._in_term(self._evictor.reconcile())
+                return await self._evictor.reconcile()
             case keys.DEFINITION:
-                return await self._in_term(definition.reconcile(self._client, self._view))
+                await definition.reconcile(self._client, self._view)
+                return None
         raise AssertionError(f"no work is known by the key {key!r}")
 
-    async def _in_term(
-        self, work: Coroutine[Any, Any, float] | Coroutine[Any, Any, float | None] | Coroutine[Any, Any, None]
-    ) -> float | None:
-        """Run a pass that ends with the term, wherever it is; the next leader begins it anew."""
+    async def _remove(self) -> str:
+        """Go on with the uninstall; return what is waited for, "" at its end."""
+        if not self._view.synced:
+            return "Not everything has been seen yet."
+        try:
+            with self._meter.timed(keys.UNINSTALL):
+                waiting = await self._in_term(self._installation.remove())
+        except Deposed:
+            return "The term is over."
+        except errors.ApiError as error:
+            _LOG.warning("The uninstall: %s; trying again", error)
+            return error.message
+        if not waiting:
+            # What was left for nodes that are away is finished without an Installation.
+            self.queue.add(keys.INSTALLATION)
+        return waiting
+
+    async def _in_term(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a pass that ends with the term, wherever it is; the next leader begins it anew.
+
+        Raises:
+            Deposed: the term is over.
+        """
         task = asyncio.create_task(work, name="a pass of this term")
         self._term.add(task)
         try:
@@ -191,7 +258,7 @@ class Operator:
                 task.cancel()  # the operator ends
         if task.cancelled() or isinstance(task.exception(), Deposed):
             _LOG.info("The term is over; what was under way is left to the next leader")
-            return 0.0 if self._election.holds else None
+            raise Deposed
         return task.result()
 
     async def _tell(self, reason: str, note: str, warning: bool) -> None:
@@ -213,7 +280,10 @@ class Operator:
             task.cancel()
         if leading:
             self._installation.begin_term()
+            self._life.begin_term()
             self._add_all()
+        else:
+            self._life.end_term()
 
     def _add_all(self) -> None:
         for key in keys.ALL:

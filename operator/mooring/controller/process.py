@@ -11,11 +11,9 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import kopf
-
-from mooring.controller import framework, health, keys
+from mooring.controller import framework, health
 from mooring.controller.operator import Operator
 from mooring.kube import errors
 from mooring.kube.client import Client
@@ -34,9 +32,6 @@ def run(*, namespace: str, pod_name: str, listener: socket.socket, health_port: 
 
     `listener` is the socket that listens for the webhook.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
     framework.quieten()
     try:
         return asyncio.run(_run(namespace=namespace, pod_name=pod_name, listener=listener, health_port=health_port))
@@ -50,36 +45,14 @@ async def _run(*, namespace: str, pod_name: str, listener: socket.socket, health
     stopped = asyncio.Event()
     async with await Client.load() as client:
         operator = Operator(client, namespace=namespace, pod_name=pod_name, listener=listener, stopped=stopped)
-        started = asyncio.Event()
-
-        async def take_signals() -> None:
-            # kopf's own handlers, in place when it has started, would end the process at once.
-            await started.wait()
-            _on_signals(operator, stopped)
-
-        # Kept, because the loop itself forgets tasks that nobody holds.
-        taking = asyncio.create_task(take_signals())
+        _on_signals(operator, stopped)
         async with (
-            health.serving(port=health_port, missing=operator.missing) as port,
+            health.serving(port=health_port, missing=operator.missing, metrics=operator.metrics.text) as port,
             operator.admitting(),
+            operator.working(),
         ):
             _LOG.info("Health is served on port %d", port)
-            await kopf.operator(
-                registry=framework.registry(
-                    client=client,
-                    start=operator.start,
-                    stop=operator.stop,
-                    installation_changed=lambda: operator.queue.add(keys.INSTALLATION),
-                ),
-                settings=framework.settings(),
-                # Otherwise kopf asks for the name of the user, and the image's has none.
-                identity=cast("Any", pod_name or "mooring-operator"),
-                clusterwide=True,
-                standalone=True,
-                ready_flag=started,
-                stop_flag=stopped,
-            )
-        taking.cancel()
+            await stopped.wait()
     return 1 if operator.failed else 0
 
 

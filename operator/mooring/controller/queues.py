@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from mooring.kube import errors
 from mooring.kube.pauses import Pause
+from mooring.metrics.histograms import Histogram
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,6 +29,14 @@ class Queue:
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
         self._changed = asyncio.Event()
+        self.waits = Histogram()
+        """How long what was due waited for its turn, in seconds."""
+
+    @property
+    def depth(self) -> int:
+        """How many keys are due and not worked on yet."""
+        now = asyncio.get_running_loop().time()
+        return sum(moment <= now for moment in self._due.values())
 
     def add(self, key: str, *, after: float = 0.0) -> None:
         """Make a key due after so many seconds; if it was due earlier, it stays so."""
@@ -44,6 +53,7 @@ class Queue:
                 now = asyncio.get_running_loop().time()
                 waiting = {key: moment for key, moment in self._due.items() if key not in self._busy}
                 for key in [key for key, moment in waiting.items() if moment <= now]:
+                    self.waits.observe(now - self._due[key])
                     del self._due[key], waiting[key]
                     self._busy.add(key)
                     group.create_task(self._work(key, work), name=f"work on {key}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from mooring.controller import keys
 from mooring.insight import networkreports
 from mooring.installing import conditions, nodestates, removals, standings
 from mooring.installing.installations import RolloutStatus
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_MANAGED_BY = "app.kubernetes.io/managed-by"
 # As many as a NodeState lists.
 _MOST_PROGRAMS = 100
 HOLD = "mooring.dev/hold"
@@ -33,7 +33,7 @@ _STARTING = ("Applying", "Starting", "NoRevision")
 
 def is_ours(item: Mapping[str, Any]) -> bool:
     """Whether the operator made this object."""
-    return (item["metadata"].get("labels") or {}).get(_MANAGED_BY) == "mooring-operator"
+    return bool(keys.OURS.items() <= (item["metadata"].get("labels") or {}).items())
 
 
 def differs(found: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
@@ -189,15 +189,10 @@ def serving_nodes(states: Mapping[str, Mapping[str, Any]]) -> list[networkreport
     return [
         networkreports.Node(
             name=name,
-            ready=_is_ready(state),
+            ready=_condition(state, "Ready").get("status") == "True",
             programs=frozenset(state["programs"]) if 0 < len(state["programs"]) < _MOST_PROGRAMS else None,
             missing_masters=frozenset(state["absent"]),
         )
         for name, state in states.items()
         if is_ours(state)
     ]
-
-
-def _is_ready(state: Mapping[str, Any]) -> bool:
-    listed = (state.get("status") or {}).get("conditions") or []
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in listed)

@@ -62,7 +62,7 @@ class Reconciler:
         self._reports = Informer(
             client,
             resources.NETWORK_REPORTS,
-            label_selector=",".join(f"{name}={value}" for name, value in sorted(models.LABELS.items())),
+            label_selector=resources.selector(models.LABELS),
             transform=_report,
             on_change=self._report_changed,
         )
@@ -73,6 +73,8 @@ class Reconciler:
         """Of the definitions as they are, under the severities in `_judged_by`."""
         self._judged_by: Mapping[str, Severity] = {}
         self._seen_nodes: tuple[networkreports.Node, ...] = ()
+        self._served = networkreports.Nodes()
+        """The same, as reports are made of them."""
 
     @property
     def informers(self) -> tuple[Informer, ...]:
@@ -93,6 +95,7 @@ class Reconciler:
             if severities != self._judged_by:
                 self._findings.clear()
             self._seen_nodes, self._judged_by = nodes, severities
+            self._served = networkreports.Nodes(nodes)
             self._due |= {*self._definitions.store, *self._reports.store}
         # What failed the last time comes last: many that cannot be written would take all the turns.
         turns = collections.deque(sorted(self._due, key=lambda key: (key in self._failed, key)))
@@ -158,7 +161,7 @@ class Reconciler:
             config=definition["spec"].get("config") or "",
             findings=self._findings[key],
             usage=used,
-            nodes=self._seen_nodes,
+            nodes=self._served,
         )
         return networkreports.describe(facts, before=before, now=self._now())
 

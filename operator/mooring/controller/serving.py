@@ -84,6 +84,11 @@ class Serving:
         )
 
     @property
+    def informers(self) -> tuple[Informer, ...]:
+        """What it follows."""
+        return (self.secrets, self.configurations, self.installations)
+
+    @property
     def configuration(self) -> dict[str, Any] | None:
         """The webhook configuration, where there is one."""
         return self.configurations.store.get(configuration.NAME)
@@ -115,7 +120,7 @@ class Serving:
     async def run(self, server: Server) -> None:
         """Follow, show and prove, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self.secrets, self.configurations, self.installations):
+            for informer in self.informers:
                 group.create_task(informer.run(), name=f"admission: {informer.plural}")
             await self.secrets.synced.wait()
             await self.configurations.synced.wait()

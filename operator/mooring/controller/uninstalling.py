@@ -13,7 +13,7 @@ import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mooring.controller import keys, nodes, reading
+from mooring.controller import nodes, reading
 from mooring.installing import daemonsets, nodestates, removals
 from mooring.kube import errors, resources
 
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-FINALIZER = "mooring.dev/uninstall"
 _SLICES = "app.kubernetes.io/managed-by=mooring-agent"
 _NODE = "mooring.dev/node"
 # For an Installation that cannot be read.
 _PATIENCE = 600
-SOON = 2.0
-"""Seconds until the next look while something is waited for."""
+# Until the next look while something is waited for.
+_SOON = 2.0
 _EVERY = 120.0
 
 
@@ -66,17 +65,17 @@ class Uninstaller:
             errors.ApiError: something could not be written.
         """
         # What brings plugin sets to the nodes would bring them again.
-        for item in list(self._view.deliveries.store.values()):
+        for item in self._view.deliveries.values():
             with contextlib.suppress(errors.NotFound):
                 await self._writer.delete(resources.DAEMON_SETS, item["metadata"]["name"], namespace=self._namespace)
         await self._disown()
-        await nodes.everything(self._drain(name, state) for name, state in self._ours().items())
+        await nodes.everything(self._drain(name, state) for name, state in self._states.ours().items())
         begun = datetime.datetime.fromisoformat(installation["metadata"]["deletionTimestamp"])
         patience = spec.rollout.progress_deadline_seconds if spec else _PATIENCE
         waited = self._now() - begun >= datetime.timedelta(seconds=patience)
         return removals.decide(self._leaving(), waited=waited)
 
-    async def end(self, installation: dict[str, Any], removal: Removal) -> str:
+    async def end(self, removal: Removal) -> str:
         """Remove what is in the cluster once no node is waited for; return what is waited for then, "" at the end.
 
         Raises:
@@ -84,7 +83,6 @@ class Uninstaller:
         """
         ending = await self._clear(removal)
         if not ending:
-            await self._let_go(installation)
             _LOG.info("Uninstalled: %s", removal.sentence)
         return ending
 
@@ -94,7 +92,7 @@ class Uninstaller:
         Raises:
             errors.ApiError: something could not be written.
         """
-        ours = self._ours()
+        ours = self._states.ours()
         for name, state in ours.items():
             # Somebody took the Installation away by force: its agents are gone, and it asks nothing of its nodes.
             if not (state.get("spec") or {}).get("drain"):
@@ -107,24 +105,21 @@ class Uninstaller:
         clean = tuple(each.name for each in left if each.clean)
         others = tuple(each.name for each in left if not each.clean)
         ending = await self._clear(removals.Removal(clean, {}, others))
-        return SOON if ending else _EVERY
+        return _SOON if ending else _EVERY
 
     @property
     def _daemon_set(self) -> str:
         return f"{self._namespace}/{daemonsets.NAME}"
 
-    def _ours(self) -> dict[str, dict[str, Any]]:
-        return {name: state for name, state in self._states.all().items() if reading.is_ours(state)}
-
     def _leaving(self) -> list[Leaving]:
-        ours = self._ours()
+        ours = self._states.ours()
         selected = {name: self._view.nodes.store.get(name) or {"metadata": {"name": name}} for name in ours}
         seen = reading.nodes(selected, ours, self._view.agents, now=self._now())
         return [removals.leaving(node.name, ours[node.name], away=node.away) for node in seen]
 
     async def _disown(self) -> None:
         """Keep the garbage collector from revisions that agents still read (`kubectl delete --cascade=foreground`)."""
-        for item in self._view.revisions.store.values():
+        for item in list(self._view.revisions.store.values()):
             if item["metadata"].get("ownerReferences"):
                 with contextlib.suppress(errors.NotFound):
                     await self._writer.patch(
@@ -156,7 +151,7 @@ class Uninstaller:
             return f"Waiting for the agents' pods to end: {', '.join(staying) or daemonsets.NAME}."
         await self._remove_slices(removal.left)
         kept = set()
-        for name, state in self._ours().items():
+        for name, state in self._states.ours().items():
             if name in removal.left:
                 kept |= {(state.get("spec") or {}).get("revision"), (state.get("status") or {}).get("revision")}
             else:
@@ -175,14 +170,6 @@ class Uninstaller:
             if item.get("nodeName") not in keep:
                 with contextlib.suppress(errors.NotFound):
                     await self._writer.delete(resources.ATTACHMENT_SLICES, item["metadata"]["name"])
-
-    async def _let_go(self, installation: dict[str, Any]) -> None:
-        metadata = installation["metadata"]
-        rest = [each for each in metadata.get("finalizers") or [] if each != FINALIZER]
-        patch = {"metadata": {"finalizers": rest or None, "resourceVersion": metadata["resourceVersion"]}}
-        await self._writer.patch(
-            resources.INSTALLATIONS, keys.INSTALLATION_NAME, patch, field_manager=keys.FIELD_MANAGER
-        )
 
 
 def _differs(found: Mapping[str, Any], patch: dict[str, Any]) -> bool:

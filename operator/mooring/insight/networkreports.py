@@ -49,6 +49,25 @@ class Node:
     """Interfaces that some definition names as `master` and that are not on the node."""
 
 
+class Nodes:
+    """The served nodes, by what they have: thousands of them mostly have the same, and each network asks all."""
+
+    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+        self._alike: dict[Node, list[str]] = {}
+        for node in nodes:
+            self._alike.setdefault(dataclasses.replace(node, name=""), []).append(node.name)
+        self.count = sum(map(len, self._alike.values()))
+
+    def lacking(self, needed: frozenset[str], below: frozenset[str]) -> list[tuple[str, str]]:
+        """Return the nodes that cannot serve a network with these programs and masters, and why, by name."""
+        return sorted(
+            (name, reason)
+            for alike, names in self._alike.items()
+            if (reason := _lacks(alike, needed, below))
+            for name in names
+        )
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
     """What a report is made of. `findings` are the definition's, worst first."""
@@ -58,7 +77,7 @@ class Facts:
     config: str
     findings: Sequence[Finding]
     usage: Usage
-    nodes: Sequence[Node]
+    nodes: Nodes
 
 
 def describe(facts: Facts, *, before: Mapping[str, Any] | None, now: datetime.datetime) -> NetworkReport | None:
@@ -97,12 +116,12 @@ def describe(facts: Facts, *, before: Mapping[str, Any] | None, now: datetime.da
 def _nodes(facts: Facts) -> ServingNodes:
     conf = _conf(facts.config)
     needed, below = frozenset(needs.programs(conf)), frozenset(needs.masters(conf))
-    unable = [
-        UnableNode(name=node.name, reason=reason)
-        for node in sorted(facts.nodes, key=lambda node: node.name)
-        if (reason := _lacks(node, needed, below))
-    ]
-    return ServingNodes(selected=len(facts.nodes), able=len(facts.nodes) - len(unable), unable=unable[:MOST_NODES])
+    unable = facts.nodes.lacking(needed, below)
+    return ServingNodes(
+        selected=facts.nodes.count,
+        able=facts.nodes.count - len(unable),
+        unable=[UnableNode(name=name, reason=reason) for name, reason in unable[:MOST_NODES]],
+    )
 
 
 def _conf(config: str) -> object:

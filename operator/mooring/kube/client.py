@@ -76,9 +76,9 @@ class Client:
         """Call `listener` whenever the URL, the authority or our certificate are other ones than before."""
         self._connection.on_change(listener)
 
-    async def session(self) -> aiohttp.ClientSession:
-        """Return a session with our credentials of now, for a library that sends its own requests; that closes it."""
-        return await self._connection.session()
+    async def sessions(self) -> Callable[[tuple[aiohttp.ClientMiddlewareType, ...]], aiohttp.ClientSession]:
+        """Return what makes sessions with our credentials of now, for a library that sends its own requests."""
+        return await self._connection.sessions()
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> dict[str, Any]:
         """Return an object."""
@@ -146,10 +146,15 @@ class Client:
         subresource: str | None = None,
         name: str | None = None,
         field_manager: str | None = None,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Create an object; or, with `name` and `subresource`, ask for one (`serviceaccounts/token`)."""
+        """Create an object; or, with `name` and `subresource`, ask for one (`serviceaccounts/token`).
+
+        A dry run is admitted and validated like any other request, and nothing is kept of it.
+        """
         path = resource.path(namespace=namespace, name=name, subresource=subresource)
-        return await self._call("POST", path, query=_manager(field_manager), body=body)
+        query = {**_manager(field_manager), **({"dryRun": "All"} if dry_run else {})}
+        return await self._call("POST", path, query=query, body=body)
 
     async def apply(
         self,

@@ -60,6 +60,8 @@ class Election:
         self._renewed = 0.0
         self.leading = False
         """Whether this replica leads now."""
+        self.changes = 0
+        """How often it began or ceased to lead."""
         self.tried = asyncio.Event()
         """Set from the first attempt on, whatever came of it."""
 
@@ -157,6 +159,7 @@ class Election:
         if leading == self.leading:
             return
         self.leading = leading
+        self.changes += 1
         _LOG.info("%s leads" if leading else "%s does not lead any more", self._identity)
         self._changed(leading)
 

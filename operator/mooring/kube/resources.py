@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
+from typing import TYPE_CHECKING
 
 from mooring.networks import nads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ def key(item: dict[str, object]) -> str:
     assert isinstance(metadata, dict)  # noqa: S101  every object of the API server has metadata
     namespace = metadata.get("namespace")
     return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """Return the label selector of what carries all these labels."""
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 NODES = Resource("v1", "Node", "nodes", namespaced=False)

@@ -88,21 +88,24 @@ class Connection:
                 await self._read()
         return self.server != before
 
-    async def session(self) -> aiohttp.ClientSession:
-        """Return a session with the credentials of now, for a library that sends its own requests; that closes it.
+    async def sessions(self) -> Callable[[tuple[aiohttp.ClientMiddlewareType, ...]], aiohttp.ClientSession]:
+        """Return what makes sessions with the credentials of now, for a library that sends its own requests.
 
-        It does not follow anything: `on_change` tells when it is to be replaced, an answer 401 that its token ended.
+        It is called in the event loop that uses the session, with what each request passes through; its user closes
+        the session. That follows nothing: `on_change` tells when it is to be replaced, an answer 401 that its token
+        ended.
         """
         api = await self.current()
         headers: dict[str, str] = {}
         await api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
         rest_client: _Rest = api.rest_client
-        return aiohttp.ClientSession(
+        return lambda middlewares: aiohttp.ClientSession(
             connector=rest_client.connector(),
             headers=headers,
             proxy=rest_client.proxy,
             trust_env=True,
             read_bufsize=2**21,
+            middlewares=middlewares,
         )
 
     async def close(self) -> None:

@@ -6,13 +6,16 @@ raises: what can be read is read, and the flags of `Journal` say what the caller
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VERSION = 1
@@ -161,6 +164,15 @@ def read(path: Path) -> Journal | None:
     except FileNotFoundError:
         return None
     return parse(data)
+
+
+def each(folder: Path) -> Iterator[tuple[str, Journal]]:
+    """Yield the name and the content of each journal in a folder; none where there is no folder. Raises `OSError`."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as listed:
+        for entry in listed:
+            journal = read(folder / entry.name) if is_journal(entry.name) else None
+            if journal is not None:
+                yield entry.name, journal
 
 
 def is_journal(name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from mooring.admission import certificates, handlers, reviews, selftest, server
+from mooring.admission import certificates, handlers, reviews, selftest, server, tallies
 from mooring.controller import holding
 
 if TYPE_CHECKING:
@@ -96,6 +96,19 @@ async def test_a_good_definition_is_allowed_and_a_bad_one_denied() -> None:
             (handlers.DEFINITIONS, "allowed"): 1,
             (handlers.DEFINITIONS, "denied"): 1,
         }
+        assert subject.durations[handlers.DEFINITIONS].count == 2
+
+
+async def test_what_reviews_find_is_counted_by_rule_and_the_self_test_is_told_apart() -> None:
+    counted = tallies.Tally()
+    async with serving(routes=handlers.routes(tally=counted)) as subject, client(subject.port) as api:
+        await subject.prove(server_name=NAME)
+        assert counted.counts() == {}
+        await api.post(handlers.DEFINITIONS, json=BAD)
+        await api.post(handlers.DEFINITIONS, json=BAD)
+        assert counted.counts() == {("MR101", "Enforce"): 2}
+        assert subject.outcomes == {(handlers.DEFINITIONS, "self-test"): 2, (handlers.DEFINITIONS, "denied"): 2}
+        assert subject.durations[handlers.DEFINITIONS].count == 2
 
 
 @pytest.mark.parametrize("path", ["/", "/validate", "/validate/", handlers.DEFINITIONS + "x", "/validate/pods"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import parser
 
-from mooring.agent import histograms, measuring, metrics, sandboxes, wiring
+from mooring.agent import measuring, sandboxes, wiring
+from mooring.metrics import agent as metrics
+from mooring.metrics import families
 from mooring.node import places, traffic
 
 if TYPE_CHECKING:
@@ -34,18 +35,6 @@ def sandbox(name: str = "c@eth0.jsonl", *, pod: str = "default/web", time: str =
     return sandboxes.Sandbox(
         name=name, pod=pod, uid="u", boot="b", time=time, status="[]", left_out=(), **{**known, **more}
     )
-
-
-def test_the_reference_page_is_fresh() -> None:
-    assert metrics.DOCUMENT.read_text(encoding="utf-8") == metrics.reference()
-
-
-def test_names_units_and_labels_are_as_prometheus_has_them() -> None:
-    for each in metrics.FAMILIES:
-        assert re.fullmatch(r"(mooring_agent|pod_network)_[a-z_]+", each.name)
-        assert each.name.endswith("_total") == (each.kind == "counter")
-        assert each.text.endswith(".")
-    assert len({each.name for each in metrics.FAMILIES}) == len(metrics.FAMILIES)
 
 
 class Unasked:
@@ -95,7 +84,7 @@ async def test_many_who_ask_at_the_same_time_are_answered_by_one_look(
     looks = 0
     real = measuring.known_numbers
 
-    def known(sources: measuring.Sources) -> metrics.Numbers:
+    def known(sources: measuring.Sources) -> families.Numbers:
         nonlocal looks
         looks += 1
         return real(sources)
@@ -119,7 +108,7 @@ async def test_interfaces_are_named_by_pod_and_network_and_counted_where_their_n
     attached = measuring.attachments(known)
     assert [each.netns for each in attached] == ["/run/netns/new", "/run/netns/b"]
     counted = {"net1": traffic.Counters(1, 2, 3, 4, 5, 6), "tunl0": traffic.Counters(9, 9, 9, 9, 9, 9)}
-    found = samples(metrics.text(metrics.Numbers(measuring.traffic_numbers(attached, [counted, None]))))
+    found = samples(families.text(families.Numbers(measuring.traffic_numbers(attached, [counted, None]))))
     assert found["pod_network_name_info"][("net1", "default", "default/storage", "web")] == 0
     assert len(found["pod_network_name_info"]) == 4
     of_net1 = ("net1", "default", "default/storage", "web")
@@ -135,12 +124,3 @@ async def test_of_interfaces_without_end_the_newest_are_told() -> None:
     attached = measuring.attachments(known)
     assert len(attached) == 500  # of two interfaces each
     assert attached[0].pod == ("default", "01999")
-
-
-def test_a_histogram_counts_each_value_once_and_is_as_large_as_before() -> None:
-    histogram = histograms.Histogram((0.1, 1.0))
-    for value in (-5.0, 0.1, 0.5, 100.0):
-        histogram.observe(value)
-    assert histogram.buckets() == [("0.1", 2), ("1.0", 3), ("+Inf", 4)]
-    assert histogram.count == 4
-    assert histogram.sum == pytest.approx(100.6)

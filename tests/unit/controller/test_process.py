@@ -27,8 +27,9 @@ def test_without_credentials_it_says_what_to_do_and_ends(
     assert "Traceback" not in said
 
 
-def test_kopf_writes_nothing_onto_objects_and_waits_for_an_api_server_that_is_away() -> None:
+def test_kopf_scans_nothing_posts_nothing_and_waits_for_an_api_server_that_is_away() -> None:
     settings = framework.settings()
+    assert settings.scanning.disabled is True
     assert settings.posting.enabled is False
     assert settings.admission.managed is None
     assert settings.peering.standalone is True
@@ -43,7 +44,7 @@ def test_kopf_writes_nothing_onto_objects_and_waits_for_an_api_server_that_is_aw
 async def test_ready_says_what_is_missing() -> None:
     missing = ["the first complete list of nodes", "the webhook's self-test"]
     async with (
-        health.serving(host="127.0.0.1", port=0, missing=lambda: missing) as port,
+        health.serving(host="127.0.0.1", port=0, missing=lambda: missing, metrics=lambda: b"up 1\n") as port,
         aiohttp.ClientSession() as session,
     ):
         url = f"http://127.0.0.1:{port}"
@@ -57,3 +58,6 @@ async def test_ready_says_what_is_missing() -> None:
         missing.clear()
         async with session.get(f"{url}/readyz") as answer:
             assert (answer.status, await answer.text()) == (200, "ok\n")
+        async with session.get(f"{url}/metrics") as answer:
+            assert (answer.status, await answer.read()) == (200, b"up 1\n")
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

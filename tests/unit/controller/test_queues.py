@@ -139,3 +139,15 @@ async def test_the_pause_that_the_api_server_asks_for_is_kept() -> None:
     async with running(queue, worker):
         await asyncio.sleep(200)
     assert worker.done[1][0] >= 90
+
+
+async def test_what_was_due_and_waited_is_told() -> None:
+    queue, worker = Queue(), Worker()
+    queue.add("a")
+    queue.add("b", after=100)
+    await asyncio.sleep(7)
+    assert queue.depth == 1
+    async with running(queue, worker):
+        await asyncio.sleep(1)
+        assert queue.depth == 0
+        assert (queue.waits.count, queue.waits.sum) == (1, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def report(
     before: dict[str, Any] | None = None,
     now: datetime.datetime = NOW,
 ) -> NetworkReport | None:
-    facts = networkreports.Facts("shop", "lab", config, findings, usage.Usage(entries), nodes)
+    facts = networkreports.Facts("shop", "lab", config, findings, usage.Usage(entries), networkreports.Nodes(nodes))
     return networkreports.describe(facts, before=before, now=now)
 
 
@@ -136,3 +137,12 @@ def test_a_node_is_not_blamed_for_an_interface_that_is_looked_for_in_the_pod() -
     poor = networkreports.Node("a", ready=True, missing_masters=frozenset({"net0"}))
     found = made(held("web"), config=conf("macvlan", master="net0", linkInContainer=True), nodes=(poor,))
     assert (found.nodes.able, found.nodes.selected) == (1, 1)
+
+
+def test_nodes_that_lack_the_same_are_each_named_in_order_among_thousands_that_lack_nothing() -> None:
+    poor = [networkreports.Node(name, ready=True, programs=frozenset({"host-local"})) for name in ("z", "b", "m")]
+    fine = [dataclasses.replace(READY, name=f"fine-{number:04}") for number in range(2000)]
+    found = made(held("web"), nodes=(*fine[:1000], *poor, *fine[1000:]))
+    assert (found.nodes.selected, found.nodes.able) == (2003, 2000)
+    assert [each.name for each in found.nodes.unable] == ["b", "m", "z"]
+    assert {each.reason for each in found.nodes.unable} == {"it has no program bridge in its folder of CNI plugins"}

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 from mooring.installing import confs, renderers
-from mooring.installing.installations import LogOptions, Plugin
+from mooring.installing.pluginkeys import LogOptions, Plugin
 
 KEYS = {
     each["key"]: each["setBy"]

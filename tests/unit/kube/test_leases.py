@@ -111,6 +111,7 @@ async def test_the_first_leads_and_the_second_waits() -> None:
         await asyncio.sleep(600)
         assert [leading for _, leading in first.history] == [True]
         assert second.history == []
+        assert (first.election.changes, second.election.changes) == (1, 0)
 
 
 async def test_by_the_clock_a_term_ends_also_before_the_loop_has_seen_it() -> None:

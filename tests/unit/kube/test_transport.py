@@ -177,7 +177,7 @@ async def test_a_session_of_its_own_has_the_credentials_of_now(
     connection: transport.Connection, volume: Volume
 ) -> None:
     volume.put(authority=OTHER, bearer="second")
-    async with await connection.session() as session:
+    async with (await connection.sessions())(()) as session:
         assert session.headers["authorization"] == "bearer second"
 
 

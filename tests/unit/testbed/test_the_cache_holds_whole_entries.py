@@ -54,7 +54,18 @@ class TestKeys:
 
 
 class TestPinnedVersions:
-    @pytest.mark.parametrize("part", [binaries.KUBERNETES, binaries.CONTAINERD, binaries.CNI_PLUGINS])
+    @pytest.mark.parametrize(
+        "part",
+        [
+            binaries.KUBERNETES,
+            binaries.CONTAINERD,
+            binaries.CNI_PLUGINS,
+            binaries.PROMETHEUS,
+            binaries.HELM_3,
+            binaries.HELM_4,
+        ],
+        ids=lambda part: part.module,
+    )
     def test_every_part_pins_what_it_builds(self, part: binaries.Part) -> None:
         go_mod = Path(binaries.__file__).with_name(part.module) / "go.mod"
         assert binaries.pinned_version(go_mod.read_text(), part.pinned)[0].isdigit()

@@ -1,0 +1,78 @@
+"""`mooring install`: owns applying the one Installation with a given spec, as soon as its kind is served.
+
+What is applied is the whole spec of this command: fields that the one before set and this one does not go back to
+their defaults, and fields that somebody else set stay. Exit status 0: the API server has it; how the nodes get it,
+`kubectl get installation,nodestates` says. 1: it was refused, or not taken within the time. 2: the spec is no JSON
+object. Refuses to wait for nodes: a careful roll-out takes longer than whoever installs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from mooring.kube import errors, resources
+from mooring.kube.client import Client
+
+_EVERY = 1.0
+_NAME = "default"
+_MANAGER = "mooring-install"
+
+
+def run(spec: str, *, seconds: float) -> int:
+    """Apply the Installation with a spec in JSON and return the exit status; `seconds` is how long it may take."""
+    try:
+        parsed = json.loads(spec)
+    except ValueError as error:
+        parsed, problem = None, f"--spec is no JSON: {error}"
+    else:
+        problem = "" if isinstance(parsed, dict) else f"--spec is no object: {spec[:100]}"
+    if problem:
+        print(f"mooring install: {problem}", file=sys.stderr)
+        return 2
+    try:
+        return asyncio.run(_run(parsed, seconds))
+    except errors.ApiError as error:
+        print(f"mooring install: {error}", file=sys.stderr)
+        return 1
+
+
+async def _run(spec: dict[str, Any], seconds: float) -> int:
+    body = {
+        "apiVersion": resources.INSTALLATIONS.api_version,
+        "kind": resources.INSTALLATIONS.kind,
+        "metadata": {"name": _NAME},
+        "spec": spec,
+    }
+    async with await Client.load() as client:
+        applied = await _applied(client, body, asyncio.get_running_loop().time() + seconds)
+    if applied["metadata"].get("deletionTimestamp"):
+        print(
+            "mooring install: Installation default is being deleted, and the nodes are being cleaned; give this "
+            "command again when it is gone: kubectl wait installation/default --for=delete",
+            file=sys.stderr,
+        )
+        return 1
+    print("Installation default is applied. How far it is: kubectl get installation,nodestates")
+    return 0
+
+
+async def _applied(client: Client, body: dict[str, Any], until: float) -> dict[str, Any]:
+    """Apply until the API server answers for good; its kind may have been defined a moment ago.
+
+    Raises:
+        errors.ApiError: it was refused, or not taken before `until` (of the event loop's clock).
+    """
+    told = ""
+    while True:
+        try:
+            return await client.apply(resources.INSTALLATIONS, body, field_manager=_MANAGER)
+        except (errors.NotFound, errors.TooManyRequests, errors.Unreachable) as error:
+            if asyncio.get_running_loop().time() >= until:
+                raise
+            if str(error) != told:
+                told = str(error)
+                print(f"{told}; trying again", flush=True)
+            await asyncio.sleep(_EVERY)

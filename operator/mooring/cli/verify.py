@@ -1,0 +1,118 @@
+"""`mooring verify`: owns proving, from outside, that an installed Mooring does its work in this cluster.
+
+The Installation's nodes are Ready, admission refuses a network with a mistake and takes one without; both as dry runs,
+of which nothing is kept. Exit status 0: all of it is so. 1: something is not, and which. Refuses to change anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mooring.kube import errors, resources
+from mooring.kube.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_EVERY = 1.0
+_NAME = "default"
+_OURS = "app.kubernetes.io/managed-by=mooring-operator"
+_WEBHOOK = "networks.mooring.dev"
+_RIGHT = '{"cniVersion": "1.0.0", "name": "mooring-verify", "type": "bridge", "bridge": "verify0"}'
+_WRONG = '{"cniVersion": "1.0.0", "name": "mooring-verify", "type":'
+
+
+class _NotSo(Exception):
+    """Something is not as it should be; the text says what, and what to look at."""
+
+
+def run(*, namespace: str, seconds: float) -> int:
+    """Verify and return the exit status; `seconds` is how long the nodes may take to be Ready."""
+    try:
+        asyncio.run(_run(namespace, seconds))
+    except (_NotSo, errors.ApiError) as problem:
+        print(f"mooring verify: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(namespace: str, seconds: float) -> None:
+    async with await Client.load() as client:
+        print(await _ready(client, seconds))
+        print(await _refused(client, namespace))
+        print(await _taken(client, namespace))
+
+
+async def _ready(client: Client, seconds: float) -> str:
+    until = asyncio.get_running_loop().time() + seconds
+    told = ""
+    while True:
+        try:
+            installation = await client.get(resources.INSTALLATIONS, _NAME)
+        except errors.NotFound:
+            raise _NotSo("there is no Installation, so nothing is on the nodes: apply one first") from None
+        states = (await client.list(resources.NODE_STATES, label_selector=_OURS))["items"]
+        lacking = unready(installation, states)
+        if not lacking:
+            return f"{len(states)} of {len(states)} nodes are Ready."
+        if asyncio.get_running_loop().time() >= until:
+            raise _NotSo(f"not within {seconds:.0f} s: {lacking}")
+        if lacking != told:
+            told = lacking
+            print(f"Waiting: {lacking}", flush=True)
+        await asyncio.sleep(_EVERY)
+
+
+def unready(installation: Mapping[str, Any], states: Iterable[Mapping[str, Any]]) -> str:
+    """Say why the nodes of an Installation are not all Ready; "" where they are."""
+    status = installation.get("status") or {}
+    generation = installation["metadata"].get("generation")
+    if status.get("observedGeneration") != generation:
+        return "the operator has not seen the Installation as it is now; does it run?"
+    wanted = int((status.get("nodes") or {}).get("desired") or 0)
+    if not wanted:
+        return "no node is selected; what does spec.nodeSelector of the Installation say?"
+    reasons = {str(state["metadata"]["name"]): _reason(state) for state in states}
+    lacking = [f"{name}: {reason}" for name, reason in sorted(reasons.items()) if reason]
+    if len(reasons) < wanted:
+        lacking.append(f"{wanted - len(reasons)} of {wanted} nodes have no NodeState yet")
+    return "; ".join(lacking)
+
+
+def _reason(state: Mapping[str, Any]) -> str:
+    for condition in (state.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Ready":
+            if condition.get("status") == "True":
+                return ""
+            return str(condition.get("message") or condition.get("reason") or "not Ready")
+    return "its agent has not said anything yet"
+
+
+async def _refused(client: Client, namespace: str) -> str:
+    try:
+        await _try(client, namespace, _WRONG)
+    except errors.ApiError as error:
+        if _WEBHOOK not in error.message or "MR101" not in error.message:
+            raise
+        return "Admission refuses a network that is not JSON."
+    raise _NotSo(
+        "a network that is not JSON was taken, so admission was not asked: kubectl describe installation default, and "
+        "kubectl get validatingwebhookconfiguration mooring -o yaml"
+    )
+
+
+async def _taken(client: Client, namespace: str) -> str:
+    await _try(client, namespace, _RIGHT)
+    return "Admission takes a network without mistakes."
+
+
+async def _try(client: Client, namespace: str, config: str) -> None:
+    body = {
+        "apiVersion": resources.NADS.api_version,
+        "kind": resources.NADS.kind,
+        "metadata": {"name": "mooring-verify", "namespace": namespace},
+        "spec": {"config": config},
+    }
+    await client.create(resources.NADS, body, namespace=namespace, dry_run=True)

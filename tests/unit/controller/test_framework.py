@@ -1,0 +1,136 @@
+"""How kopf is run: term by term, anew where it ends, and with a fence around what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+import kopf
+import pytest
+from aiohttp import web
+
+from mooring.controller import framework
+from mooring.kube.pauses import Pause
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+class Client:
+    """An API server that has the kind; its sessions are those of anybody."""
+
+    url = "http://127.0.0.1:1"
+
+    async def list(self, _: object) -> dict[str, Any]:
+        return {"items": []}
+
+    def on_moved(self, _: Callable[[], None]) -> None:
+        pass
+
+
+class Kopf:
+    """What runs in place of kopf's operator: until it is stopped, or not at all."""
+
+    def __init__(self) -> None:
+        self.threads: list[str] = []
+        self.failures = 0
+        self.begun = threading.Semaphore(0)
+        self.ended = threading.Semaphore(0)
+
+    async def operator(self, *, stop_flag: threading.Event, **_: object) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.begun.release()
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("Event processing has failed")
+        await asyncio.to_thread(stop_flag.wait)
+        self.ended.release()
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Kopf:
+    made = Kopf()
+    monkeypatch.setattr(kopf, "operator", made.operator)
+    return made
+
+
+async def nothing_left() -> str:
+    return ""
+
+
+def life(*, leads: bool = True) -> framework.Life:
+    return framework.Life(
+        cast("Any", Client()),
+        identity="us",
+        leads=lambda: leads,
+        changed=lambda: None,
+        remove=nothing_left,
+        pause=Pause(first=0.001, longest=0.001),
+    )
+
+
+@pytest.fixture
+async def lives(runs: Kopf) -> AsyncIterator[framework.Life]:
+    made = life()
+    task = asyncio.create_task(made.run())
+    yield made
+    made.end_term()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def reached(semaphore: threading.Semaphore) -> None:
+    assert await asyncio.to_thread(semaphore.acquire, timeout=20)
+
+
+async def test_it_begins_with_the_term_and_ends_with_it(lives: framework.Life, runs: Kopf) -> None:
+    await asyncio.sleep(0)
+    assert runs.threads == []
+    for _ in range(2):
+        lives.begin_term()
+        await reached(runs.begun)
+        lives.end_term()
+        await reached(runs.ended)
+    assert runs.threads == ["kopf", "kopf"], "and in a thread of its own"
+
+
+async def test_where_it_ends_by_itself_it_begins_anew(
+    lives: framework.Life, runs: Kopf, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs.failures = 2
+    lives.begin_term()
+    for _ in range(3):
+        await reached(runs.begun)
+    assert "kopf does not carry the Installation: Event processing has failed" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_a_replica_that_was_deposed_writes_nothing_by_it(leads: bool, runs: Kopf) -> None:
+    seen: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/", note)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = runner.addresses[0]
+    try:
+        async with aiohttp.ClientSession(middlewares=(life(leads=leads).fence,)) as session:
+            await session.get(f"http://127.0.0.1:{url[1]}/")
+            if leads:
+                await session.patch(f"http://127.0.0.1:{url[1]}/")
+            else:
+                with pytest.raises(aiohttp.ClientConnectionError, match="does not lead"):
+                    await session.patch(f"http://127.0.0.1:{url[1]}/")
+    finally:
+        await runner.cleanup()
+    assert seen == (["GET", "PATCH"] if leads else ["GET"])
