@@ -90,7 +90,9 @@ class Adopter:
         Raises:
             errors.ApiError: it could not be written.
         """
-        if spec.adopt != "Multus" or not self._import or self._is_imported(installation) or self._obstacles():
+        if spec.adopt != "Multus" or not self._import or self._is_imported(installation):
+            return False
+        if self._obstacles(installation):
             return False
         metadata, (found,) = installation["metadata"], self._found or []
         body = {
@@ -117,7 +119,7 @@ class Adopter:
         if spec.adopt != "Multus":
             done.problems.append(adoptions.contested(self._found, served=self._serves(done)))
             return not self._serves(done)
-        obstacles = self._obstacles()
+        obstacles = self._obstacles(done.installation)
         done.problems += obstacles
         return bool(obstacles) or not self._is_imported(done.installation)
 
@@ -134,7 +136,7 @@ class Adopter:
         if spec.adopt != "Multus":
             await self._give_back()
             return
-        if self._found is None or self._obstacles():
+        if self._found is None or self._obstacles(done.installation):
             return
         ready = adoptions.switched(
             done.nodes, {node.name: self._labels(node.name) for node in done.nodes}, revision=done.revision
@@ -196,8 +198,10 @@ class Adopter:
             findings=[f"{each.key}: {each.message}"[:1024] for each in read.findings[:50]] if read else [],
         )
 
-    def _obstacles(self) -> list[Problem]:
-        return adoptions.obstacles(self._found or [], self._import.findings if self._import else ())
+    def _obstacles(self, installation: Mapping[str, Any]) -> list[Problem]:
+        # What was taken over is the spec's; what becomes of its configuration afterwards is of no interest.
+        open_ones = self._import is not None and not self._is_imported(installation)
+        return adoptions.obstacles(self._found or [], self._import.findings if self._import and open_ones else ())
 
     @staticmethod
     def _is_imported(installation: Mapping[str, Any]) -> bool:
