@@ -37,6 +37,10 @@ def test_nothing_is_touched_while_nobody_says_adopt_and_the_status_tells_what_wo
     assert found["daemonSets"] == [f"{multus.NAMESPACE}/{multus.DAEMON_SET}"]
     assert (found["form"], found["nodes"], found["adopted"]) == (world.form.title(), 2, 0)
     assert ("logLevel: verbose" in found.get("imports", "")) is (world.form == "thick")
+    dry = ("exec", "-n", "mooring-system", "deploy/mooring-operator", "--", "mooring", "adopt", "--dry-run")
+    assert f"{world.form.title()} Multus: DaemonSet kube-system/kube-multus-ds, on 2 nodes." in world.cluster.kubectl(
+        *dry
+    )
 
     def seen_by_agents() -> bool:
         states = world.cluster.get("nodestates")["items"]
