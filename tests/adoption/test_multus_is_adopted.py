@@ -81,7 +81,11 @@ def test_each_node_is_switched_without_a_moment_that_lacks_a_conf(world: World) 
 
 def test_new_pods_get_their_networks(world: World) -> None:
     pods = world.make("new", 2)
-    assert all(len(world.scratch(node)) == PODS for node in world.nodes)
+
+    def not_by_multus() -> bool:
+        return all(len(world.scratch(node)) == PODS for node in world.nodes)
+
+    patiently(not_by_multus, seconds=30, what="scratch files of the first pods alone", world=world)
     world.delete(*pods)
 
 
@@ -116,7 +120,11 @@ def test_the_nodes_go_back_to_multus(world: World) -> None:
     assert all(firsts <= GOOD for firsts in seen.values()), seen
     assert world.multus_pods() == sorted(world.nodes)
     back_again = world.make("again", 1)
-    assert all(len(world.scratch(node)) == PODS - HALF + 1 for node in world.nodes)
+
+    def by_multus() -> bool:
+        return all(len(world.scratch(node)) == PODS - HALF + 1 for node in world.nodes)
+
+    patiently(by_multus, seconds=30, what="a scratch file of each new pod", world=world)
     world.untouched(*others)
     world.delete(*ours)
     world.cluster.kubectl("wait", "installation/default", "--for=delete", "--timeout=120s")

@@ -20,7 +20,7 @@ from mooring.installing.installations import API_VERSION, InstallationSpec, Mult
 from mooring.kube import errors, resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from mooring.controller.fencing import Writer
     from mooring.controller.nodes import States
@@ -134,7 +134,7 @@ class Adopter:
             errors.ApiError: something could not be written.
         """
         if spec.adopt != "Multus":
-            await self._give_back()
+            await self._give_back(unasked=[node.name for node in done.nodes if node.away])
             return
         if self._found is None or self._obstacles(done.installation):
             return
@@ -167,7 +167,7 @@ class Adopter:
             told = nodestates.told(state.get("spec") or {})
             if (state.get("spec") or {}).get("adopted"):
                 await self._states.ensure(nodestates.desired(self._view.nodes.store[name], told))
-        waits = await self._give_back(waited=waited)
+        waits = await self._give_back(unasked=ours if waited else ())
         if waits or waited or not self._is_imported(installation):
             return waits
         lacking = [
@@ -218,15 +218,18 @@ class Adopter:
         wanted = daemon_set.item["spec"]["template"]["spec"].get("nodeSelector") or {}
         return all(self._labels(node).get(key) == value for key, value in wanted.items())
 
-    async def _give_back(self, *, waited: bool = False) -> str:
-        """Take back what keeps Multus away, once every agent knows that its conf is to stay."""
+    async def _give_back(self, *, unasked: Container[str] = ()) -> str:
+        """Take back what keeps Multus away, once every agent but those that are `unasked` knows that its conf stays."""
         states = self._states.all()
         deaf = [
             name
             for name in self._view.nodes.store
-            if multus.ADOPTED in self._labels(name) and name in states and not _heard(states[name])
+            if multus.ADOPTED in self._labels(name)
+            and name in states
+            and name not in unasked
+            and not _heard(states[name])
         ]
-        if deaf and not waited:
+        if deaf:
             return f"Waiting for the agents before Multus comes back: {_named(deaf)}."
         for each in self._found or []:
             if each.ours:
