@@ -70,6 +70,15 @@ class World:
         """Return the sandboxes of which Multus has a file."""
         return {name for name in self.files(node, SCRATCH) if re.fullmatch(r"[0-9a-f]{64}", name)}
 
+    def scratch_of_pods(self, node: str) -> int:
+        """Return of how many sandboxes with our network Multus has a file: it has one of every pod that it attached."""
+        folder = self.path(node, SCRATCH)
+        texts = []
+        for name in self.scratch(node):
+            with contextlib.suppress(FileNotFoundError):
+                texts.append((folder / name).read_text())
+        return sum(1 for text in texts if f"default/{NETWORK}" in text)
+
     def deploy_multus(self) -> None:
         """Deploy it as its manifests say, with a network and ten pods on each node."""
         self.cluster.apply(*multus.manifests(self.form))
