@@ -32,7 +32,7 @@ from tests.integration.agents import agent_kubeconfig, bare, line, node, ready  
 from tests.integration.installing import installation, nodes, watching  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from testbed.controlplane import ControlPlane
 
@@ -44,12 +44,19 @@ POD = "mooring-operator-under-test"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of an installed Mooring come last: its webhook and policies stay, and hold all that come after."""
+    """Let the tests of an installed Mooring come last: its webhook and policies stay, and hold all that come after.
+
+    Those before and those after have an API server each where there is more than one worker.
+    """
     ours = [number for number, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
-    names = {"installed", "place"}
-    ordered = sorted((items[number] for number in ours), key=lambda item: not names.isdisjoint(_fixtures(item)))
+    ordered = sorted((items[number] for number in ours), key=_is_installed)
     for number, item in zip(ours, ordered, strict=True):
         items[number] = item
+        item.add_marker(pytest.mark.xdist_group("installed" if _is_installed(item) else "integration"))
+
+
+def _is_installed(item: pytest.Item) -> bool:
+    return not {"installed", "place"}.isdisjoint(_fixtures(item))
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
@@ -155,7 +162,13 @@ class Installed:
         self.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
 
     def start_operator(
-        self, folder: Path, *, pod: str = POD, webhook_port: int = 0, kubeconfig: Path | None = None
+        self,
+        folder: Path,
+        *,
+        pod: str = POD,
+        webhook_port: int = 0,
+        kubeconfig: Path | None = None,
+        arguments: Sequence[str] = (),
     ) -> OperatorProcess:
         """Start an operator with exactly the rights of its service account, in the name of a pod."""
         webhook_port = webhook_port or self.webhook_port
@@ -174,6 +187,7 @@ class Installed:
                     f"--pod-name={pod}",
                     f"--webhook-port={webhook_port}",
                     f"--health-port={health_port}",
+                    *arguments,
                 ],
                 env={**os.environ, "KUBECONFIG": str(kubeconfig)},
                 stdout=stream,

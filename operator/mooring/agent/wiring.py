@@ -62,7 +62,15 @@ class Agent:
     """All reconcilers of one node, wired together."""
 
     def __init__(
-        self, client: Client, *, node: str, namespace: str, host_root: Path, programs: Path, state_dir: str
+        self,
+        client: Client,
+        *,
+        node: str,
+        namespace: str,
+        host_root: Path,
+        programs: Path,
+        state_dir: str,
+        cached_namespaces: frozenset[str] = frozenset(),
     ) -> None:
         self._node = node
         self.outdated = asyncio.Event()
@@ -170,6 +178,7 @@ class Agent:
         )
         self.cache = cache.Cache(
             revision=self._revision,
+            namespaces=cached_namespaces,
             boot=clocks.boot_id(),
             boottime=clocks.boottime,
             on_health=on(Trigger.HEALTH),

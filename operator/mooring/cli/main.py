@@ -45,6 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
     agent.add_argument(
         "--metrics-host", default=os.environ.get("HOST_IP", ""), help="the address of this node for --metrics-port"
     )
+    agent.add_argument(
+        "--cached-namespace",
+        action="append",
+        default=[],
+        metavar="NAMESPACE",
+        help="keep the networks of this namespace on the node, and of the others that are named; of all if none is",
+    )
     for command in (operator, agent):
         command.add_argument("--log-format", choices=("text", "json"), default="text", help="how the log is written")
 
@@ -77,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Imports little: this process stays small, and starts at once.
         from mooring.controller import holding
 
+        logs.configure(options.log_format)
         given = sys.argv[1:] if arguments is None else arguments
         return holding.run([sys.executable, "-P", "-m", "mooring.cli.main", *given], port=options.webhook_port)
     if options.command == "operator":
@@ -126,6 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
             programs=options.programs,
             state_dir=options.state_dir,
             health_port=options.health_port,
+            cached_namespaces=frozenset(options.cached_namespace),
             metrics_address=None if options.metrics_port is None else (options.metrics_host, options.metrics_port),
         )
     )

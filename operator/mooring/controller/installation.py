@@ -202,7 +202,11 @@ class Reconciler:
                 )
             )
         steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None]], str, str], ...] = (
-            (lambda: self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
+            (
+                lambda: self._ensure(config_map, done),
+                "RevisionNotWritten",
+                f"ConfigMap {done.revision} was not written",
+            ),
             (
                 lambda: self._apply_daemon_set(spec, done, owner=owner),
                 "DaemonSetNotApplied",
@@ -257,8 +261,9 @@ class Reconciler:
         desired = daemonsets.daemon_set(spec, namespace=self._namespace, image=image, owner=owner or {})
         if owner is None:
             desired["metadata"].pop("ownerReferences")
-        if await self._managed.ensure(resources.DAEMON_SETS, desired, found) and found is not None:
-            await self._announce(done.installation, announcements.repaired("DaemonSet", daemonsets.NAME))
+        outcome = await self._managed.ensure(resources.DAEMON_SETS, desired, found)
+        for each in announcements.of_object("DaemonSet", daemonsets.NAME, outcome):
+            await self._announce(done.installation, each)
 
     async def _apply_deliveries(
         self, spec: InstallationSpec, done: Pass, content: str, *, image: str, owner: dict[str, Any]
@@ -279,7 +284,7 @@ class Reconciler:
         )
         await self._managed.reconcile(resources.DAEMON_SETS, desired.values(), self._view.deliveries)
 
-    async def _ensure(self, config_map: dict[str, Any]) -> None:
+    async def _ensure(self, config_map: dict[str, Any], done: Pass) -> None:
         name = config_map["metadata"]["name"]
         found = self._view.revisions.store.get(f"{self._namespace}/{name}")
         owned = (
@@ -287,10 +292,16 @@ class Reconciler:
         )
         if found is not None and owned and found.get("data") == config_map["data"] and found.get("immutable") is True:
             return
-        if found is not None and found.get("data") != config_map["data"]:
+        forged = found is not None and found.get("data") != config_map["data"]
+        if forged:
             # The name is the content's checksum: one with other content is nobody's honest work.
             await self._writer.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
-        await self._writer.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
+        outcome = await self._managed.ensure(resources.CONFIG_MAPS, config_map, None if forged else found)
+        # Nodes were told of it: it was there, whoever made it.
+        there = outcome == "made" and name in reading.revisions_in_use(self._states.all())
+        if forged or there or outcome == "repaired":
+            for each in announcements.of_object("ConfigMap", name, "repaired"):
+                await self._announce(done.installation, each)
 
     async def _roll_out(self, spec: InstallationSpec, done: Pass, *, known: bool) -> None:
         """Decide, persist what must be remembered, and only then tell the nodes."""

@@ -163,6 +163,9 @@ class Component(Model):
     resources: Resources | None = pydantic.Field(None, description="Its requests and limits.")
 
 
+Label = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
+
 class Agent(Component):
     """What can be said of the agent's pods."""
 
@@ -172,6 +175,12 @@ class Agent(Component):
         "unless set.",
     )
     log_format: Literal["text", "json"] = pydantic.Field("text", description="How the agent's log is written.")
+    cached_namespaces: list[Label] = pydantic.Field(
+        default_factory=list,
+        max_length=64,
+        description="Namespaces whose networks are kept on the nodes, all where empty. For a network of any other, the "
+        "plugin asks the API server when a pod starts.",
+    )
 
 
 _CODES = sorted(catalogue.RULES)
