@@ -105,6 +105,10 @@ test-oldest: image ## The end-to-end tests on the oldest Kubernetes and containe
 	MOORING_TESTBED_VERSIONS=oldest $(RUN)python -m testbed binaries >/dev/null
 	MOORING_TESTBED_VERSIONS=oldest MOORING_E2E_NAME=oldest $(RUN)pytest tests/e2e
 
+.PHONY: test-adoption
+test-adoption: programs image ## Nodes of a Multus, thin and thick, become ours and go back, with running pods
+	$(RUN)pytest tests/adoption -s
+
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s

@@ -110,6 +110,13 @@ HELM_3 = Part(
     ),
 )
 
+MULTUS = Part(
+    module="multus",
+    target="tool",
+    pinned="gopkg.in/k8snetworkplumbingwg/multus-cni.v4",
+    variables=("gopkg.in/k8snetworkplumbingwg/multus-cni.v4/pkg/multus.version=v{version}",),
+)
+
 
 def oldest() -> bool:
     """Say whether the oldest versions are asked for. Raises Failure for a word that is neither."""
@@ -153,6 +160,11 @@ def kubernetes() -> Path:
 def cni_plugins() -> Path:
     """Return the folder of the reference CNI plugins, building them if needed."""
     return build(CNI_PLUGINS)
+
+
+def multus() -> Path:
+    """Return the folder of Multus' programs, building them if needed: no cluster needs them, but tests of adoption."""
+    return build(MULTUS)
 
 
 def kwok() -> Path:
@@ -209,6 +221,11 @@ def build(part: Part) -> Path:
         progress.say(f"built {part.module} {number}")
 
     return cache.published(part.module, entry, make)
+
+
+def module_folder(part: Part, module: str) -> Path:
+    """Return where the sources of a module are that a part requires. Raises Failure where they cannot be had."""
+    return Path(commands.run(["go", "list", "-m", "-f", "{{.Dir}}", module], cwd=_HERE / part.module).strip())
 
 
 def pinned_version(go_mod: str, module: str) -> str:
