@@ -12,13 +12,12 @@ from typing import Any
 
 import yaml
 
-from mooring.controller import adopting
+from mooring.controller import adopting, keys
 from mooring.installing import adoptions, imports
 from mooring.installing.installations import API_VERSION, InstallationSpec
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 
-_NAME = "default"
 _FIELD_MANAGER = "mooring-cli"
 
 
@@ -54,7 +53,7 @@ async def _run(dry: bool) -> int:
         body = {
             "apiVersion": API_VERSION,
             "kind": resources.INSTALLATIONS.kind,
-            "metadata": {"name": _NAME},
+            "metadata": {"name": keys.INSTALLATION_NAME},
             "spec": {"adopt": "Multus"},
         }
         await client.apply(resources.INSTALLATIONS, body, field_manager=_FIELD_MANAGER)
@@ -64,7 +63,7 @@ async def _run(dry: bool) -> int:
 
 async def _spec(client: Client) -> dict[str, Any]:
     try:
-        return dict((await client.get(resources.INSTALLATIONS, _NAME)).get("spec") or {})
+        return dict((await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)).get("spec") or {})
     except errors.NotFound:
         return {}
 
