@@ -8,6 +8,8 @@ VENV := .venv
 RUN := $(VENV)/bin/
 STAMP := $(VENV)/.installed
 GO := plugin cri testbed/binaries tests/conformance bench
+# What shares a cluster or an API server stays on one worker; what takes longest begins first.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -59,7 +61,7 @@ format: $(STAMP) ## Format Python and Go
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
-	$(RUN)mypy operator/mooring testbed tests bench charts
+	$(RUN)mypy operator/mooring testbed tests bench charts releasing
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
@@ -72,7 +74,7 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
 	$(RUN)python -m tests.rights clear
-	$(RUN)pytest tests/unit tests/conformance tests/integration tests/kernel2 tests/e2e
+	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
 	$(RUN)python -m tests.rights
 
 .PHONY: audit-rights
@@ -81,7 +83,7 @@ audit-rights: $(STAMP) ## Compare the rights that are granted with what the test
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
-	$(RUN)pytest tests/unit
+	$(RUN)pytest $(PARALLEL) tests/unit
 
 .PHONY: test-go
 test-go:
@@ -90,7 +92,7 @@ test-go:
 
 .PHONY: test-conformance
 test-conformance: programs ## The plugin as a black box in real network namespaces
-	$(RUN)pytest tests/conformance
+	$(RUN)pytest $(PARALLEL) tests/conformance
 
 .PHONY: test-integration
 test-integration: programs ## Against a real API server
@@ -104,9 +106,22 @@ test-kernel2: programs ## Delegates that this kernel may lack, in a second kerne
 test-e2e: programs image ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
 
+.PHONY: test-oldest
+test-oldest: image ## The end-to-end tests on the oldest Kubernetes and containerd that are supported
+	MOORING_TESTBED_VERSIONS=oldest $(RUN)python -m testbed binaries >/dev/null
+	MOORING_TESTBED_VERSIONS=oldest MOORING_E2E_NAME=oldest $(RUN)pytest tests/e2e
+
+.PHONY: test-adoption
+test-adoption: programs image ## Nodes of a Multus, thin and thick, become ours and go back, with running pods
+	$(RUN)pytest tests/adoption -s
+
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
+
+.PHONY: test-release
+test-release: programs ## What a release is made of: the same bytes twice, programs for arm64
+	$(RUN)pytest tests/release
 
 .PHONY: test-upgrade
 test-upgrade: programs image ## From the release before to this one and back, with running pods; minutes
@@ -160,6 +175,12 @@ FUZZTIME ?= 60s
 test-race: packages ## The Go tests under the race detector
 	cd plugin && CGO_ENABLED=1 go test -race ./...
 	cd cri && CGO_ENABLED=1 go test -race ./...
+
+##  ---- a release ----
+
+.PHONY: release
+release: programs ## All artefacts of the commit that is checked out, in dist/
+	$(RUN)python -m releasing
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout (not the cache of binaries)

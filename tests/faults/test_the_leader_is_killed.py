@@ -69,6 +69,8 @@ class Replica:
         self._starts = 0
         self._read = 0
         self.name = name
+        self.down = False
+        """Whether its node is away, so that nothing starts it."""
         self.logs: list[Path] = []
         self.running: OperatorProcess
         make_pod(installed.plane, name, IMAGE)
@@ -98,8 +100,8 @@ class Replica:
         self.running.process.wait()
 
     def restart_ended(self) -> None:
-        """Do what a kubelet does."""
-        if self.running.process.poll() is not None:
+        """Do what a kubelet does; also where a container gave up because its process was killed too often."""
+        if not self.down and self.running.process.poll() is not None:
             self.start()
 
     def end(self) -> None:
@@ -122,7 +124,8 @@ class World:
         async with asyncio.timeout(60):
             while True:
                 for replica in self.replicas:
-                    if replica.running.process.poll() is None and replica.leads():
+                    replica.restart_ended()
+                    if not replica.down and replica.leads():
                         return replica
                 await asyncio.sleep(0.02)
 
@@ -260,10 +263,10 @@ class Killer:
             self.kills.append(f"{leader.name} {moment}, {'its container' if whole else 'its process'}")
             print(f"killed: {self.kills[-1]}")
             if whole and self._random.random() < 0.7:
+                leader.down = True
                 await self._expire(leader)
                 await self._world.leader()
-            for replica in self._world.replicas:
-                replica.restart_ended()
+                leader.down = False
 
     async def _moment(self) -> str:
         """Wait for a moment of chance: after some time, or right after so many writes."""

@@ -28,6 +28,7 @@ ANNOTATION = "k8s.v1.cni.cncf.io/networks"
 # All of it takes a minute on an idle machine with two cores; a busy one may take its time.
 LIMIT = 600.0
 _REPORT = pytest.StashKey[reports.Report]()
+_TABLE = pytest.StashKey[list[str]]()
 # The driver's modules are found in the checkout, which need not be installed.
 _CODE = """import pathlib, sys
 sys.path.insert(0, sys.argv[1])
@@ -106,12 +107,30 @@ def _all() -> tuple[delegates.Delegate, ...]:
     return (*delegates.DELEGATES, delegates.end_to_end({}))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print each delegate with its verbs."""
-    found = config.stash.get(_REPORT, None)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Make the table of delegates and their verbs, and hand it over where this is a worker."""
+    found = session.config.stash.get(_REPORT, None)
     if found is None:
         return
-    terminalreporter.section("delegates and their verbs")
     cases = {one.name: one.verbs for one in _all()}
-    for line in reports.table(found, cases, {one.name: tuple(one.faults) for one in _all()}):
-        terminalreporter.write_line(line)
+    lines = list(reports.table(found, cases, {one.name: tuple(one.faults) for one in _all()}))
+    session.config.stash[_TABLE] = lines
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["delegates"] = lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take a worker's table."""
+    lines = getattr(node, "workeroutput", {}).get("delegates")
+    if lines:
+        node.config.stash[_TABLE] = lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print each delegate with its verbs."""
+    lines = config.stash.get(_TABLE, None)
+    if lines:
+        terminalreporter.section("delegates and their verbs")
+        for line in lines:
+            terminalreporter.write_line(line)
