@@ -70,11 +70,11 @@ class Crowd:
         for number in range(count):
             shares.setdefault(self.nodes[number % len(self.nodes)], []).append(number)
         bodies = []
+        nodes = {node["metadata"]["name"]: node for node in (await self.client.list(resources.NODES))["items"]}
         for node, numbers in shares.items():
-            found = await self.client.get(resources.NODES, node)
             for part in range(0, len(numbers), attachmentslices.MOST):
                 chosen = numbers[part : part + attachmentslices.MOST]
-                bodies.append(self._slice(found, part // attachmentslices.MOST, chosen))
+                bodies.append(self._slice(nodes[node], part // attachmentslices.MOST, chosen))
         await _all(self.client.create(resources.ATTACHMENT_SLICES, body) for body in bodies)
 
     async def reported(self, count: int) -> None:
