@@ -61,7 +61,7 @@ format: $(STAMP) ## Format Python and Go
 lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
-	$(RUN)mypy operator/mooring testbed tests bench charts
+	$(RUN)mypy operator/mooring testbed tests bench charts releasing
 	$(RUN)lint-imports --no-logo
 	@test -z "$$(gofmt -l $(GO))" || { echo "gofmt would change:"; gofmt -l $(GO); exit 1; }
 	cd plugin && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...
@@ -73,7 +73,7 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
-	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/unit
+	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
@@ -100,9 +100,22 @@ test-kernel2: programs ## Delegates that this kernel may lack, in a second kerne
 test-e2e: programs image ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
 
+.PHONY: test-oldest
+test-oldest: image ## The end-to-end tests on the oldest Kubernetes and containerd that are supported
+	MOORING_TESTBED_VERSIONS=oldest $(RUN)python -m testbed binaries >/dev/null
+	MOORING_TESTBED_VERSIONS=oldest MOORING_E2E_NAME=oldest $(RUN)pytest tests/e2e
+
+.PHONY: test-adoption
+test-adoption: programs image ## Nodes of a Multus, thin and thick, become ours and go back, with running pods
+	$(RUN)pytest tests/adoption -s
+
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s
+
+.PHONY: test-release
+test-release: programs ## What a release is made of: the same bytes twice, programs for arm64
+	$(RUN)pytest tests/release
 
 .PHONY: test-upgrade
 test-upgrade: programs image ## From the release before to this one and back, with running pods; minutes
@@ -156,6 +169,12 @@ FUZZTIME ?= 60s
 test-race: packages ## The Go tests under the race detector
 	cd plugin && CGO_ENABLED=1 go test -race ./...
 	cd cri && CGO_ENABLED=1 go test -race ./...
+
+##  ---- a release ----
+
+.PHONY: release
+release: programs ## All artefacts of the commit that is checked out, in dist/
+	$(RUN)python -m releasing
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout (not the cache of binaries)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from testbed import cache, commands, failures, machine, progress, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CONTEXT = (
@@ -33,6 +33,7 @@ CONTEXT = (
 _PROJECT_VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
 _RENDERERS_END = "NEWEST = max(_RENDERERS)\n"
 SUITE = "bookworm"
+ARCHIVE = "mooring.tar"
 # Every edit makes another archive of 100 MB and a few layers; an upgrade needs two at once.
 _KEPT_ARCHIVES = 6
 _KEPT_LAYERS = 200
@@ -83,13 +84,32 @@ def image(version: str | None = None, renderer: int | None = None) -> Path:
             keep_renderers(context, renderer)
         entry = cache.key(cache.files_key(context, staged), tag, _stand_in_key())
         try:
-            archive = cache.published("image", entry, lambda folder: _build(tag, context, folder)) / "mooring.tar"
+            archive = cache.published("image", entry, lambda folder: _build(tag, context, folder)) / ARCHIVE
         finally:
             shutil.rmtree(context)
         archive.parent.touch()
         for old in sorted(archive.parent.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-_KEPT_ARCHIVES]:
             shutil.rmtree(old)
         return archive
+
+
+def release_image(folder: Path, *, commit: str, date: str) -> Path:
+    """Build the image of this checkout once more, as a release has it, and return its OCI archive in a folder.
+
+    Its programs say commit and date, and its layers are packed with gzip, which everything reads.
+    """
+    machine.require_root("building images")
+    machine.require_packages()
+    machine.require_go()
+    with cache.locked("image"):
+        context = cache.root() / "image-context"
+        shutil.rmtree(context, ignore_errors=True)
+        stage(context)
+        try:
+            _build(name(), context, folder, arguments={"COMMIT": commit, "DATE": date}, compression=("gzip", 6))
+        finally:
+            shutil.rmtree(context)
+    return folder / ARCHIVE
 
 
 def stage(context: Path, checkout: Path = CHECKOUT) -> list[Path]:
@@ -137,7 +157,15 @@ def keep_renderers(context: Path, newest: int) -> None:
     path.write_text(text.replace(_RENDERERS_END, cut + _RENDERERS_END))
 
 
-def _build(tag: str, context: Path, folder: Path) -> None:
+def _build(
+    tag: str,
+    context: Path,
+    folder: Path,
+    *,
+    arguments: Mapping[str, str] | None = None,
+    # Made once and read a few times: the fastest compression is the best.
+    compression: tuple[str, int] = ("zstd", 1),
+) -> None:
     python = _stand_in()
     progress.say(f"building {tag}")
     goroot, modules, compiled = _go_folders()
@@ -147,33 +175,33 @@ def _build(tag: str, context: Path, folder: Path) -> None:
         f"{modules}:/go/pkg/mod",
         f"{compiled}:/root/.cache/go-build",
     ]
-    arguments = [f"{key}={os.environ[key]}" for key in _PASSED_ON if os.environ.get(key)]
+    given = [f"{key}={os.environ[key]}" for key in _PASSED_ON if os.environ.get(key)]
+    given += [f"{key}={value}" for key, value in (arguments or {}).items()]
     bundle = Path(os.environ.get("SSL_CERT_FILE") or _BUNDLE).resolve()
     if bundle.is_file():
         volumes.append(f"{bundle}:{_BUNDLE}:ro")
-        arguments.append(f"PIP_CERT={_BUNDLE}")
+        given.append(f"PIP_CERT={_BUNDLE}")
     version = tag.rpartition(":")[2]
-    arguments += [f"GO_IMAGE={python}-go", f"PYTHON_IMAGE={python}", f"VERSION={version}"]
+    given += [f"GO_IMAGE={python}-go", f"PYTHON_IMAGE={python}", f"VERSION={version}"]
     log = cache.root() / "logs" / "build-image.log"
     log.unlink(missing_ok=True)
     _buildah(
         ["build", "--layers", "--pull=never", "--isolation=chroot", "--timestamp=0", f"--tag={tag}"]
         + [word for volume in volumes for word in ("--volume", volume)]
-        + [word for argument in arguments for word in ("--build-arg", argument)]
+        + [word for argument in given for word in ("--build-arg", argument)]
         + [str(context)],
         what=f"building {tag}",
         log=log,
     )
     if len(list((cache.root() / "buildah/root/overlay").iterdir())) > _KEPT_LAYERS:
         _buildah(["rmi", "--prune", "--force"], what="dropping old layers", log=log)
-    # Made once and read a few times: the fastest compression is the best.
     _buildah(
         [
             "push",
-            "--compression-format=zstd",
-            "--compression-level=1",
+            f"--compression-format={compression[0]}",
+            f"--compression-level={compression[1]}",
             tag,
-            f"oci-archive:{folder / 'mooring.tar'}:{tag}",
+            f"oci-archive:{folder / ARCHIVE}:{tag}",
         ],
         what=f"archiving {tag}",
         log=log,

@@ -14,15 +14,28 @@ NAME = "mooring"
 CRI = "mooring-cri"
 
 
-def build(folder: Path, *, version: str = "development", commit: str = "unknown", date: str = "unknown") -> Path:
-    """Build the plugin into a folder and return its path. Raises Failure where that fails."""
+def build(
+    folder: Path,
+    *,
+    version: str = "development",
+    commit: str = "unknown",
+    date: str = "unknown",
+    architecture: str = "",
+    checkout: Path = CHECKOUT,
+) -> Path:
+    """Build the plugin into a folder and return its path. Raises Failure where that fails.
+
+    `architecture` is Go's name of the processor it is for; empty is this machine's.
+    """
     machine.require_go()
-    commands.run([CHECKOUT / "plugin" / "build", folder, version, commit, date])
+    environment = {"GOARCH": architecture} if architecture else {}
+    commands.run([checkout / "plugin" / "build", folder, version, commit, date], environment=environment)
     return folder / NAME
 
 
-def build_cri(folder: Path) -> Path:
+def build_cri(folder: Path, *, version: str = "development", architecture: str = "", checkout: Path = CHECKOUT) -> Path:
     """Build the program that asks the runtime into a folder and return its path. Raises Failure where that fails."""
     machine.require_go()
-    commands.run([CHECKOUT / "cri" / "build", folder])
+    environment = {"GOARCH": architecture} if architecture else {}
+    commands.run([checkout / "cri" / "build", folder, version], environment=environment)
     return folder / CRI

@@ -26,7 +26,7 @@ class Release:
     commit: str
 
 
-#: What is upgraded from. No tag says it: this is the last commit of that version.
+#: What is upgraded from. No tag says it: this is the last commit before the work on 0.2.0 began.
 PREVIOUS = Release("0.1.0", "7f21202a4bca860494db3be8833988465c814897")
 
 

@@ -32,7 +32,7 @@ from tests.integration.agents import agent_kubeconfig, bare, line, node, ready  
 from tests.integration.installing import installation, nodes, watching  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from testbed.controlplane import ControlPlane
 
@@ -162,7 +162,13 @@ class Installed:
         self.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
 
     def start_operator(
-        self, folder: Path, *, pod: str = POD, webhook_port: int = 0, kubeconfig: Path | None = None
+        self,
+        folder: Path,
+        *,
+        pod: str = POD,
+        webhook_port: int = 0,
+        kubeconfig: Path | None = None,
+        arguments: Sequence[str] = (),
     ) -> OperatorProcess:
         """Start an operator with exactly the rights of its service account, in the name of a pod."""
         webhook_port = webhook_port or self.webhook_port
@@ -181,6 +187,7 @@ class Installed:
                     f"--pod-name={pod}",
                     f"--webhook-port={webhook_port}",
                     f"--health-port={health_port}",
+                    *arguments,
                 ],
                 env={**os.environ, "KUBECONFIG": str(kubeconfig)},
                 stdout=stream,

@@ -15,7 +15,7 @@ from mooring.agent import loops, watching
 from mooring.node import inotify, networkfiles, networkmirror
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mooring.agent.revisions import Revision
     from mooring.kube.informers import Informer
@@ -61,10 +61,15 @@ class Cache(loops.Reconciler):
         boot: str,
         boottime: Callable[[], float],
         on_health: Callable[[], None],
+        namespaces: frozenset[str] = frozenset(),
     ) -> None:
-        """`boottime` is the clock of the heartbeat and of the informer's `last_contact`."""
+        """`boottime` is the clock of the heartbeat and of the informer's `last_contact`.
+
+        With `namespaces`, the files are those of their networks alone: the plugin asks for every other one.
+        """
         super().__init__(on_health=on_health)
         self._revision = revision
+        self._namespaces = namespaces
         self._boot = boot
         self._boottime = boottime
         self._informer: Informer | None = None
@@ -112,7 +117,7 @@ class Cache(loops.Reconciler):
             self._mirror = networkmirror.Mirror(folder)
         mirror = self._mirror
         # All three before the comparison: what comes while it runs is compared, and vouched for, the next time.
-        wanted, changes, contact = dict(informer.store), self._changes, informer.last_contact
+        wanted, changes, contact = self._kept(informer.store), self._changes, informer.last_contact
         heartbeat = await self._compare(mirror, wanted)
         if contact is not None and changes == self._changes and _due(heartbeat, contact):
             await asyncio.to_thread(mirror.beat, boot=self._boot, boottime=contact)
@@ -122,6 +127,11 @@ class Cache(loops.Reconciler):
             warning = f"The cache of networks is stale, pods ask the API server: {why}"
         self.report(settled=True, warning=warning)
         return COMPARE_SECONDS
+
+    def _kept(self, networks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not self._namespaces:
+            return dict(networks)
+        return {key: nad for key, nad in networks.items() if nad["metadata"]["namespace"] in self._namespaces}
 
     async def _compare(self, mirror: networkmirror.Mirror, wanted: dict[str, dict[str, Any]]) -> float | None:
         """Put the files right and return the heartbeat that stands; whatever fails takes the heartbeat away."""

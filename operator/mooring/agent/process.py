@@ -32,6 +32,7 @@ async def run(
     programs: Path,
     state_dir: str,
     health_port: int,
+    cached_namespaces: frozenset[str],
     metrics_address: tuple[str, int] | None,
 ) -> int:
     """Run the agent of one node until SIGTERM or SIGINT; return the exit status of the process.
@@ -43,6 +44,7 @@ async def run(
         programs: the folder of the plugin's programs.
         state_dir: the node's path of our own folder, as far as it is known without a revision.
         health_port: port of /healthz, /readyz and /metrics on the loopback address.
+        cached_namespaces: those whose networks are kept on the node; all where empty.
         metrics_address: host and port at which others get /metrics; None where they do not.
     """
     asyncio.get_running_loop().set_default_executor(threads.Threads())
@@ -57,7 +59,13 @@ async def run(
         return 1
     async with client:
         agent = wiring.Agent(
-            client, node=node, namespace=namespace, host_root=host_root, programs=programs, state_dir=state_dir
+            client,
+            node=node,
+            namespace=namespace,
+            host_root=host_root,
+            programs=programs,
+            state_dir=state_dir,
+            cached_namespaces=cached_namespaces,
         )
         running = asyncio.create_task(agent.run(health_port=health_port, metrics_address=metrics_address))
         ends = (running, asyncio.create_task(stop.wait()), asyncio.create_task(agent.outdated.wait()))

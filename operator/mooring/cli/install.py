@@ -13,11 +13,11 @@ import json
 import sys
 from typing import Any
 
+from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 
 _EVERY = 1.0
-_NAME = "default"
 _MANAGER = "mooring-install"
 
 
@@ -43,7 +43,7 @@ async def _run(spec: dict[str, Any], seconds: float) -> int:
     body = {
         "apiVersion": resources.INSTALLATIONS.api_version,
         "kind": resources.INSTALLATIONS.kind,
-        "metadata": {"name": _NAME},
+        "metadata": {"name": keys.INSTALLATION_NAME},
         "spec": spec,
     }
     async with await Client.load() as client:

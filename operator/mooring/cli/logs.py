@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime
 import logging
 import sys
+from typing import Any
 
+_FIELDS = ("time", "level", "logger", "message", "exception")
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -35,6 +37,10 @@ def formatter(form: str) -> logging.Formatter:
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  logging's
             moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
             return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+        def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+            # Libraries put objects of theirs into records (kopf: its settings, the whole resource).
+            return {name: value for name, value in log_data.items() if name in _FIELDS}
 
     return Formatter(
         ["asctime", "levelname", "name", "message"],

@@ -45,12 +45,22 @@ def build_parser() -> argparse.ArgumentParser:
     agent.add_argument(
         "--metrics-host", default=os.environ.get("HOST_IP", ""), help="the address of this node for --metrics-port"
     )
+    agent.add_argument(
+        "--cached-namespace",
+        action="append",
+        default=[],
+        metavar="NAMESPACE",
+        help="keep the networks of this namespace on the node, and of the others that are named; of all if none is",
+    )
     for command in (operator, agent):
         command.add_argument("--log-format", choices=("text", "json"), default="text", help="how the log is written")
 
     lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
     lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
     lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
+
+    adopt = commands.add_parser("adopt", help="have the cluster's Multus taken over, with its configuration")
+    adopt.add_argument("--dry-run", action="store_true", help="only tell what would become of its configuration")
 
     install = commands.add_parser("install", help="apply the Installation, from which the operator brings the nodes up")
     install.add_argument("--spec", default="{}", metavar="JSON", help="its spec (default: {}, which has every default)")
@@ -74,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Imports little: this process stays small, and starts at once.
         from mooring.controller import holding
 
+        logs.configure(options.log_format)
         given = sys.argv[1:] if arguments is None else arguments
         return holding.run([sys.executable, "-P", "-m", "mooring.cli.main", *given], port=options.webhook_port)
     if options.command == "operator":
@@ -90,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
         from mooring.cli import lint
 
         return lint.run(options.files, strict=options.strict)
+    if options.command == "adopt":
+        from mooring.cli import adopt
+
+        return adopt.run(dry=options.dry_run)
     if options.command == "install":
         from mooring.cli import install
 
@@ -119,6 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
             programs=options.programs,
             state_dir=options.state_dir,
             health_port=options.health_port,
+            cached_namespaces=frozenset(options.cached_namespace),
             metrics_address=None if options.metrics_port is None else (options.metrics_host, options.metrics_port),
         )
     )

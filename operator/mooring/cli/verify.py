@@ -10,6 +10,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _EVERY = 1.0
-_NAME = "default"
-_OURS = "app.kubernetes.io/managed-by=mooring-operator"
 _WEBHOOK = "networks.mooring.dev"
 _RIGHT = '{"cniVersion": "1.0.0", "name": "mooring-verify", "type": "bridge", "bridge": "verify0"}'
 _WRONG = '{"cniVersion": "1.0.0", "name": "mooring-verify", "type":'
@@ -50,10 +49,10 @@ async def _ready(client: Client, seconds: float) -> str:
     told = ""
     while True:
         try:
-            installation = await client.get(resources.INSTALLATIONS, _NAME)
+            installation = await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
         except errors.NotFound:
             raise _NotSo("there is no Installation, so nothing is on the nodes: apply one first") from None
-        states = (await client.list(resources.NODE_STATES, label_selector=_OURS))["items"]
+        states = (await client.list(resources.NODE_STATES, label_selector=resources.selector(keys.OURS)))["items"]
         lacking = unready(installation, states)
         if not lacking:
             return f"{len(states)} of {len(states)} nodes are Ready."

@@ -89,7 +89,7 @@ class Life:
                 _LOG.log(
                     logging.DEBUG if isinstance(error, errors.NotFound) else logging.WARNING,
                     "kopf does not carry the Installation: %s; trying again",
-                    error,
+                    errors.reason(error),
                 )
             if self._term.is_set():
                 await asyncio.sleep(self._pause.after(failures))
@@ -205,10 +205,14 @@ def settings() -> kopf.OperatorSettings:
 
 
 def quieten() -> None:
-    """Keep kopf from telling of every event that a handler has seen it, and of what is waited for as an error."""
-    for name in ("kopf.objects", "kopf.activities", "kopf._core.reactor.running"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    """Keep kopf from telling of every event that a handler has seen it, and of what is waited for as an error.
+
+    That includes an API server that is away: the informers say so, once, and kopf would at each attempt.
+    """
+    logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("kopf.objects").addFilter(lambda record: "failed temporarily" not in record.getMessage())
+    for name in ("kopf.objects", "kopf._cogs.clients.watching"):
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith("Request attempt "))
     # It runs in a thread of its own, as it should, and signals are ours.
     logging.getLogger("kopf._core.reactor.running").addFilter(
         lambda record: "OS signals are ignored" not in record.getMessage()

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import logging
 import signal
 import socket
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_LOG = logging.getLogger(__name__)
 
 _BACKLOG = 256
 _PR_SET_PDEATHSIG = 1
@@ -69,6 +71,6 @@ def run(command: Sequence[str], *, port: int) -> int:
         ends.append(time.monotonic())
         name = signal.Signals(-status).name
         if len(ends) == _MOST_ENDS and ends[-1] - ends[0] < _WITHIN:
-            print(f"mooring operator: ended by {name} {_MOST_ENDS} times within a minute", file=sys.stderr)  # noqa: T201
+            _LOG.error("The operator was ended by %s %d times within a minute", name, _MOST_ENDS)
             return 128 - status
-        print(f"mooring operator: ended by {name}; starting it again", file=sys.stderr)  # noqa: T201
+        _LOG.warning("The operator was ended by %s; starting it again", name)

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import fencing, framework, keys, managed, measuring, nodes, passes, reading, uninstalling
+from mooring.controller import (
+    adopting,
+    fencing,
+    framework,
+    keys,
+    managed,
+    measuring,
+    nodes,
+    passes,
+    reading,
+    uninstalling,
+)
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -70,6 +81,7 @@ class Reconciler:
         self._uninstall = uninstalling.Uninstaller(
             client, self._writer, view, self._states, namespace=namespace, now=now
         )
+        self._adopter = adopting.Adopter(client, self._writer, view, self._states, now=now)
         self._view = view
         self._namespace = namespace
         self._image = image
@@ -122,6 +134,8 @@ class Reconciler:
             await self._report_invalid(installation, error)
             return None
         done = Pass(installation, spec)
+        if await self._adopter.begin(done, spec):
+            return _UNDER_WAY  # the spec is another one now
         await self._apply(done, spec)
         await self._report(done)
         if done.failures:
@@ -141,6 +155,11 @@ class Reconciler:
         except pydantic.ValidationError:
             spec = None
         done = Pass(installation, spec, revision=str((installation.get("status") or {}).get("revision") or ""))
+        done.removing = await self._adopter.leave(installation, spec)
+        if done.removing:
+            done.nodes = self._observed(self._states.ours())
+            await self._report(done)
+            return done.removing
         removal = await self._uninstall.begin(installation, spec)
         ending = ""
         if not removal.waiting:
@@ -183,7 +202,11 @@ class Reconciler:
                 )
             )
         steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None]], str, str], ...] = (
-            (lambda: self._ensure(config_map), "RevisionNotWritten", f"ConfigMap {done.revision} was not written"),
+            (
+                lambda: self._ensure(config_map, done),
+                "RevisionNotWritten",
+                f"ConfigMap {done.revision} was not written",
+            ),
             (
                 lambda: self._apply_daemon_set(spec, done, owner=owner),
                 "DaemonSetNotApplied",
@@ -195,6 +218,11 @@ class Reconciler:
                 "DaemonSets of plugin sets were not applied",
             ),
             (lambda: self._roll_out(spec, done, known=known), "NodeStatesNotApplied", "NodeStates were not applied"),
+            (
+                lambda: self._adopter.switch(done, spec),
+                "MultusNotKeptAway",
+                "Multus was not kept from the nodes that are ours, or not given them back",
+            ),
             (
                 lambda: self._prune(done, revisions.name(content)),
                 "RevisionsNotPruned",
@@ -233,8 +261,9 @@ class Reconciler:
         desired = daemonsets.daemon_set(spec, namespace=self._namespace, image=image, owner=owner or {})
         if owner is None:
             desired["metadata"].pop("ownerReferences")
-        if await self._managed.ensure(resources.DAEMON_SETS, desired, found) and found is not None:
-            await self._announce(done.installation, announcements.repaired("DaemonSet", daemonsets.NAME))
+        outcome = await self._managed.ensure(resources.DAEMON_SETS, desired, found)
+        for each in announcements.of_object("DaemonSet", daemonsets.NAME, outcome):
+            await self._announce(done.installation, each)
 
     async def _apply_deliveries(
         self, spec: InstallationSpec, done: Pass, content: str, *, image: str, owner: dict[str, Any]
@@ -255,7 +284,7 @@ class Reconciler:
         )
         await self._managed.reconcile(resources.DAEMON_SETS, desired.values(), self._view.deliveries)
 
-    async def _ensure(self, config_map: dict[str, Any]) -> None:
+    async def _ensure(self, config_map: dict[str, Any], done: Pass) -> None:
         name = config_map["metadata"]["name"]
         found = self._view.revisions.store.get(f"{self._namespace}/{name}")
         owned = (
@@ -263,10 +292,16 @@ class Reconciler:
         )
         if found is not None and owned and found.get("data") == config_map["data"] and found.get("immutable") is True:
             return
-        if found is not None and found.get("data") != config_map["data"]:
+        forged = found is not None and found.get("data") != config_map["data"]
+        if forged:
             # The name is the content's checksum: one with other content is nobody's honest work.
             await self._writer.delete(resources.CONFIG_MAPS, name, namespace=self._namespace)
-        await self._writer.apply(resources.CONFIG_MAPS, config_map, field_manager=keys.FIELD_MANAGER)
+        outcome = await self._managed.ensure(resources.CONFIG_MAPS, config_map, None if forged else found)
+        # Nodes were told of it: it was there, whoever made it.
+        there = outcome == "made" and name in reading.revisions_in_use(self._states.all())
+        if forged or there or outcome == "repaired":
+            for each in announcements.of_object("ConfigMap", name, "repaired"):
+                await self._announce(done.installation, each)
 
     async def _roll_out(self, spec: InstallationSpec, done: Pass, *, known: bool) -> None:
         """Decide, persist what must be remembered, and only then tell the nodes."""
@@ -280,7 +315,7 @@ class Reconciler:
                 canaries=rollout.canary.nodes,
                 soak=datetime.timedelta(seconds=rollout.canary.soak_seconds),
                 deadline=datetime.timedelta(seconds=rollout.progress_deadline_seconds),
-                paused=rollout.paused or not known,
+                paused=self._adopter.refuses(done, spec) or rollout.paused or not known,
                 generation=done.installation["metadata"]["generation"],
             ),
             now=self._now(),
@@ -295,7 +330,9 @@ class Reconciler:
         for name, told in done.decision.told.items():
             # Removed while the pass was under way, it would be made anew for nobody.
             if name in self._view.nodes.store:
-                work.append(self._states.ensure(nodestates.desired(self._view.nodes.store[name], told)))
+                adopted = self._adopter.keeps_from(name, spec)
+                desired = nodestates.desired(self._view.nodes.store[name], told, adopted=adopted)
+                work.append(self._states.ensure(desired))
         # Before their NodeStates go, by which alone it is known that they have something of ours.
         lost = reading.abandoned(there, self._view.nodes.store, served=done.decision.told)
         if lost:
@@ -352,6 +389,7 @@ class Reconciler:
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
             problems=[*done.problems, *self._further()],
             paused=bool(done.spec and done.spec.rollout.paused),
+            multus=self._adopter.status(),
             removing=done.removing,
         )
         await self._write_status(done.installation, picture)

@@ -8,7 +8,7 @@ label.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mooring.controller import keys, reading
 from mooring.installing import drift
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+Outcome = Literal["", "made", "changed", "repaired"]
+"""What became of an object: nothing; made for the first time; made what is newly wanted; put right after somebody."""
+
 
 class Managed:
     """Objects of the operator's own, by kind and name."""
@@ -31,15 +34,21 @@ class Managed:
         # What we wanted the last time, and what the API server made of it.
         self._applied: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    async def ensure(self, resource: Resource, desired: dict[str, Any], found: Mapping[str, Any] | None) -> bool:
-        """Apply an object where it is absent or not as it should be; return whether it was written."""
+    async def ensure(self, resource: Resource, desired: dict[str, Any], found: Mapping[str, Any] | None) -> Outcome:
+        """Apply an object where it is absent or not as it should be; return what that changed."""
         key = (resource.kind, resources.key(desired))
         wanted, applied = self._applied.get(key, ({}, {}))
         if found is not None and wanted == desired and not drift.drifted(dict(found), applied=applied, desired=desired):
-            return False
+            return ""
         made = await self._writer.apply(resource, desired, field_manager=keys.FIELD_MANAGER)
         self._applied[key] = (desired, made)
-        return True
+        version = made["metadata"].get("resourceVersion", "")
+        # Applied by a process that has just begun, or before the watch told of the last time: it was as it should be.
+        if any(version == each["metadata"].get("resourceVersion") for each in (found, applied) if each):
+            return ""
+        if wanted == desired:
+            return "repaired"
+        return "changed" if found is not None else "made"
 
     async def reconcile(
         self, resource: Resource, desired: Iterable[dict[str, Any]], there: Mapping[str, Mapping[str, Any]]

@@ -190,6 +190,7 @@ class Operator:
                 group.create_task(informer.run(), name=f"reports: {informer.plural}")
             group.create_task(self._election.run(), name="election")
             group.create_task(self.queue.run(self._work), name="queue")
+            group.create_task(self._events.run(), name="events")
             group.create_task(self._life.run(), name="life")
             # Decisions on half a picture would remove NodeStates of nodes that were not seen yet.
             await self._view.wait_synced()

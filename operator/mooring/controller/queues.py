@@ -16,6 +16,9 @@ from mooring.metrics.histograms import Histogram
 
 _LOG = logging.getLogger(__name__)
 
+#: So many conflicts in a row are no accident.
+_CONFLICTS = 5
+
 Work = Callable[[str], Awaitable[float | None]]
 """Works on a key; returns the seconds after which it wants to be asked again, None for not by itself."""
 
@@ -69,7 +72,9 @@ class Queue:
             self._failures.pop(key, None)
         except errors.ApiError as error:
             again = self._after_failure(key, asked=error.retry_after)
-            _LOG.warning("%s: %s; trying again in %.1f s", key, error, again)
+            # Somebody was faster, and the next pass sees what they did; only where that does not end it is news.
+            plain = isinstance(error, errors.Conflict) and self._failures[key] < _CONFLICTS
+            _LOG.log(logging.DEBUG if plain else logging.WARNING, "%s: %s; trying again in %.1f s", key, error, again)
         except Exception:
             # A fault of ours in one piece of work must not end the others, nor the webhook.
             again = self._after_failure(key)

@@ -50,6 +50,8 @@ class Reconciler:
         self._tell = tell
         self._changed = changed
         self._now = now
+        # The certificate and the failure policy for which this process wrote the configuration last.
+        self._wrote: tuple[certificates.Bundle | None, str] | None = None
         self.problems: tuple[Problem, ...] = ()
         """What is wrong with the webhook for all replicas; for the conditions of the Installation."""
 
@@ -143,9 +145,9 @@ class Reconciler:
             secret["metadata"]["resourceVersion"] = version
             await self._client.apply(resources.SECRETS, secret, field_manager=keys.FIELD_MANAGER)
         _LOG.info("Made a certificate for the webhook")
-        await self._tell(
-            "CertificateMade", f"Secret {certificates.SECRET} has a new certificate for the webhook.", False
-        )
+        reason, verb = ("CertificateMade", "has a new") if previous is None else ("CertificateRenewed", "has a renewed")
+        note = f"Secret {certificates.SECRET} {verb} certificate for the webhook."
+        await self._tell(reason, note, False)
         return bundle
 
     async def _configure(self, found: dict[str, Any], bundle: certificates.Bundle | None) -> None:
@@ -174,7 +176,12 @@ class Reconciler:
         }
         await self._client.apply(resources.VALIDATING_WEBHOOKS, body, field_manager=keys.FIELD_MANAGER)
         _LOG.info("Wrote caBundle, failure policy and owner of the webhook configuration")
-        if any(each.get("clientConfig", {}).get("caBundle") for each in found.get("webhooks") or []):
+        before, self._wrote = self._wrote, (bundle, self._serving.failure_policy)
+        if before is None:
+            mended = any(each.get("clientConfig", {}).get("caBundle") for each in found.get("webhooks") or [])
+        else:
+            mended = before == self._wrote  # else it is a renewal, or another failure policy
+        if mended:
             note = f"Mended caBundle, failure policy or owner of ValidatingWebhookConfiguration {configuration.NAME}."
             await self._tell("WebhookConfigurationMended", note, False)
 

@@ -36,6 +36,12 @@ def of_rollout(before: RolloutStatus | None, after: RolloutStatus) -> list[Annou
     def tell(reason: str, note: str, kind: Literal["Normal", "Warning"] = "Normal") -> None:
         found.append(Announcement(kind, reason, note, "RollOut", f"{reason}/{after.revision}/{after.since}"))
 
+    if before is not None and not same and after.revision == before.last_good:
+        tell("RolledBack", f"Nodes with {before.revision} go back to {after.revision}, which all have worked with.")
+        return found
+    if not same and after.stage == "Canaries":
+        instead = f" in place of {before.revision}" if before is not None and before.revision else ""
+        tell("RolloutStarted", f"Nodes get {after.revision}{instead}.")
     former = [canary.node for canary in before.canaries] if same and before else []
     chosen = [canary.node for canary in after.canaries]
     if chosen and chosen != former:
@@ -69,6 +75,12 @@ def abandoned(nodes: Collection[str]) -> Announcement:
     return Announcement("Warning", "NodesAbandoned", note, "Abandon")
 
 
-def repaired(kind: str, name: str) -> Announcement:
-    """Return that an object that is ours was put right."""
-    return Announcement("Normal", "Applied", f"{kind} {name} was made what the Installation says.", "Apply")
+def of_object(kind: str, name: str, outcome: str) -> list[Announcement]:
+    """Return what became of an object of ours, where a person should know: it was `changed`, or `repaired`."""
+    match outcome:
+        case "changed":
+            return [Announcement("Normal", "Applied", f"{kind} {name} was made what the Installation says.", "Apply")]
+        case "repaired":
+            note = f"{kind} {name} was edited or deleted by somebody, and is again what the Installation says."
+            return [Announcement("Normal", "Repaired", note, "Repair")]
+    return []

@@ -53,7 +53,8 @@ def _runtime_path(index: int, path: str) -> tuple[dict[str, Any], dict[str, Any]
 def _options(agent: Agent) -> list[str]:
     """Return the arguments that an Installation asks for beside those that are always there."""
     metrics = [] if agent.metrics_port is None else [f"--metrics-port={agent.metrics_port}"]
-    return metrics + ([] if agent.log_format == "text" else [f"--log-format={agent.log_format}"])
+    log = [] if agent.log_format == "text" else [f"--log-format={agent.log_format}"]
+    return [*metrics, *log, *(f"--cached-namespace={each}" for each in sorted(set(agent.cached_namespaces)))]
 
 
 def _probe(path: str, **more: int) -> dict[str, Any]:

@@ -311,9 +311,11 @@ class Client:
         )
 
     def _unreachable(self, request: str, error: Exception) -> errors.Unreachable:
-        problem = str(error) or type(error).__name__
+        problem = errors.reason(error)
         if isinstance(error, asyncio.TimeoutError):
             problem = "it did not answer in time"
+        elif isinstance(error, aiohttp.ClientPayloadError):
+            problem = "the connection ended in the middle of the answer"
         return errors.Unreachable(message=f"{problem} ({self.url})", request=request)
 
 

@@ -77,6 +77,11 @@ class Unreachable(ApiError):
     """There was no answer: network, TLS or time-out."""
 
 
+def reason(error: BaseException) -> str:
+    """Return what an exception says, or its kind where it says nothing: a log line must not end with a colon."""
+    return str(error) or type(error).__name__
+
+
 _KINDS: dict[int, type[ApiError]] = {
     400: Invalid,
     401: Unauthorized,

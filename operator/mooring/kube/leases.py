@@ -58,6 +58,7 @@ class Election:
         # The Lease as last seen: its version, and when that version was first seen.
         self._seen: tuple[str, float] = ("", 0.0)
         self._renewed = 0.0
+        self._renewing = True
         self.leading = False
         """Whether this replica leads now."""
         self.changes = 0
@@ -77,13 +78,13 @@ class Election:
             try:
                 async with asyncio.timeout(self._renewal if not self.leading else self._left()):
                     holds = await self._attempt(now)
+                self._renewing = True
             except (errors.ApiError, TimeoutError) as error:
-                _LOG.log(
-                    logging.WARNING if self.leading else logging.DEBUG,
-                    "Lease %s was not renewed: %s",
-                    self._name,
-                    error,
-                )
+                # Once when it begins: what repeats is the same sentence, and its end is told by who leads then.
+                level = logging.WARNING if self.leading and self._renewing else logging.DEBUG
+                said = str(error) or "the API server did not answer in time"
+                _LOG.log(level, "Lease %s was not renewed: %s", self._name, said)
+                self._renewing = False
                 # Until the promise runs out nobody else may lead, so there is no hurry to stop.
                 holds = self.leading and self._left() > _NO_TIME
             self._set(holds)

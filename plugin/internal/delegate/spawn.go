@@ -101,9 +101,14 @@ func (c *child) start(path string, environ []string, outlives bool) error {
 			// A pipe that somebody can read does not break: without us the child reads its own.
 			files, death = append(files, uintptr(out[0]), uintptr(err[0])), 0
 		}
-		c.pid, problem = syscall.ForkExec(path, []string{path}, &syscall.ProcAttr{
-			Env: environ, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: death, PidFD: told},
-		})
+		how := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: death, PidFD: told}
+		attributes := &syscall.ProcAttr{Env: environ, Files: files, Sys: how}
+		c.pid, problem = syscall.ForkExec(path, []string{path}, attributes)
+		if told != nil && errors.Is(problem, syscall.EINVAL) {
+			// Old kernels ignore what they do not know of clone; an emulated one (QEMU's) refuses it.
+			how.PidFD = nil
+			c.pid, problem = syscall.ForkExec(path, []string{path}, attributes)
+		}
 	}
 	for _, end := range []int{in[0], out[1], err[1]} {
 		_ = unix.Close(end)

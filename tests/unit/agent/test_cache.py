@@ -27,14 +27,18 @@ BOOT = "0f8b7a52-3c1d-4e6f-9a80-1b2c3d4e5f60"
 class World:
     """One node's cache, an informer that a test fills, and a clock that it turns."""
 
-    def __init__(self, node: Node, informer: FakeInformer) -> None:
+    def __init__(self, node: Node, informer: FakeInformer, *namespaces: str) -> None:
         self.folder = node.places.networks
         self.informer = informer
         self.current: revisions.Revision | None = node.revision()
         self.boottime = 100.0
         self.informer.last_contact = 100.0
         self.cache = cache.Cache(
-            revision=lambda: self.current, boot=BOOT, boottime=lambda: self.boottime, on_health=lambda: None
+            revision=lambda: self.current,
+            boot=BOOT,
+            boottime=lambda: self.boottime,
+            on_health=lambda: None,
+            namespaces=frozenset(namespaces),
         )
         self.cache.follow(informer)  # type: ignore[arg-type]
 
@@ -345,3 +349,19 @@ async def test_whoever_removes_the_folder_finds_it_again_and_again(world: World)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_with_namespaces_named_the_files_are_those_of_their_networks_and_the_heartbeat_vouches_for_these(
+    node: Node, informer: FakeInformer
+) -> None:
+    informer.synced.set()
+    wide = World(node, informer)
+    wide.network("a/n")
+    wide.network("b/n")
+    await wide.cache.reconcile()
+    assert wide.files() == {"a/n", "b/n"}
+    narrow = World(node, informer, "a", "c")
+    await narrow.cache.reconcile()
+    assert narrow.files() == {"a/n"}
+    assert narrow.beat() == 100.0
+    assert (narrow.cache.health.problem, narrow.cache.health.warning) == ("", "")

@@ -40,6 +40,12 @@ def test_a_trace_is_one_field_of_the_same_line() -> None:
     assert json.loads(line)["exception"].endswith("OSError: the disk is full")
 
 
+def test_what_libraries_put_into_records_is_left_out() -> None:
+    made = record()
+    made.k8s_ref, made.settings = {"kind": "Installation"}, object()
+    assert json.loads(logs.formatter("json").format(made)).keys() == {"time", "level", "logger", "message"}
+
+
 def test_text_is_for_people() -> None:
     assert logs.formatter("text").format(record()).endswith(" WARNING mooring.agent.conf: wrote a\nb")
 

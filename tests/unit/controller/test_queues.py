@@ -151,3 +151,20 @@ async def test_what_was_due_and_waited_is_told() -> None:
         await asyncio.sleep(1)
         assert queue.depth == 0
         assert (queue.waits.count, queue.waits.sum) == (1, 7)
+
+
+async def test_a_conflict_is_tried_again_without_a_word_unless_it_does_not_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue, worker = Queue(pause=Pause(first=1, longest=16)), Worker()
+    worker.raises = [errors.Conflict(status=409, message="changed meanwhile") for _ in range(3)]
+    queue.add("a")
+    async with running(queue, worker):
+        await asyncio.sleep(60)
+        assert len(worker.done) == 4
+        assert not caplog.records
+        worker.raises = [errors.Conflict(status=409, message="changed meanwhile") for _ in range(6)]
+        queue.add("a")
+        await asyncio.sleep(300)
+    assert {each.levelname for each in caplog.records} == {"WARNING"}
+    assert "changed meanwhile" in caplog.text

@@ -157,6 +157,18 @@ async def test_an_old_certificate_is_renewed_and_its_authority_stays_trusted(sub
     await subject.reconcile()
     assert subject.shelf.bundle != old
     assert subject.shelf.bundle.ca_certificates.endswith(old.ca_certificates)
+    assert subject.told == [("CertificateRenewed", False)]
+
+
+async def test_a_renewal_and_another_failure_policy_mend_nothing(subject: Subject) -> None:
+    await subject.reconcile()
+    subject.told.clear()
+    subject.now = NOW + datetime.timedelta(days=300)
+    await subject.reconcile()
+    subject.serving.failure_policy = "Ignore"
+    await subject.reconcile()
+    assert len(subject.shelf.written) == 5
+    assert subject.told == [("CertificateRenewed", False)]
 
 
 async def test_a_secret_that_was_deleted_is_made_anew_and_what_replicas_show_stays_trusted(subject: Subject) -> None:
@@ -211,6 +223,14 @@ async def test_a_foreign_ca_bundle_is_mended_with_an_event(subject: Subject) -> 
     await subject.reconcile()
     present = subject.shelf.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"]
     assert present == certificates.ca_bundle(subject.shelf.bundle)
+    assert subject.told == [("WebhookConfigurationMended", False)]
+
+
+async def test_a_ca_bundle_that_somebody_took_away_is_mended_with_an_event(subject: Subject) -> None:
+    await subject.reconcile()
+    subject.told.clear()
+    subject.edit(lambda ours: ours.update(clientConfig={}))
+    await subject.reconcile()
     assert subject.told == [("WebhookConfigurationMended", False)]
 
 

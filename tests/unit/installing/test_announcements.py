@@ -15,7 +15,10 @@ def told(before: RolloutStatus | None, after: RolloutStatus) -> list[tuple[str, 
 
 
 def test_each_stage_is_told_once() -> None:
-    assert told(OLD, CHOSEN) == [("Normal", "CanariesChosen", "a get r2 first.")]
+    assert told(OLD, CHOSEN) == [
+        ("Normal", "RolloutStarted", "Nodes get r2 in place of r1."),
+        ("Normal", "CanariesChosen", "a get r2 first."),
+    ]
     rest = CHOSEN.model_copy(update={"stage": "Rest"})
     assert told(CHOSEN, rest) == [("Normal", "CanariesProven", "r2 was found to work on a; the others follow.")]
     done = rest.model_copy(update={"stage": "Complete", "canaries": []})
@@ -31,8 +34,36 @@ def test_a_halt_is_a_warning_that_names_the_node_and_its_end_is_told() -> None:
 
 
 def test_the_same_occasion_has_the_same_name_for_every_replica() -> None:
-    [first], [second] = announcements.of_rollout(OLD, CHOSEN), announcements.of_rollout(None, CHOSEN)
-    assert first.once == second.once != ""
+    firsts, seconds = announcements.of_rollout(OLD, CHOSEN), announcements.of_rollout(None, CHOSEN)
+    assert [each.once for each in firsts] == [each.once for each in seconds]
+    assert len({each.once for each in firsts} - {""}) == 2
+
+
+def test_the_first_roll_out_of_all_is_told_to_begin() -> None:
+    assert told(None, CHOSEN)[0] == ("Normal", "RolloutStarted", "Nodes get r2.")
+
+
+def test_going_back_is_told_as_such_and_not_as_done() -> None:
+    back = RolloutStatus(revision="r1", stage="Complete", last_good="r1")
+    for before in (CHOSEN, CHOSEN.model_copy(update={"halted": HALT})):
+        assert told(before, back) == [
+            ("Normal", "RolledBack", "Nodes with r2 go back to r1, which all have worked with.")
+        ]
+
+
+def test_a_correction_of_what_had_halted_is_a_roll_out_of_its_own() -> None:
+    corrected = CHOSEN.model_copy(update={"revision": "r3"})
+    reasons = [reason for _, reason, _ in told(CHOSEN.model_copy(update={"halted": HALT}), corrected)]
+    assert reasons == ["RolloutStarted", "CanariesChosen"]
+
+
+def test_an_object_is_told_of_when_it_was_changed_or_repaired_and_else_not() -> None:
+    assert announcements.of_object("DaemonSet", "a", "") == announcements.of_object("DaemonSet", "a", "made") == []
+    [applied] = announcements.of_object("DaemonSet", "a", "changed")
+    [repaired] = announcements.of_object("DaemonSet", "a", "repaired")
+    assert (applied.reason, repaired.reason) == ("Applied", "Repaired")
+    assert repaired.note == "DaemonSet a was edited or deleted by somebody, and is again what the Installation says."
+    assert repaired.once == "", "what somebody does again is told again"
 
 
 def test_nodes_that_are_abandoned_with_our_files_are_named() -> None:

@@ -109,6 +109,12 @@ def test_a_log_in_json_is_asked_for() -> None:
     assert not any("log" in argument for argument in pod(agent={"logFormat": "text"})["containers"][0]["args"])
 
 
+def test_the_namespaces_that_are_cached_are_handed_over() -> None:
+    args = pod(agent={"cachedNamespaces": ["shop", "infra", "shop"]})["containers"][0]["args"]
+    assert [each for each in args if "namespace" in each] == ["--cached-namespace=infra", "--cached-namespace=shop"]
+    assert not any("namespace" in each for each in pod()["containers"][0]["args"])
+
+
 def test_the_agent_gives_memory_back() -> None:
     given = {each["name"]: each.get("value") for each in pod()["containers"][0]["env"]}
     assert daemonsets.MEMORY.items() <= given.items()

@@ -202,3 +202,18 @@ async def test_a_lease_that_somebody_deleted_is_made_again() -> None:
         await asyncio.sleep(10)
         assert shelf.version > 6
         assert [leading for _, leading in only.history] == [True]
+
+
+async def test_a_lease_that_cannot_be_renewed_is_told_once_and_with_a_reason(caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf()
+    async with candidates(shelf, "a"):
+        await asyncio.sleep(60)
+        shelf.away.add("a")
+        await asyncio.sleep(60)
+        shelf.away.clear()
+        await asyncio.sleep(60)
+        shelf.away.add("a")
+        await asyncio.sleep(60)
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(told) == 2
+    assert all(text.endswith("away") for text in told)
