@@ -33,6 +33,7 @@ class Options:
     config: Path | None = None
     strict: bool = False
     allow_empty: bool = False
+    cluster: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -44,12 +45,17 @@ class _Reading:
 
 def run(names: Sequence[str], options: Options) -> int:
     """Lint files and folders, `-` being standard input; return the exit status as `Outcome.status` says it."""
+    if not names and not options.cluster:
+        print("mooring lint: name a file, a folder, - for standard input, or --cluster.", file=sys.stderr)
+        return 2
     try:
         chosen = _settings(options)
     except SettingsError as error:
         print(f"mooring lint: {error}", file=sys.stderr)
         return 2
     reading = _read(names, chosen)
+    if options.cluster:
+        chosen = _read_cluster(reading, chosen)
     outcome = outcomes.judge(reading.texts, chosen, skipped=reading.skipped, unreadable=reading.unreadable)
     match options.output:
         case "json":
@@ -62,7 +68,7 @@ def run(names: Sequence[str], options: Options) -> int:
             print("\n".join(text.render(outcome)))
     for note in outcome.unreadable:
         print(note, file=sys.stderr)
-    if not (outcome.judged or options.allow_empty):
+    if not (outcome.judged or outcome.unreadable or options.allow_empty):
         print(
             "mooring lint: no object was judged; are these the right files? With --allow-empty that is no failure.",
             file=sys.stderr,
@@ -140,6 +146,23 @@ def _read(names: Sequence[str], chosen: Settings) -> _Reading:
             else:
                 _read_file(path, reading)
     return reading
+
+
+def _read_cluster(reading: _Reading, chosen: Settings) -> Settings:
+    """Add the networks of a cluster behind the files, which are compared in their place; return the settings there."""
+    # Only now: it loads the client, which takes longer than to judge some files.
+    from mooring.cli import cluster
+    from mooring.kube import errors
+
+    try:
+        networks = cluster.read()
+    except errors.ApiError as error:
+        reading.unreadable.append(Note("cluster", str(error)))
+        return chosen
+    reading.texts.update(networks.texts)
+    if networks.unknown:
+        reading.skipped.append(Note("cluster", networks.unknown))
+    return dataclasses.replace(chosen, severities={**networks.severities, **chosen.severities})
 
 
 def _read_file(path: Path, reading: _Reading) -> None:

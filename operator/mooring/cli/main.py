@@ -56,7 +56,10 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--log-format", choices=("text", "json"), default="text", help="how the log is written")
 
     lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
-    lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
+    lint.add_argument("files", nargs="*", metavar="FILE", help="a file, a folder, or - for standard input")
+    lint.add_argument(
+        "--cluster", action="store_true", help="judge the networks of the kubeconfig's cluster, too; only reads there"
+    )
     lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
     lint.add_argument(
         "--output", choices=("text", "json", "sarif", "github"), default="text", help="how findings are written"
@@ -131,6 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
                 config=options.config,
                 strict=options.strict,
                 allow_empty=options.allow_empty,
+                cluster=options.cluster,
             ),
         )
     if options.command == "rules":
