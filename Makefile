@@ -163,6 +163,10 @@ bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved
 bench-scale: packages $(STAMP) ## Measure the operator in clusters of 100, 500 and 1,000 nodes that kwok plays
 	$(RUN)python -m bench.scale
 
+.PHONY: bench-lint
+bench-lint: $(STAMP) ## Measure `mooring lint` with 1,000 manifests
+	$(RUN)python -m bench.linting
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a minute
 	cd plugin && for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
