@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed import images
+from testbed import derived, images
 from testbed.kubectl import Cluster, ask_testbed, eventually
 from tests.e2e import objects
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME = f"{os.environ.get('MOORING_E2E_NAME', 'e2e')}-change"
 SOAK = 6
+SYSTEM = ("-n", "mooring-system")
 PLUGIN = "/opt/cni/bin/mooring"
 CONF = "/etc/cni/net.d/00-multus.conf"
 PINGS = "/tmp/pings"
@@ -240,6 +241,41 @@ def halted(cluster: Cluster, old: dict[str, str]) -> tuple[str, str]:
     print(message)
     assert f"on {moved}, " in message
     return moved, message
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_image_whose_plugin_fails_its_proof_stops_at_the_canary_and_no_pod_notices(
+    cluster: Cluster, nodes: list[str], tmp_path: Path, pinging: Callable[[], list[int]]
+) -> None:
+    old = {node: applied for node, (_, applied) in states(cluster).items()}
+    disk = on_disk(cluster, nodes)
+    patience = {**INSTALLATION["spec"]["rollout"], "progressDeadlineSeconds": 25}
+    change(cluster, plugin={"logLevel": "error"}, rollout=patience)
+    original = Path(ask_testbed("image").splitlines()[-1])
+    for name, files in (
+        ("mooring.dev/mooring:broken", {"/usr/libexec/mooring/mooring": b"#!/bin/sh\necho torn >&2\nexit 1\n"}),
+        ("mooring.dev/mooring:mended", {"/usr/libexec/mooring/mended": b""}),
+    ):
+        derived.image(original, tmp_path / "image.tar", name, files)
+        ask_testbed("load-image", str(tmp_path / "image.tar"), "--name", cluster.name)
+    cluster.kubectl("set", "image", "deployment/mooring-operator", "operator=mooring.dev/mooring:broken", *SYSTEM)
+    canary, message = halted(cluster, old)
+    assert "ended with status 1: torn" in message
+    assert on_disk(cluster, nodes) == disk, "the canary too works with what it had"
+    cluster.apply(objects.pod("default", "late", "aside", canary))
+    cluster.wait("pod/late", "--for=condition=Ready", seconds=60)
+    cluster.kubectl("delete", "pod", "late", "--wait=true")
+
+    cluster.kubectl("set", "image", "deployment/mooring-operator", "operator=mooring.dev/mooring:mended", *SYSTEM)
+    eventually(
+        lambda: (
+            complete(cluster) and old.items().isdisjoint((node, told) for node, (told, _) in states(cluster).items())
+        ),
+        seconds=150,
+        what="that the mended one goes on",
+    )
+    assert condition(cluster, "Degraded")["status"] == "False"
+    assert on_disk(cluster, nodes) == disk, "it is the same program"
 
 
 @pytest.mark.usefixtures("installed")
