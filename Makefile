@@ -100,6 +100,15 @@ test-kernel2: programs ## Delegates that this kernel may lack, in a second kerne
 test-e2e: programs image ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
 
+.PHONY: test-oldest
+test-oldest: image ## The end-to-end tests on the oldest Kubernetes and containerd that are supported
+	MOORING_TESTBED_VERSIONS=oldest $(RUN)python -m testbed binaries >/dev/null
+	MOORING_TESTBED_VERSIONS=oldest MOORING_E2E_NAME=oldest $(RUN)pytest tests/e2e
+
+.PHONY: test-adoption
+test-adoption: programs image ## Nodes of a Multus, thin and thick, become ours and go back, with running pods
+	$(RUN)pytest tests/adoption -s
+
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes
 	MOORING_FAULTS_SECONDS_AWAY=120 $(RUN)pytest tests/faults -s

@@ -86,6 +86,9 @@ def build_parser() -> argparse.ArgumentParser:
     rules = commands.add_parser("rules", help="list the rules, or explain some")
     rules.add_argument("codes", nargs="*", metavar="CODE", help="a code (MR110) or the beginning of some (MR3)")
 
+    adopt = commands.add_parser("adopt", help="have the cluster's Multus taken over, with its configuration")
+    adopt.add_argument("--dry-run", action="store_true", help="only tell what would become of its configuration")
+
     install = commands.add_parser("install", help="apply the Installation, from which the operator brings the nodes up")
     install.add_argument("--spec", default="{}", metavar="JSON", help="its spec (default: {}, which has every default)")
     install.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
@@ -141,6 +144,10 @@ def main(arguments: list[str] | None = None) -> int:
         from mooring.cli import rules
 
         return rules.run(options.codes)
+    if options.command == "adopt":
+        from mooring.cli import adopt
+
+        return adopt.run(dry=options.dry_run)
     if options.command == "install":
         from mooring.cli import install
 
