@@ -100,7 +100,8 @@ def test_any_text_is_found_again_however_it_is_written(text: str) -> None:
     assert written[place.offset :].startswith("END")
 
 
-def _places(node: yaml.Node) -> list[tuple[str, int, int]]:
+def _places(node: yaml.Node | None) -> list[tuple[str, int, int]]:
+    assert node is not None
     found = [(node.tag, node.start_mark.index, node.end_mark.index)]
     if isinstance(node, yaml.MappingNode):
         return found + [place for pair in node.value for each in pair for place in _places(each)]
