@@ -73,7 +73,13 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
+	$(RUN)python -m tests.rights clear
 	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
+	@$(RUN)python -m tests.rights quiet
+
+.PHONY: audit-rights
+audit-rights: $(STAMP) ## Compare the rights that are granted with what the tests asked for since they were cleared
+	$(RUN)python -m tests.rights
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds

@@ -23,6 +23,8 @@ _FOLDER = "/usr/src/multus-cni/bin"
 _MODULE = "gopkg.in/k8snetworkplumbingwg/multus-cni.v4"
 # Without it a program that asks who it is gets no answer.
 _PASSWD = "root:x:0:0:root:/root:/\n"  # noqa: S105  no password
+# Runtimes name network namespaces below /var/run, and the daemon's pod mounts /run/netns.
+_LINKS = {"/var/run": "/run"}
 
 
 def image(form: Form) -> str:
@@ -42,9 +44,9 @@ def archive() -> Path:
             programs[f"{_FOLDER}/{name}"] = program
         for name in ("install_multus", "thin_entrypoint"):
             programs[f"/{name}"] = built / name
-        images.program_image(folder / "multus.tar", (image("thin"), image("thick")), programs)
+        images.program_image(folder / "multus.tar", (image("thin"), image("thick")), programs, links=_LINKS)
 
-    return cache.published("multus-image", cache.key(built.name, _PASSWD, _FOLDER), make) / "multus.tar"
+    return cache.published("multus-image", cache.key(built.name, _PASSWD, _FOLDER, str(_LINKS)), make) / "multus.tar"
 
 
 def manifests(form: Form) -> list[dict[str, Any]]:

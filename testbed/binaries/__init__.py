@@ -88,16 +88,17 @@ PROMETHEUS = Part(
     # Ways to find targets, each with the library of a cloud: rules need none of them.
     tags="remove_all_sd",
 )
-# Both that people have: 4, which applies on the server's side, and 3, which does not.
+# Both that people have: 4, which applies on the server's side, and 3, which does not. One module, because most of what
+# they are made of is the same.
 HELM_4 = Part(
-    module="helm4",
-    target="tool",
+    module="helm",
+    target="helm.sh/helm/v4/cmd/helm",
     pinned="helm.sh/helm/v4",
     variables=("helm.sh/helm/v4/internal/version.version=v{version}",),
 )
 HELM_3 = Part(
-    module="helm3",
-    target="tool",
+    module="helm",
+    target="helm.sh/helm/v3/cmd/helm",
     pinned="helm.sh/helm/v3",
     variables=(
         "helm.sh/helm/v3/internal/version.version=v{version}",
@@ -138,7 +139,8 @@ def ensure() -> Path:
     build fails.
     """
     cluster = (OLDEST_KUBERNETES, OLDEST_CONTAINERD) if oldest() else (KUBERNETES, CONTAINERD)
-    folders = {part.module: build(part) for part in (*cluster, CNI_PLUGINS, HELM_3, HELM_4)}
+    folders = {part.module: build(part) for part in (*cluster, CNI_PLUGINS)}
+    folders |= {"helm3": build(HELM_3), "helm4": build(HELM_4)}
     entry = cache.key(*(f"{module}={folder.name}" for module, folder in folders.items()))
 
     def link(folder: Path) -> None:
@@ -146,8 +148,8 @@ def ensure() -> Path:
             for program in folders[module].iterdir():
                 (folder / program.name).symlink_to(program)
         (folder / "cni").symlink_to(folders["cniplugins"])
-        for part in (HELM_3, HELM_4):
-            (folder / part.module).symlink_to(folders[part.module] / "helm")
+        for name in ("helm3", "helm4"):
+            (folder / name).symlink_to(folders[name] / "helm")
 
     return cache.published("bin", entry, link)
 

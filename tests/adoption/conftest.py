@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from testbed import multus
 from testbed.kubectl import Cluster, ask_testbed, is_up
+from tests import rights
 from tests.adoption.worlds import World
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         ask_testbed("load-image", ask_testbed("image").splitlines()[-1], "--name", NAME)
         world = World(Cluster(NAME), form)
         world.deploy_multus()
-        yield world
+        with rights.kept("adoption", Path(ask_testbed("audit-log", "--name", NAME).splitlines()[-1])):
+            yield world
     finally:
         if not os.environ.get("MOORING_E2E_KEEP"):
             ask_testbed("down", "--name", NAME)

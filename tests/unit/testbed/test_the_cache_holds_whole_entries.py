@@ -67,7 +67,7 @@ class TestPinnedVersions:
             binaries.HELM_3,
             binaries.HELM_4,
         ],
-        ids=lambda part: f"{part.module}-{part.modfile}",
+        ids=lambda part: f"{part.pinned}-{part.modfile}",
     )
     def test_every_part_pins_what_it_builds(self, part: binaries.Part) -> None:
         assert binaries.version(part)[0].isdigit()
