@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 from mooring.linting import settings
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 #: Written by the API server or by `kubectl apply`, and not by a person.
 _METADATA = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_INSTALLATION = "default"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def networks(client: Client) -> Networks:
             metadata = item["metadata"]
             texts[f"cluster/{metadata['namespace']}/{metadata['name']}.yaml"] = shown(item)
     try:
-        installation = await client.get(resources.INSTALLATIONS, _INSTALLATION)
+        installation = await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
     except errors.NotFound:
         return Networks(texts, {})
     except errors.Forbidden as error:

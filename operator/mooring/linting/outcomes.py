@@ -87,11 +87,13 @@ class Outcome:
     def status(self, *, strict: bool, allow_empty: bool) -> int:
         """Return the exit status.
 
-        0: nothing that admission would refuse. 1: something it would, or with `strict` any warning. 2: something could
-        not be read, or without `allow_empty` there was no object to judge.
+        0: nothing that admission would refuse. 1: something it would, or with `strict` any warning, or without
+        `allow_empty` there was no object to judge. 2: something could not be read.
         """
-        if self.unreadable or not (self.judged or allow_empty):
+        if self.unreadable:
             return 2
+        if not (self.judged or allow_empty):
+            return 1
         return 1 if self.objects(Severity.ENFORCE) or (strict and self.objects(Severity.WARN)) else 0
 
     def total(self) -> str:

@@ -65,8 +65,9 @@ def test_one_object_in_several_files_is_not_compared_with_itself() -> None:
         ({"a": BROKEN}, False, False, 1),
         ({"a": BROKEN, "b": "a: ["}, False, False, 2),
         ({"a": good(), "b": "a: ["}, False, True, 2),
-        ({}, False, False, 2),
-        ({"a": "kind: Service\n"}, False, False, 2),
+        ({}, False, False, 1),
+        ({"a": "kind: Service\n"}, False, False, 1),
+        ({"a": "{{ a }}\n{{ b }}\n"}, False, False, 1),
         ({"a": "kind: Service\n"}, True, True, 0),
     ],
 )

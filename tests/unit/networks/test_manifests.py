@@ -98,3 +98,38 @@ def test_any_text_is_found_again_however_it_is_written(text: str) -> None:
     (manifest,) = manifests.read(written)
     place = manifest.inside(("spec", "config"), len(text) + 1)
     assert written[place.offset :].startswith("END")
+
+
+def _places(node: yaml.Node | None) -> list[tuple[str, int, int]]:
+    assert node is not None
+    found = [(node.tag, node.start_mark.index, node.end_mark.index)]
+    if isinstance(node, yaml.MappingNode):
+        return found + [place for pair in node.value for each in pair for place in _places(each)]
+    if isinstance(node, yaml.SequenceNode):
+        return found + [place for each in node.value for place in _places(each)]
+    return found
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.text(alphabet="aé😀 '\"\\:#\n\t-", max_size=12)),
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text("abé", max_size=3), inner)),
+        max_leaves=12,
+    ),
+    st.sampled_from([None, "'", '"', "|", ">"]),
+    st.booleans(),
+)
+def test_the_fast_reader_sees_what_pythons_own_sees(value: object, style: str | None, flow: bool) -> None:
+    text = yaml.safe_dump(
+        {"kind": "A", "value": value}, default_style=style, default_flow_style=flow, allow_unicode=True
+    )
+    (manifest,) = manifests.read(text)
+    slow = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert manifest.value == yaml.safe_load(text)
+    assert [each[:2] for each in _places(manifest.node)] == [each[:2] for each in _places(slow)]
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "a: " + "[" * 5_000 + "]" * 5_000, "- " * 20_000])
+def test_what_is_nested_too_deep_is_told_and_ends_nothing(text: str) -> None:
+    with pytest.raises(manifests.NotYAMLError):
+        manifests.read(text)
