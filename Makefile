@@ -73,7 +73,13 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
+	$(RUN)python -m tests.rights clear
 	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
+	$(RUN)python -m tests.rights
+
+.PHONY: audit-rights
+audit-rights: $(STAMP) ## Compare the rights that are granted with what the tests asked for since they were cleared
+	$(RUN)python -m tests.rights
 
 .PHONY: test-unit
 test-unit: $(STAMP) test-go ## The tests that need nothing but Python and Go; seconds
@@ -99,6 +105,15 @@ test-kernel2: programs ## Delegates that this kernel may lack, in a second kerne
 .PHONY: test-e2e
 test-e2e: programs image ## On a real cluster of two nodes
 	$(RUN)pytest tests/e2e
+
+.PHONY: test-oldest
+test-oldest: image ## The end-to-end tests on the oldest Kubernetes and containerd that are supported
+	MOORING_TESTBED_VERSIONS=oldest $(RUN)python -m testbed binaries >/dev/null
+	MOORING_TESTBED_VERSIONS=oldest MOORING_E2E_NAME=oldest $(RUN)pytest tests/e2e
+
+.PHONY: test-adoption
+test-adoption: programs image ## Nodes of a Multus, thin and thick, become ours and go back, with running pods
+	$(RUN)pytest tests/adoption -s
 
 .PHONY: test-faults
 test-faults: programs image ## Parts of a cluster of their own end, reboot, or go away for minutes

@@ -37,6 +37,9 @@ NAMESPACES = 20
 REPLICAS = ("operator-a", "operator-b")
 _DEPLOYMENT = CHECKOUT / "manifests/base/operator.yaml"
 _STAGES = Path(__file__).with_name("kwok.yaml")
+# Real kubelets renew every ten seconds. That many writes keep two cores busy, the Leases are late, and the nodes away.
+_LEASE = 160
+_PATIENT = ("--node-monitor-grace-period=200s",)
 _SECONDS = 600.0
 _AT_ONCE = 32
 _PROGRAMS = "bandwidth bridge dhcp dummy firewall host-device host-local ipvlan loopback macvlan portmap ptp sbr static"
@@ -70,11 +73,11 @@ class Crowd:
         for number in range(count):
             shares.setdefault(self.nodes[number % len(self.nodes)], []).append(number)
         bodies = []
+        nodes = {node["metadata"]["name"]: node for node in (await self.client.list(resources.NODES))["items"]}
         for node, numbers in shares.items():
-            found = await self.client.get(resources.NODES, node)
             for part in range(0, len(numbers), attachmentslices.MOST):
                 chosen = numbers[part : part + attachmentslices.MOST]
-                bodies.append(self._slice(found, part // attachmentslices.MOST, chosen))
+                bodies.append(self._slice(nodes[node], part // attachmentslices.MOST, chosen))
         await _all(self.client.create(resources.ATTACHMENT_SLICES, body) for body in bodies)
 
     async def reported(self, count: int) -> None:
@@ -217,14 +220,17 @@ async def gathered(folder: Path, *, nodes: int, networks: int) -> AsyncIterator[
     """Run a control plane with scheduler and kwok, with Mooring's definitions and no operator yet."""
     kwok = binaries.kwok()
     folder.mkdir()  # noqa: ASYNC240  once, before anything runs
-    with controlplane.running(controllers=True) as plane, contextlib.ExitStack() as stack:
+    with (
+        controlplane.running(controllers=True, controller_arguments=_PATIENT) as plane,
+        contextlib.ExitStack() as stack,
+    ):
         _start(
             stack,
             folder,
             "kube-scheduler",
             [plane.programs / "kube-scheduler", *arguments.scheduler(plane.layout), "--secure-port=0"],
         )
-        kubelets = ["--manage-all-nodes", "--node-lease-duration-seconds=40", f"--config={_STAGES}"]
+        kubelets = ["--manage-all-nodes", f"--node-lease-duration-seconds={_LEASE}", f"--config={_STAGES}"]
         _start(stack, folder, "kwok", [kwok, f"--kubeconfig={plane.kubeconfig}", *kubelets])
         plane.kubectl("apply", "-k", str(CHECKOUT / "crds"))
         plane.kubectl("apply", "-f", str(CHECKOUT / "crds/network-attachment-definitions.yaml"))

@@ -205,11 +205,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="mooring-scale-", dir="/var/tmp") as name:
             folder = Path(name)
             results["facts"] = facts.gathered(folder) | _versions()
-            results["scale"] = [asyncio.run(measured(folder / str(nodes), chosen, nodes)) for nodes in chosen.nodes]
+            results["scale"] = []
+            for nodes in chosen.nodes:
+                row = asyncio.run(measured(folder / str(nodes), chosen, nodes))
+                results["scale"].append(row)
+                print(text({"scale": [row]}), flush=True)  # what comes may still fail
     except failures.Failure as failure:
         print(f"could not measure: {failure}", file=sys.stderr)
         return 1
-    print(text(results))
     if not chosen.no_file:
         print(f"\nkept in {keep(results).relative_to(RESULTS.parent.parent)}")
     return 0

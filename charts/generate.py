@@ -27,6 +27,7 @@ NAMESPACE = "mooring-system"
 BASE = (
     "service-accounts",
     "operator-rbac",
+    "operator-adoption-rbac",
     "operator-eviction-rbac",
     "operator-policies",
     "agent-rbac",

@@ -216,12 +216,15 @@ def wait_ready(layout: Layout, ended: Callable[[], Path | None]) -> None:
 
 
 @contextlib.contextmanager
-def running(*, controllers: bool = False, extra_arguments: Sequence[str] = ()) -> Iterator[ControlPlane]:
+def running(
+    *, controllers: bool = False, extra_arguments: Sequence[str] = (), controller_arguments: Sequence[str] = ()
+) -> Iterator[ControlPlane]:
     """Run etcd and kube-apiserver on free loopback ports until the block ends.
 
     With `controllers` also kube-controller-manager (namespaces get deleted, owners collect their
-    garbage, service accounts appear). `extra_arguments` go to kube-apiserver. The processes die
-    with the *thread* that entered the block, whatever happens to it. Takes about three seconds.
+    garbage, service accounts appear). `extra_arguments` go to kube-apiserver, `controller_arguments`
+    to kube-controller-manager. The processes die with the *thread* that entered the block, whatever
+    happens to it. Takes about three seconds.
     Raises Failure where a part does not come up, with its log.
     """
     programs = binaries.kubernetes()
@@ -230,7 +233,9 @@ def running(*, controllers: bool = False, extra_arguments: Sequence[str] = ()) -
         started: dict[str, subprocess.Popen[bytes]] = {}
         try:
             try:
-                layout = _launch(folder, programs, started, controllers=controllers, extra_arguments=extra_arguments)
+                layout = _launch(folder, programs, started, extra_arguments)
+                if controllers:
+                    _start_controllers(layout, programs, started, controller_arguments)
             except failures.Failure as failure:
                 # Somebody took a port between our finding it free and our using it.
                 if "address already in use" in str(failure) and attempt < _ATTEMPTS - 1:
@@ -246,23 +251,23 @@ def running(*, controllers: bool = False, extra_arguments: Sequence[str] = ()) -
 
 
 def _launch(
-    folder: Path,
-    programs: Path,
-    started: dict[str, subprocess.Popen[bytes]],
-    *,
-    controllers: bool,
-    extra_arguments: Sequence[str],
+    folder: Path, programs: Path, started: dict[str, subprocess.Popen[bytes]], extra_arguments: Sequence[str]
 ) -> Layout:
-    port, etcd_port, etcd_peer_port, controllers_port = _free_ports(4)
+    port, etcd_port, etcd_peer_port = _free_ports(3)
     layout = Layout(folder, "127.0.0.1", port, etcd_port, etcd_peer_port, lone=True)
     prepare(layout)
     started["etcd"] = _start(layout, programs, "etcd", arguments.etcd(layout))
     _start_apiserver(layout, programs, started, extra_arguments)
-    if controllers:
-        # Not before: it asks the API server once, and ends where nobody answers.
-        words = arguments.controller_manager(layout, pod_network="10.244.0.0/16", port=controllers_port)
-        started["kube-controller-manager"] = _start(layout, programs, "kube-controller-manager", words)
     return layout
+
+
+def _start_controllers(
+    layout: Layout, programs: Path, started: dict[str, subprocess.Popen[bytes]], extra_arguments: Sequence[str]
+) -> None:
+    # Not before the API server is ready: it asks that once, and ends where nobody answers.
+    [port] = _free_ports(1)
+    words = [*arguments.controller_manager(layout, pod_network="10.244.0.0/16", port=port), *extra_arguments]
+    started["kube-controller-manager"] = _start(layout, programs, "kube-controller-manager", words)
 
 
 def _start_apiserver(

@@ -86,31 +86,31 @@ class Agents:
 
     async def _answer(self, name: str, told: dict[str, Any]) -> None:
         """Say what became of it, and go on saying that it lives, until something else is told."""
-        pause = self._random.uniform(*self._delay)
+        pause, since = self._random.uniform(*self._delay), ""
         while self._seen.get(name) == told["generation"]:
             await asyncio.sleep(pause)
             try:
                 async with self._slots:
                     if self._seen.get(name) == told["generation"]:
-                        await self._say(name, told)
+                        since = since or _stamp()
+                        await self._say(name, told, since=since)
                 pause = self._heartbeat * self._random.uniform(0.8, 1)
             except errors.NotFound:
                 return  # its node is gone
             except errors.ApiError:
                 pause = 1.0
 
-    async def _say(self, name: str, told: dict[str, Any]) -> None:
+    async def _say(self, name: str, told: dict[str, Any], *, since: str) -> None:
         revision = told["revision"]
         why = "" if told["drain"] or not revision else self._broken(await self._document(revision))
-        now = _stamp()
         kind, status, reason, message = ("Ready", "True", "Applied", "") if not why else ("Ready", "False", "No", why)
         if told["drain"]:
             kind, status, reason, message = "Drained", "True", "Drained", "nothing of ours is left"
         condition = {"type": kind, "status": status, "reason": reason, "message": message}
         said: dict[str, Any] = {
             "observedGeneration": told["generation"],
-            "heartbeatTime": now,
-            "conditions": [condition | {"lastTransitionTime": now, "observedGeneration": told["generation"]}],
+            "heartbeatTime": _stamp(),
+            "conditions": [condition | {"lastTransitionTime": since, "observedGeneration": told["generation"]}],
         }
         if not why:
             said |= {"revision": revision or None, **self._facts(name)}

@@ -68,14 +68,21 @@ def small_images() -> Path:
     return cache.published("images", entry, make) / "images.tar"
 
 
-def program_image(path: Path, name: str, programs: Mapping[str, Path]) -> None:
-    """Write an OCI archive of an image that holds programs, by their path in it, and nothing else: no shell."""
+def program_image(
+    path: Path, name: str | tuple[str, ...], programs: Mapping[str, Path], *, links: Mapping[str, str] | None = None
+) -> None:
+    """Write an OCI archive of an image that holds programs, by their path in it, and nothing else: no shell.
+
+    `name` may be several names of it; `links` are links in it, with where they lead.
+    """
     folders = sorted(
-        {str(parent) for inside in programs for parent in PurePosixPath(inside.strip("/")).parents} - {"."}
+        {str(parent) for inside in [*programs, *(links or {})] for parent in PurePosixPath(inside.strip("/")).parents}
+        - {"."}
     )
     entries = [_folder(folder) for folder in folders]
     entries += [_file(inside.strip("/"), source.read_bytes()) for inside, source in sorted(programs.items())]
-    write_archive(path, [((name,), entries, {})])
+    entries += [_link(inside.strip("/"), target) for inside, target in sorted((links or {}).items())]
+    write_archive(path, [((name,) if isinstance(name, str) else name, entries, {})])
 
 
 Entry = tuple[tarfile.TarInfo, bytes]

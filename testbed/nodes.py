@@ -10,7 +10,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
-from testbed import images, pki
+from testbed import binaries, images, pki
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +68,31 @@ state = "/run/containerd"
   SystemdCgroup = false
 """
 
+# The form of before 2.0.
+_CONTAINERD_1 = """\
+version = 2
+root = "/var/lib/containerd"
+state = "/run/containerd"
+
+[grpc]
+  address = "/run/containerd/containerd.sock"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  restrict_oom_score_adj = true
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/opt/cni/bin"
+  conf_dir = "/etc/cni/net.d"
+  max_conf_num = 1
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  SystemdCgroup = false
+"""
+
 
 def binds(folder: Path) -> dict[str, Path]:
     """Return a node's own folders: where it sees them, and where they are. They are made if needed."""
@@ -87,7 +112,8 @@ def write_files(plan: addresses.Plan, number: int, folder: Path, authority: pki.
         shutil.copy2(source, own["/opt/cni/bin"])
     conflist = json.dumps(primary_network(plan, number), indent=2)
     (own["/etc/cni/net.d"] / PRIMARY_CONFLIST).write_text(conflist + "\n")
-    (folder / "containerd.toml").write_text(_CONTAINERD.format(pause=images.PAUSE))
+    containerd = _CONTAINERD_1 if binaries.oldest() else _CONTAINERD
+    (folder / "containerd.toml").write_text(containerd.format(pause=images.PAUSE))
     # Pods get this one: the machine's name servers are out of their reach.
     (folder / "resolv.conf").write_text("")
     kubelet = authority.sign(f"kubelet-{node}", user=f"system:node:{node}", groups=["system:nodes"])

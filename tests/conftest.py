@@ -10,7 +10,7 @@ import pytest
 
 _HERE = Path(__file__).parent
 # Each of these has a cluster, or a kernel, which cannot be had twice at a time.
-_TOGETHER = ("e2e", "kernel2", "faults", "upgrade")
+_TOGETHER = ("e2e", "kernel2", "faults", "upgrade", "adoption", "release")
 
 # pytest-asyncio asks for the loop before its own, and up to Python 3.13 asking makes one, which nobody closes: the
 # warning about that is an error here. Once one was set, even None, nothing is made any more.

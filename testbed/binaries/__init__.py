@@ -3,15 +3,18 @@
 Owns which programs there are and how they are built. Refuses to download binaries: sources come
 through the Go module proxy, checked by each module's go.sum. A build takes minutes once (six on
 two cores) and nothing later: entries are keyed by the module files, Go's version and the flags.
+
+MOORING_TESTBED_VERSIONS=oldest makes everything here, and so clusters, of the oldest versions that Mooring names.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
-from testbed import cache, commands, machine, progress
+from testbed import cache, commands, failures, machine, progress
 
 _HERE = Path(__file__).parent
 
@@ -26,6 +29,7 @@ class Part:
     variables: tuple[str, ...]
     tags: str = ""
     names: tuple[str, ...] = ()
+    modfile: str = "go.mod"
 
 
 KUBERNETES = Part(
@@ -60,6 +64,16 @@ CNI_PLUGINS = Part(
     pinned="github.com/containernetworking/plugins",
     variables=("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v{version}",),
 )
+# Their first releases: what ">= 1.33" and ">= 1.7" promise.
+OLDEST_KUBERNETES = dataclasses.replace(KUBERNETES, modfile="oldest.mod")
+OLDEST_CONTAINERD = Part(
+    module="containerd",
+    target="tool",
+    pinned="github.com/containerd/containerd",
+    variables=("github.com/containerd/containerd/version.Version=v{version}",),
+    tags="no_btrfs,no_devmapper,no_zfs",
+    modfile="oldest.mod",
+)
 KWOK = Part(
     module="kwok",
     target="tool",
@@ -74,16 +88,17 @@ PROMETHEUS = Part(
     # Ways to find targets, each with the library of a cloud: rules need none of them.
     tags="remove_all_sd",
 )
-# Both that people have: 4, which applies on the server's side, and 3, which does not.
+# Both that people have: 4, which applies on the server's side, and 3, which does not. One module, because most of what
+# they are made of is the same.
 HELM_4 = Part(
-    module="helm4",
-    target="tool",
+    module="helm",
+    target="helm.sh/helm/v4/cmd/helm",
     pinned="helm.sh/helm/v4",
     variables=("helm.sh/helm/v4/internal/version.version=v{version}",),
 )
 HELM_3 = Part(
-    module="helm3",
-    target="tool",
+    module="helm",
+    target="helm.sh/helm/v3/cmd/helm",
     pinned="helm.sh/helm/v3",
     variables=(
         "helm.sh/helm/v3/internal/version.version=v{version}",
@@ -96,6 +111,26 @@ HELM_3 = Part(
     ),
 )
 
+MULTUS = Part(
+    module="multus",
+    target="tool",
+    pinned="gopkg.in/k8snetworkplumbingwg/multus-cni.v4",
+    variables=("gopkg.in/k8snetworkplumbingwg/multus-cni.v4/pkg/multus.version=v{version}",),
+)
+
+
+def oldest() -> bool:
+    """Say whether the oldest versions are asked for. Raises Failure for a word that is neither."""
+    chosen = os.environ.get("MOORING_TESTBED_VERSIONS", "newest")
+    if chosen not in ("newest", "oldest"):
+        raise failures.Failure(f"MOORING_TESTBED_VERSIONS={chosen}: write newest or oldest")
+    return chosen == "oldest"
+
+
+def version(part: Part) -> str:
+    """Return the version that a part is built of, without the leading v."""
+    return pinned_version((_HERE / part.module / part.modfile).read_text(), part.pinned)
+
 
 def ensure() -> Path:
     """Build what is missing and return the folder of all programs; reference CNI plugins in its `cni`.
@@ -103,7 +138,9 @@ def ensure() -> Path:
     Each version of helm is there by a name of its own, `helm3` and `helm4`. Raises Failure where Go is missing or a
     build fails.
     """
-    folders = {part.module: build(part) for part in (KUBERNETES, CONTAINERD, CNI_PLUGINS, HELM_3, HELM_4)}
+    cluster = (OLDEST_KUBERNETES, OLDEST_CONTAINERD) if oldest() else (KUBERNETES, CONTAINERD)
+    folders = {part.module: build(part) for part in (*cluster, CNI_PLUGINS)}
+    folders |= {"helm3": build(HELM_3), "helm4": build(HELM_4)}
     entry = cache.key(*(f"{module}={folder.name}" for module, folder in folders.items()))
 
     def link(folder: Path) -> None:
@@ -111,20 +148,25 @@ def ensure() -> Path:
             for program in folders[module].iterdir():
                 (folder / program.name).symlink_to(program)
         (folder / "cni").symlink_to(folders["cniplugins"])
-        for part in (HELM_3, HELM_4):
-            (folder / part.module).symlink_to(folders[part.module] / "helm")
+        for name in ("helm3", "helm4"):
+            (folder / name).symlink_to(folders[name] / "helm")
 
     return cache.published("bin", entry, link)
 
 
 def kubernetes() -> Path:
     """Return the folder with etcd, kube-apiserver, kubectl and the other parts, building if needed."""
-    return build(KUBERNETES)
+    return build(OLDEST_KUBERNETES if oldest() else KUBERNETES)
 
 
 def cni_plugins() -> Path:
     """Return the folder of the reference CNI plugins, building them if needed."""
     return build(CNI_PLUGINS)
+
+
+def multus() -> Path:
+    """Return the folder of Multus' programs, building them if needed: no cluster needs them, but tests of adoption."""
+    return build(MULTUS)
 
 
 def kwok() -> Path:
@@ -141,11 +183,12 @@ def build(part: Part) -> Path:
     """Return the folder of one part's programs, building them if they are not cached."""
     machine.require_go()
     module = _HERE / part.module
-    version = pinned_version((module / "go.mod").read_text(), part.pinned)
-    major, minor, _ = version.split(".", 2)
-    variables = [variable.format(version=version, major=major, minor=minor) for variable in part.variables]
+    number = version(part)
+    major, minor, _ = number.split(".", 2)
+    variables = [variable.format(version=number, major=major, minor=minor) for variable in part.variables]
     flags = " ".join(["-s", "-w", *(f"-X {variable}" for variable in variables)])
-    sources = [Path(file.name) for file in module.iterdir() if file.name.endswith((".go", ".mod", ".sum"))]
+    modfiles = (part.modfile, part.modfile.replace(".mod", ".sum"))
+    sources = [Path(file.name) for file in module.iterdir() if file.name.endswith(".go") or file.name in modfiles]
     entry = cache.key(
         cache.files_key(module, sources),
         commands.run(["go", "env", "GOVERSION", "GOARCH"], cwd=module),
@@ -155,7 +198,7 @@ def build(part: Part) -> Path:
     )
 
     def make(folder: Path) -> None:
-        progress.say(f"building {part.module} {version}: minutes at first, seconds where Go's build cache is warm")
+        progress.say(f"building {part.module} {number}: minutes at first, seconds where Go's build cache is warm")
         output = folder / part.module if part.target == "." else f"{folder}/"
         commands.run_logged(
             [
@@ -163,6 +206,7 @@ def build(part: Part) -> Path:
                 "build",
                 "-trimpath",
                 "-buildvcs=false",
+                f"-modfile={part.modfile}",
                 f"-tags={part.tags}",
                 f"-ldflags={flags}",
                 "-o",
@@ -176,9 +220,14 @@ def build(part: Part) -> Path:
         )
         for name in part.names:
             (folder / name).symlink_to(part.module)
-        progress.say(f"built {part.module} {version}")
+        progress.say(f"built {part.module} {number}")
 
     return cache.published(part.module, entry, make)
+
+
+def module_folder(part: Part, module: str) -> Path:
+    """Return where the sources of a module are that a part requires. Raises Failure where they cannot be had."""
+    return Path(commands.run(["go", "list", "-m", "-f", "{{.Dir}}", module], cwd=_HERE / part.module).strip())
 
 
 def pinned_version(go_mod: str, module: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from testbed import binaries, controlplane
 from testbed import plugin as building
+from tests import rights
 from tests.conformance import apiservers, kubelets
 from tests.conformance import node as nodes
 
@@ -119,7 +120,7 @@ def kubelet(node: nodes.Node, kubelet_program: Path) -> Iterator[kubelets.Kubele
 @pytest.fixture(scope="session")
 def plane() -> Iterator[controlplane.ControlPlane]:
     """A real API server that knows NetworkAttachmentDefinitions and the plugin's own rights."""
-    with controlplane.running() as running:
+    with controlplane.running() as running, rights.kept("conformance", running.audit_log, whole=False):
         apiservers.prepare(running)
         yield running
 

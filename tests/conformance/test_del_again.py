@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import json
 import shutil
 
 import pytest
@@ -171,6 +173,29 @@ def test_DEL_11_a_plugin_called_mooring_finds_the_files_of_a_multus_in_its_folde
     assert node.ran() == ["DEL net1", "DEL eth0"]
     assert not (theirs / pod.container).exists()
     assert list((theirs / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_DEL_11_what_multus_lost_of_a_default_network_from_a_file_is_found_again(node: Node, cached: bool) -> None:
+    whole = {
+        "name": "pods",
+        "cniVersion": "1.0.0",
+        "plugins": [{"type": "stub", "ipMasq": True, "ipam": {"type": "stub", "ranges": [1]}}],
+    }
+    pod = node.pod()
+    path = multus.scratch(node, pod, whole)
+    # As a Multus writes it whose clusterNetwork is a conflist: libcni's own fields and no other.
+    lost = whole | {"plugins": [{"type": "stub", "ipam": {"type": "stub"}}]}
+    (entry,) = json.loads(path.read_text())
+    path.write_text(json.dumps([entry | {"Bytes": base64.b64encode(json.dumps(lost).encode()).decode()}]))
+    configured = {"name": "another now", "type": "stub", "cniVersion": "1.0.0"} if cached else whole
+    if not cached:
+        (result,) = (node.state / "results").iterdir()
+        result.unlink()
+    node.delete(node.conf(configured), pod).ok()
+    (call,) = node.calls()
+    assert (call["conf"]["ipMasq"], call["conf"]["ipam"]["ranges"]) == (True, [1])
+    assert node.left() == []
 
 
 def test_DEL_11_a_failure_is_kept_for_the_next_try(node: Node) -> None:

@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from testbed.kubectl import Cluster, ask_testbed, eventually, is_up
+from tests import rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +34,9 @@ def installed(name: str, network: str) -> Iterator[Cluster]:
         cluster.wait("deployment/mooring-operator", "--namespace=mooring-system", "--for=condition=Available")
         cluster.kubectl("apply", "-f", "examples/installation.yaml")
         cluster.wait("installation/default", "--for=condition=Available")
-        yield cluster
+        log = Path(ask_testbed("audit-log", "--name", name).splitlines()[-1])
+        with rights.kept(name, log):
+            yield cluster
     finally:
         # A cluster that was up before is somebody's; it stays.
         if not found and not os.environ.get("MOORING_E2E_KEEP"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbed import images, state
+from testbed.binaries import oldest
 from testbed.kubectl import Failed, ask_testbed, eventually
 from tests.e2e import objects
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from testbed.kubectl import Cluster
 
 IMAGE = "mooring.dev/reference-plugins:1.9.1"
+# Where Kubernetes mounts no images, what Auto makes of it.
+MOUNTED = "Auto" if oldest() else "ImageVolume"
 LAN = ("dhcp", "macvlan", "tuning", "vlan")
 PID = "/var/lib/mooring/dhcp-daemon.pid"
 LOG = "/var/lib/mooring/dhcp-daemon.log"
@@ -107,7 +110,7 @@ def bare(cluster: Cluster, image: str, nodes: list[str]) -> Iterator[str]:
     assert found is not None
     disk = found.node_folder(node) / "root"
     rest = sorted(set(programs()) - set(LAN))
-    sets = [a_set("reference", image, "ImageVolume", *rest), a_set("lan", image, "Container", *LAN)]
+    sets = [a_set("reference", image, MOUNTED, *rest), a_set("lan", image, "Container", *LAN)]
     say(cluster, pluginSets=sets, dhcpDaemon=True)
     for each in nodes:
         settled(cluster, each)
@@ -249,7 +252,7 @@ def test_a_set_whose_image_cannot_be_pulled_is_told_and_takes_nothing_from_the_n
             "delivery": delivery,
             "binaries": [{**binary, "name": f"a{number}"}],
         }
-        for number, delivery in enumerate(("ImageVolume", "Container"))
+        for number, delivery in enumerate((MOUNTED, "Container"))
     ]
     say(cluster, pluginSets=sets)
     try:

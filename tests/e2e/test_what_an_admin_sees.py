@@ -64,3 +64,21 @@ def test_no_log_of_ours_holds_a_trace(cluster: Cluster) -> None:
     for pod in pods:
         log = cluster.kubectl("logs", pod["metadata"]["name"], *SYSTEM)
         assert "Traceback" not in log, log[-3000:]
+
+
+def test_the_manifests_applied_again_change_nothing(cluster: Cluster) -> None:
+    said = cluster.kubectl("apply", "-k", "manifests/default").splitlines()
+    assert len(said) > 20
+    assert [line for line in said if not line.endswith(" unchanged")] == []
+
+
+def test_each_replica_tells_its_numbers_and_one_of_them_leads(cluster: Cluster) -> None:
+    pods = cluster.get("pods", "-n", "mooring-system", "-l", "app.kubernetes.io/component=operator")["items"]
+    names = [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    leaders = []
+    for name in names:
+        path = f"/api/v1/namespaces/mooring-system/pods/{name}:8080/proxy/metrics"
+        told = cluster.kubectl("get", "--raw", path)
+        assert "\nmooring_operator_ready 1.0\n" in told
+        leaders += [name] * ("\nmooring_operator_leader 1.0\n" in told)
+    assert len(leaders) == 1

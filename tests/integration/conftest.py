@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 
 from mooring.kube.client import Client
 from testbed import controlplane, failures
+from tests import rights
 from tests.integration.agents import agent_kubeconfig, bare, line, node, ready  # noqa: F401  fixtures
 from tests.integration.installing import installation, nodes, watching  # noqa: F401  fixtures
 
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 SYSTEM = "mooring-system"
 IMAGE = "registry.example/mooring:tested"
-# What tests ask in the name of a service account to see that it has no right to it: account, verb, resource.
-ASKED_IN_VAIN = {("mooring-agent", "patch", "nodestates")}
 POD = "mooring-operator-under-test"
 
 
@@ -66,7 +65,7 @@ def _fixtures(item: pytest.Item) -> list[str]:
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """etcd, API server and controller manager on loopback; KUBECONFIG names its administrator."""
-    with controlplane.running(controllers=True) as running:
+    with controlplane.running(controllers=True) as running, rights.kept("integration", running.audit_log):
         os.environ["KUBECONFIG"] = str(running.kubeconfig)
         yield running
         del os.environ["KUBECONFIG"]
@@ -224,7 +223,7 @@ def denied(plane: ControlPlane) -> list[str]:
         ):
             about = entry.get("objectRef", {})
             resource = "/".join(filter(None, (about.get("resource"), about.get("subresource"))))
-            if (name.removeprefix(prefix), entry["verb"], resource) not in ASKED_IN_VAIN:
+            if (name.removeprefix(prefix), entry["verb"], resource) not in rights.ASKED_IN_VAIN:
                 found.add(f"{name.removeprefix(prefix)}: {entry['verb']} {entry['requestURI']}")
     return sorted(found)
 

@@ -204,3 +204,17 @@ def test_an_upgrade_renews_definitions_and_leaves_what_the_operator_writes_and_t
 
     # And they do not stand in the way of the next one.
     helm("install", *there)
+
+
+def test_a_release_takes_over_what_kubectl_applied(cluster: tuple[ControlPlane, Helm]) -> None:
+    plane, helm = cluster
+    plane.kubectl("apply", "-k", "manifests/default")
+    there = ("mooring", CHART, "--namespace=mooring-system", "--no-hooks")
+
+    def spec() -> str:
+        return plane.kubectl("get", "deployment", "mooring-operator", "-n", "mooring-system", "-o", "jsonpath={.spec}")
+
+    before = spec()
+    assert "invalid ownership metadata" in helm.run("install", *there).stderr
+    helm("install", *there, "--take-ownership")
+    assert spec() == before, "no pod is replaced"

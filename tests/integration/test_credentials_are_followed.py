@@ -13,6 +13,7 @@ from mooring.kube import resources
 from mooring.kube.client import Client
 from mooring.kube.informers import Informer
 from testbed import controlplane
+from tests import rights
 from tests.integration import agents
 from tests.integration.conftest import Installed, eventually, free_port, make_pod
 
@@ -61,7 +62,7 @@ class Volume:
 @pytest.fixture
 def own() -> Iterator[ControlPlane]:
     """A control plane of the test's own, with our kinds and rights."""
-    with controlplane.running() as running:
+    with controlplane.running() as running, rights.kept("integration", running.audit_log):
         running.kubectl("apply", "-k", "crds")
         running.kubectl("apply", "-f", "crds/network-attachment-definitions.yaml")
         running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")

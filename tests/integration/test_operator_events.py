@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,3 +74,38 @@ async def test_what_somebody_edits_or_deletes_is_repaired_and_told(
     await client.delete(resources.CONFIG_MAPS, revision, namespace=SYSTEM)
     await watching.until(lambda client: told_of(client, revision), what="the ConfigMap's repair")
     assert (await client.get(resources.CONFIG_MAPS, revision, namespace=SYSTEM))["immutable"] is True
+
+
+async def test_a_report_of_what_is_wrong_with_a_network_goes_when_it_is_corrected(
+    client: Client, watching: Watching
+) -> None:
+    """By the operator itself, with its own rights."""
+
+    def network(**more: Any) -> dict[str, Any]:
+        config = {"cniVersion": "1.0.0", "name": "reported", "type": "bridge", **more}
+        return {
+            "apiVersion": resources.NADS.api_version,
+            "kind": resources.NADS.kind,
+            "metadata": {"name": "reported", "namespace": "default"},
+            "spec": {"config": json.dumps(config)},
+        }
+
+    await watching.until(lambda client: _known(client, network(bridgee="br0")), what="the network")
+
+    async def reported(client: Client) -> bool:
+        return bool(await client.get(resources.NETWORK_REPORTS, "reported", namespace="default"))
+
+    await watching.until(reported, what="the report")
+    await client.apply(resources.NADS, network(), field_manager="test")
+
+    async def gone(client: Client) -> bool:
+        listed = await client.list(resources.NETWORK_REPORTS, namespace="default")
+        return "reported" not in [item["metadata"]["name"] for item in listed["items"]]
+
+    await watching.until(gone, what="the end of the report")
+    await client.delete(resources.NADS, "reported", namespace="default")
+
+
+async def _known(client: Client, network: dict[str, Any]) -> dict[str, Any]:
+    """Apply a network once its kind is served."""
+    return await client.apply(resources.NADS, network, field_manager="test")

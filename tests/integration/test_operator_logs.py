@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed import controlplane
+from tests import rights
 from tests.integration import agents
 from tests.integration.conftest import IMAGE, POD, Installed, free_port, make_pod
 
@@ -25,12 +26,18 @@ INSTALLATION = {"apiVersion": "mooring.dev/v1alpha1", "kind": "Installation", "m
 @pytest.fixture
 def own() -> Iterator[ControlPlane]:
     """A control plane of the test's own, for it goes away."""
-    with controlplane.running(controllers=True) as running:
+    with controlplane.running(controllers=True) as running, rights.kept("integration", running.audit_log):
         yield running
 
 
 def made(own: ControlPlane) -> bool:
     return "mooring-agent" in own.kubectl("get", "daemonsets", "-n", agents.SYSTEM, "-o", "name")
+
+
+def certified(own: ControlPlane) -> bool:
+    return bool(
+        own.kubectl("get", "secret", "mooring-webhook-tls", "-n", agents.SYSTEM, "-o", "jsonpath={.data.tls\\.crt}")
+    )
 
 
 @pytest.mark.timeout(300)
@@ -45,6 +52,9 @@ def test_every_line_is_json_that_says_something(own: ControlPlane, tmp_path: Pat
         agents.eventually(lambda: made(own), seconds=MINUTE, what="what the Installation asks for")
         for level in ("debug", "error", "verbose"):
             own.kubectl("apply", "-f", "-", stdin=json.dumps(INSTALLATION | {"spec": {"plugin": {"logLevel": level}}}))
+        empty = json.dumps({"data": {"tls.crt": "", "tls.key": ""}})
+        own.kubectl("patch", "secret", "mooring-webhook-tls", "-n", agents.SYSTEM, "--type=merge", "-p", empty)
+        agents.eventually(lambda: certified(own), seconds=MINUTE, what="a certificate in place of what was no use")
         with own.apiserver_away():
             # After its term, and some attempts of kopf's.
             agents.eventually(lambda: "does not lead" in running.log.read_text(), seconds=MINUTE, what="a lost term")

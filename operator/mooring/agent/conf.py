@@ -56,11 +56,13 @@ class Conf(loops.Reconciler):
         on_applied: Callable[[], None],
         on_health: Callable[[], None],
         on_found: Callable[[conffolder.Folder], None] = lambda _: None,
+        adopted: Callable[[], bool] = lambda: False,
     ) -> None:
         """`installed` returns the name of the revision whose binary is on the node, `network` a NAD's `spec.config`.
 
         `cni_version` returns the highest that the container runtime parses, "" while nobody knows its name.
-        `on_found` is told what the folder is like, at each look and before anything is repaired.
+        `on_found` is told what the folder is like, at each look and before anything is repaired. `adopted` says whether
+        this node was taken over from a Multus, which may come back and write.
         """
         super().__init__(on_health=on_health)
         self._revision = revision
@@ -69,6 +71,7 @@ class Conf(loops.Reconciler):
         self._cni_version = cni_version
         self._on_applied = on_applied
         self._on_found = on_found
+        self._adopted = adopted
         self._target: Revision | None = None
         self._contests: dict[str, contests.Contest] = {}
         self._precedences: dict[str, precedence.Precedence] = {}
@@ -105,7 +108,7 @@ class Conf(loops.Reconciler):
         folder = target.places.confs
         record = await self._record(target.places)
         await asyncio.to_thread(files.sweep, folder)
-        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=confs.candidates)
+        found = await asyncio.to_thread(conffolder.look, folder)
         self._on_found(found)
         choice, auxiliary = await self._choose(target, found, record)
         if choice.primary is None or (not choice.works and _sound(found)):
@@ -123,7 +126,7 @@ class Conf(loops.Reconciler):
             cni_version=cni_version,
         )
         data = renderers.render(target.renderer, content)
-        place, calm = self._precedence(target).decide(found.files)
+        place, calm = self._precedence(target).decide(found.files, beside_multus=self._beside_multus(found))
         self.rivals = place.rivals
         contest = self._contest(target, place.file)
         applied = Applied(
@@ -169,15 +172,16 @@ class Conf(loops.Reconciler):
     async def _guard(self, revision: Revision) -> float | None:
         """Keep the conf that the agent before us wrote the first of the folder, while its successor waits."""
         folder = revision.places.confs
-        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=lambda _: [])
+        found = await asyncio.to_thread(conffolder.look, folder)
         self._on_found(found)
         sound = _sound(found)
-        place = confs.place(found.files)
+        place = confs.place(found.files, beside_multus=self._beside_multus(found))
         self.rivals = place.rivals
         # Its plugin is on the node, and reads just this: nothing newer is rendered.
-        if sound and place.rivals and place.file not in sound:
+        if sound and place.file != confs.FILE and place.file not in sound:
             await self._write(revision, place.file, next(iter(sound.values())))
-            _LOG.info("wrote %s/%s as ours was, before %s", revision.places.conf_dir, place.file, place.rivals[0])
+            rivals = ", ".join((*place.rivals, *found.multus))
+            _LOG.info("wrote %s/%s as ours was, before %s", revision.places.conf_dir, place.file, rivals)
             await self._leave_no_other(revision, found, place.file)
         beaten, rivals = precedence.report(place, revision.places.conf_dir)
         self.report(problem=beaten, warning=rivals)
@@ -186,7 +190,7 @@ class Conf(loops.Reconciler):
     async def _keep(self, revision: Revision, problem: str) -> float | None:
         """Leave the conf that was there when we came as it is, and put that back where somebody takes it."""
         folder = revision.places.confs
-        found = await asyncio.to_thread(conffolder.read, folder, ours=confs.FILES, candidates=lambda _: [])
+        found = await asyncio.to_thread(conffolder.look, folder)
         if self._kept is None:
             self._kept = _sound(found)
         self.report(problem=problem)
@@ -245,6 +249,9 @@ class Conf(loops.Reconciler):
         made = precedence.Precedence(clock=asyncio.get_running_loop().time)
         return self._precedences.setdefault(target.places.conf_dir, made)
 
+    def _beside_multus(self, found: conffolder.Folder) -> bool:
+        return bool(found.multus) or self._adopted()
+
     def _contest(self, target: Revision, file: str) -> contests.Contest:
         path = f"{target.places.conf_dir}/{file}"
         return self._contests.setdefault(path, contests.Contest(path, clock=asyncio.get_running_loop().time))
@@ -271,7 +278,7 @@ class Conf(loops.Reconciler):
         def reconcile() -> bool:
             if not binaries.is_executable(revision.places.plugin):
                 return False
-            return not _sound(conffolder.read(revision.places.confs, ours=confs.FILES, candidates=lambda _: []))
+            return not _sound(conffolder.look(revision.places.confs))
 
         return await asyncio.to_thread(reconcile)
 

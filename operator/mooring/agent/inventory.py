@@ -16,7 +16,7 @@ from mooring.agent import loops, survey, tallies
 from mooring.agent.runtime import UNKNOWN, Verdict
 from mooring.installing import conditions as metav1
 from mooring.kube import errors, resources
-from mooring.node import failures, places
+from mooring.node import failures, multus, places
 
 if TYPE_CHECKING:
     import datetime
@@ -54,6 +54,8 @@ class Facts:
     """What the node looks like; "" where nothing shows it."""
     rivals: tuple[str, ...] = ()
     """The files that sort before the usual name of our conf."""
+    multus: multus.Found = dataclasses.field(default_factory=multus.Found)
+    """What a Multus has on the node."""
     loaded: Verdict = UNKNOWN
     """Whether the runtime has loaded us."""
     cni_version: str = ""
@@ -172,6 +174,7 @@ def describe(
         "confFile": conf.file if conf else None,
         "distribution": facts.distribution or None,
         "rivals": list(facts.rivals[:_MOST_RIVALS]),
+        "multus": _multus(facts.multus),
         "runtime": _runtime(facts.loaded.said, facts.cni_version),
         **_surveyed(facts.surveyed),
         "networks": attached(sandboxes),
@@ -180,6 +183,10 @@ def describe(
         "podsWithoutNetworks": _lacking(facts.lacking),
         "lastErrors": [_reported(failure) for failure in failed[-_MOST_ERRORS:]],
     }
+
+
+def _multus(found: multus.Found) -> dict[str, Any] | None:
+    return {"confs": list(found.confs), "sandboxes": found.sandboxes} if found != multus.Found() else None
 
 
 def _ageing(listed: Iterable[failures.Failure], *, now: datetime.datetime) -> float | None:

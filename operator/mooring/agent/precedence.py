@@ -25,13 +25,15 @@ class Precedence:
         self._rivals: tuple[str, ...] = ()
         self._calm_since: float | None = None
 
-    def decide(self, names: Collection[str]) -> tuple[confs.Place, float | None]:
+    def decide(self, names: Collection[str], *, beside_multus: bool = False) -> tuple[confs.Place, float | None]:
         """Return our place among files of these names, and after how many seconds to decide again if nothing changes.
 
-        While ours still has the name that a rival made it take, that rival is among those of the place.
+        While ours still has the name that a rival made it take, that rival is among those of the place. `beside_multus`
+        is as in `confs.place`.
         """
-        place = confs.place(names)
-        if place.rivals or confs.FIRST not in names:
+        place = confs.place(names, beside_multus=beside_multus)
+        kept = next((name for name in (confs.FIRST, confs.BESIDE) if name in names), None)
+        if place.rivals or beside_multus or kept is None:
             self._rivals, self._calm_since = place.rivals, None
             return place, None
         if self._calm_since is None:
@@ -39,7 +41,7 @@ class Precedence:
         wait = self._calm_since + _CALM_SECONDS - self._clock()
         if wait <= 0:
             return place, None
-        return confs.Place(confs.FIRST, tuple(name for name in self._rivals if name > confs.FIRST)), wait
+        return confs.Place(kept, tuple(name for name in self._rivals if name > kept)), wait
 
 
 def report(place: confs.Place, folder: str) -> tuple[str, str]:

@@ -42,10 +42,10 @@ ALL = ("*",)
 #: Names of reconcilers, by what they are woken by. Changes that carry a key are handed over in `wiring` besides.
 WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.REVISION: ALL,
-    Trigger.NODE_STATE: ("revision", "drain", "inventory"),
+    Trigger.NODE_STATE: ("revision", "drain", "conf", "adoption", "inventory"),
     # Any program and any conf: the primary network may wait for one of its own.
     Trigger.PROGRAMS: ("binaries", "pluginsets", "conf", "dhcpdaemon", "survey"),
-    Trigger.CONFS: ("conf", "runtime", "drain"),
+    Trigger.CONFS: ("conf", "adoption", "runtime", "drain"),
     Trigger.FAILURES: ("failing", "inventory"),
     Trigger.BINARY_APPLIED: ("conf", "inventory"),
     Trigger.PLUGIN_SETS_APPLIED: ("conf", "dhcpdaemon", "inventory"),
@@ -53,7 +53,7 @@ WAKES: Mapping[Trigger, tuple[str, ...]] = {
     Trigger.CONF_APPLIED: ("binaries", "runtime", "inventory", "pluginsets"),
     Trigger.RUNTIME_IDENTIFIED: ("conf",),
     # What the runtime reads decides what of former paths can go.
-    Trigger.FOUNDATION: ("missing", "presence", "paths", "inventory"),
+    Trigger.FOUNDATION: ("missing", "presence", "paths", "adoption", "inventory"),
     Trigger.HEALTH: ("inventory",),
     Trigger.SERVER_MOVED: ("credentials",),
     Trigger.NETWORKS: ("survey",),

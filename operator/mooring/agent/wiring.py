@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mooring.agent import (
+    adoption,
     binaries,
     cache,
     conf,
@@ -46,14 +47,13 @@ from mooring.agent import (
 from mooring.agent.triggers import Trigger, Triggers
 from mooring.kube import events, informers, resources
 from mooring.metrics import histograms
-from mooring.node import clocks, cri, leaving, namespaces, proof, records
+from mooring.node import clocks, cri, leaving, namespaces, places, proof, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from mooring.kube.client import Client
-    from mooring.node import places
 
 _LOG = logging.getLogger(__name__)
 
@@ -144,6 +144,7 @@ class Agent:
             network=self._network,
             cni_version=lambda: self.runtime.cni_version,
             on_found=lambda folder: self.presence.found(folder),
+            adopted=self._adopted,
             on_applied=on(Trigger.CONF_APPLIED),
             on_health=on(Trigger.FOUNDATION),
         )
@@ -155,6 +156,13 @@ class Agent:
         )
 
         # What else a node is to have, and what is said of it.
+        self.adoption = adoption.Adoption(
+            folders=lambda: self._folders() or places.usual(host_root, state_dir=state_dir),
+            adopted=self._adopted,
+            applied=lambda: self.conf.applied if self._revision() else None,
+            verdict=lambda: self.runtime.verdict,
+            on_health=on(Trigger.HEALTH),
+        )
         self.paths = paths.Paths(
             site,
             asked=lambda: self.revisions.asked,
@@ -283,6 +291,7 @@ class Agent:
         # A node is as it should be even while nobody can be told: the inventory does not count.
         counting = (
             *foundation,
+            self.adoption,
             self.paths,
             self.pluginsets,
             self.dhcpdaemon,
@@ -363,6 +372,7 @@ class Agent:
             conf=self.conf.applied,
             distribution=self.paths.distribution,
             rivals=self.conf.rivals,
+            multus=self.adoption.found,
             loaded=self.runtime.verdict,
             cni_version=self.runtime.cni_version,
             surveyed=self.survey.found,
@@ -394,6 +404,10 @@ class Agent:
     def _revision_of_dhcp(self) -> revisions.Revision | None:
         """Return the same, and while a drained node still has attached pods what it had: their DELs ask the daemon."""
         return self.revisions.current if self.drain.holding else self._revision()
+
+    def _adopted(self) -> bool:
+        state = self.states.store.get(self._node) or {}
+        return (state.get("spec") or {}).get("adopted") is True
 
     def _folders(self) -> places.Places | None:
         return self.revisions.current.places if self.revisions.current else None

@@ -59,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
     lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
 
+    adopt = commands.add_parser("adopt", help="have the cluster's Multus taken over, with its configuration")
+    adopt.add_argument("--dry-run", action="store_true", help="only tell what would become of its configuration")
+
     install = commands.add_parser("install", help="apply the Installation, from which the operator brings the nodes up")
     install.add_argument("--spec", default="{}", metavar="JSON", help="its spec (default: {}, which has every default)")
     install.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
@@ -98,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
         from mooring.cli import lint
 
         return lint.run(options.files, strict=options.strict)
+    if options.command == "adopt":
+        from mooring.cli import adopt
+
+        return adopt.run(dry=options.dry_run)
     if options.command == "install":
         from mooring.cli import install
 

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.controller import fencing, framework, keys, managed, measuring, nodes, passes, reading, uninstalling
+from mooring.controller import (
+    adopting,
+    fencing,
+    framework,
+    keys,
+    managed,
+    measuring,
+    nodes,
+    passes,
+    reading,
+    uninstalling,
+)
 from mooring.controller.passes import Pass
 from mooring.installing import (
     announcements,
@@ -70,6 +81,7 @@ class Reconciler:
         self._uninstall = uninstalling.Uninstaller(
             client, self._writer, view, self._states, namespace=namespace, now=now
         )
+        self._adopter = adopting.Adopter(client, self._writer, view, self._states, now=now)
         self._view = view
         self._namespace = namespace
         self._image = image
@@ -122,6 +134,8 @@ class Reconciler:
             await self._report_invalid(installation, error)
             return None
         done = Pass(installation, spec)
+        if await self._adopter.begin(done, spec):
+            return _UNDER_WAY  # the spec is another one now
         await self._apply(done, spec)
         await self._report(done)
         if done.failures:
@@ -141,6 +155,11 @@ class Reconciler:
         except pydantic.ValidationError:
             spec = None
         done = Pass(installation, spec, revision=str((installation.get("status") or {}).get("revision") or ""))
+        done.removing = await self._adopter.leave(installation, spec)
+        if done.removing:
+            done.nodes = self._observed(self._states.ours())
+            await self._report(done)
+            return done.removing
         removal = await self._uninstall.begin(installation, spec)
         ending = ""
         if not removal.waiting:
@@ -199,6 +218,11 @@ class Reconciler:
                 "DaemonSets of plugin sets were not applied",
             ),
             (lambda: self._roll_out(spec, done, known=known), "NodeStatesNotApplied", "NodeStates were not applied"),
+            (
+                lambda: self._adopter.switch(done, spec),
+                "MultusNotKeptAway",
+                "Multus was not kept from the nodes that are ours, or not given them back",
+            ),
             (
                 lambda: self._prune(done, revisions.name(content)),
                 "RevisionsNotPruned",
@@ -291,7 +315,7 @@ class Reconciler:
                 canaries=rollout.canary.nodes,
                 soak=datetime.timedelta(seconds=rollout.canary.soak_seconds),
                 deadline=datetime.timedelta(seconds=rollout.progress_deadline_seconds),
-                paused=rollout.paused or not known,
+                paused=self._adopter.refuses(done, spec) or rollout.paused or not known,
                 generation=done.installation["metadata"]["generation"],
             ),
             now=self._now(),
@@ -306,7 +330,9 @@ class Reconciler:
         for name, told in done.decision.told.items():
             # Removed while the pass was under way, it would be made anew for nobody.
             if name in self._view.nodes.store:
-                work.append(self._states.ensure(nodestates.desired(self._view.nodes.store[name], told)))
+                adopted = self._adopter.keeps_from(name, spec)
+                desired = nodestates.desired(self._view.nodes.store[name], told, adopted=adopted)
+                work.append(self._states.ensure(desired))
         # Before their NodeStates go, by which alone it is known that they have something of ours.
         lost = reading.abandoned(there, self._view.nodes.store, served=done.decision.told)
         if lost:
@@ -363,6 +389,7 @@ class Reconciler:
             agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
             problems=[*done.problems, *self._further()],
             paused=bool(done.spec and done.spec.rollout.paused),
+            multus=self._adopter.status(),
             removing=done.removing,
         )
         await self._write_status(done.installation, picture)

@@ -178,7 +178,15 @@ def node_state(item: dict[str, Any]) -> dict[str, Any]:
     """Keep of a NodeState what decisions need."""
     metadata, status = item["metadata"], item.get("status") or {}
     kept = ("name", "uid", "generation", "labels", "ownerReferences", "deletionTimestamp")
-    said = ("revision", "observedGeneration", "failedAdds", "heartbeatTime", "conditions", "podsWithoutNetworks")
+    said = (
+        "revision",
+        "observedGeneration",
+        "failedAdds",
+        "heartbeatTime",
+        "conditions",
+        "podsWithoutNetworks",
+        "multus",
+    )
     programs = [str(each.get("name")) for each in status.get("binaries") or []]
     absent = [str(each.get("name")) for each in status.get("absentInterfaces") or []]
     return {

@@ -13,7 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from mooring.installing import chains
+from mooring.installing import chains, multus
 from mooring.networks import confs, needs
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 FILE = "00-multus.conf"
 #: What it is called while another file sorts before `FILE`: a runtime loads the first file of its folder.
 FIRST = "00-00-multus.conf"
-#: Both names, in the runtime's order.
-FILES = (FIRST, FILE)
+#: What it is called beside a Multus: before its file, and with an ending that runtimes read and Multus does not.
+BESIDE = "00-00-multus.json"
+#: All names, in the runtime's order.
+FILES = (FIRST, BESIDE, FILE)
 #: As Multus has it: the runtime's own cache of results is keyed by it.
 NETWORK = "multus-cni-network"
 TYPE = "mooring"
@@ -100,15 +102,18 @@ class Place:
     @property
     def unbeaten(self) -> tuple[str, ...]:
         """The rivals that sort before any name of ours: the runtime loads these, and not us."""
-        return tuple(name for name in self.rivals if name < FIRST)
+        return tuple(name for name in self.rivals if name < min(FIRST, self.file))
 
 
-def place(names: Iterable[str]) -> Place:
+def place(names: Iterable[str], *, beside_multus: bool = False) -> Place:
     """Return our place in a folder that holds files of these names. Whether a rival is sound does not matter.
 
-    A runtime that cannot load the first file does not load the second one: no pod starts then.
+    A runtime that cannot load the first file does not load the second one: no pod starts then. `beside_multus`: a file
+    of Multus is there, or may come at any time.
     """
     rivals = sorted(name for name in names if name.endswith(_ENDINGS) and name < FILE and name not in FILES)
+    if beside_multus:
+        return Place(BESIDE if all(name > BESIDE for name in rivals) else FIRST, tuple(rivals))
     return Place(FIRST if rivals else FILE, tuple(rivals))
 
 
@@ -274,7 +279,8 @@ def _checked(file: str, conf: dict[str, Any]) -> Primary:
 
 def _unfit(primary: Primary) -> bool:
     """Say whether a sound network is never what pods are meant to have as their first."""
-    return primary.name in _NEVER or primary.binaries == ("loopback",)
+    calls_multus = any(plugin.get("type") in multus.TYPES for plugin in primary.plugins)
+    return primary.name in _NEVER or primary.binaries == ("loopback",) or calls_multus
 
 
 def _missing(primary: Primary, executable: Callable[[str], bool]) -> str:

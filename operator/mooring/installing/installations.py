@@ -258,6 +258,12 @@ class InstallationSpec(Model):
         "makes anew, within their disruption budgets.",
     )
     rollout: Rollout = pydantic.Field(default_factory=Rollout, description="How a revision reaches the nodes.")
+    adopt: Literal["None", "Multus"] = pydantic.Field(
+        "None",
+        description="What is taken over. Multus: the configuration of a Multus that runs in the cluster goes into this "
+        "spec, once, and its nodes are switched over one after the other; running pods keep their networks. None: "
+        "while a Multus runs no node is touched, and one that was adopted may run everywhere again.",
+    )
     agent: Agent = pydantic.Field(default_factory=Agent, description="The agent's pods.")
     admission: Admission = pydantic.Field(default_factory=Admission, description="The admission of networks.")
 
@@ -317,6 +323,23 @@ class RolloutStatus(Model):
     halted: Halt | None = pydantic.Field(None, description="Why it halted; absent while it goes on.")
 
 
+class MultusStatus(Model):
+    """A Multus in the cluster, and what its adoption would do or did."""
+
+    daemon_sets: list[str] = pydantic.Field(default_factory=list, description="Its DaemonSets, as namespace/name.")
+    form: Literal["Thin", "Thick"] | None = pydantic.Field(
+        None, description="Thick where a daemon of it makes the networks, Thin where the plugin does."
+    )
+    nodes: int = pydantic.Field(0, description="Nodes on which it is to run.")
+    adopted: int = pydantic.Field(0, description="Nodes from which it is kept, because they are Mooring's.")
+    imports: str | None = pydantic.Field(
+        None, description="What of its configuration adopt: Multus adds to this spec, as YAML; absent where nothing."
+    )
+    findings: list[str] = pydantic.Field(
+        default_factory=list, max_length=50, description="What of its configuration is not carried over, and why."
+    )
+
+
 class InstallationStatus(Model):
     """What is so, as the operator sees it."""
 
@@ -324,6 +347,9 @@ class InstallationStatus(Model):
     revision: str | None = pydantic.Field(None, description="The name of the revision that should be on the nodes.")
     nodes: NodeCounts | None = pydantic.Field(None, description="How many nodes are where.")
     rollout: RolloutStatus | None = pydantic.Field(None, description="What must be remembered of a roll-out.")
+    multus: MultusStatus | None = pydantic.Field(
+        None, description="The Multus of the cluster; absent where there is none."
+    )
     conditions: list[Condition] = pydantic.Field(
         default_factory=list,
         description="Available: pods get their networks. Progressing: something is on its way. Degraded: something is "

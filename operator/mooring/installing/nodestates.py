@@ -39,6 +39,9 @@ class NodeStateSpec(Model):
         "", max_length=253, description="The name of the ConfigMap of the revision to apply; none where empty."
     )
     drain: bool = pydantic.Field(False, description="Whether the agent takes itself off the node.")
+    adopted: bool | None = pydantic.Field(
+        None, description="Whether Multus is kept from this node: what is left of its confs goes. Absent where not."
+    )
     assigned_at: str | None = pydantic.Field(
         None, description="When the node was told this revision.", json_schema_extra={"format": "date-time"}
     )
@@ -65,6 +68,15 @@ class Runtime(Model):
     cni_version: str | None = pydantic.Field(
         None, description="The highest version of CNI that it parses; it parses all before that too."
     )
+
+
+class MultusOnNode(Model):
+    """What a Multus has on the node."""
+
+    confs: list[str] = pydantic.Field(
+        default_factory=list, max_length=20, description="Its files in the folder of confs, by name."
+    )
+    sandboxes: int = pydantic.Field(0, ge=0, description="How many sandboxes it attached that are still there.")
 
 
 class Binary(Model):
@@ -148,6 +160,9 @@ class NodeStateStatus(Model):
     rivals: list[str] = pydantic.Field(
         default_factory=list, max_length=20, description="Files of the conf folder that sort before 00-multus.conf."
     )
+    multus: MultusOnNode | None = pydantic.Field(
+        None, description="What a Multus has on the node; absent where there is nothing of it."
+    )
     runtime: Runtime | None = pydantic.Field(
         None, description="The container runtime, and what the next pod gets from it."
     )
@@ -186,7 +201,7 @@ def selected(node: dict[str, Any], *, node_selector: dict[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in node_selector.items())
 
 
-def desired(node: dict[str, Any], told: Told, *, drain: bool = False) -> dict[str, Any]:
+def desired(node: dict[str, Any], told: Told, *, drain: bool = False, adopted: bool = False) -> dict[str, Any]:
     """Return the NodeState of a Node, to be applied with the operator's field manager."""
     metadata = node["metadata"]
     return {
@@ -199,7 +214,7 @@ def desired(node: dict[str, Any], told: Told, *, drain: bool = False) -> dict[st
                 {"apiVersion": "v1", "kind": "Node", "name": metadata["name"], "uid": metadata["uid"]},
             ],
         },
-        "spec": _spec(told, drain=drain).to_wire(),
+        "spec": _spec(told, drain=drain, adopted=adopted).to_wire(),
     }
 
 
@@ -213,10 +228,11 @@ def told(spec: dict[str, Any]) -> Told:
     return Told(parsed.revision, at, before)
 
 
-def _spec(told: Told, *, drain: bool) -> NodeStateSpec:
+def _spec(told: Told, *, drain: bool, adopted: bool) -> NodeStateSpec:
     return NodeStateSpec(
         revision=told.revision,
         drain=drain,
+        adopted=adopted or None,
         assigned_at=conditions.rfc3339(told.at) if told.at else None,
         before=Before(**dataclasses.asdict(told.before)) if told.before else None,
     )

@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from mooring.installing import conditions
-from mooring.installing.installations import InstallationStatus, NodeCounts, RolloutStatus
+from mooring.installing.installations import InstallationStatus, MultusStatus, NodeCounts, RolloutStatus
 
 if TYPE_CHECKING:
     import datetime
@@ -43,6 +43,7 @@ class Picture:
     agents_ready: int
     problems: Sequence[Problem] = ()
     paused: bool = False
+    multus: MultusStatus | None = None
     removing: str = ""
     """What an uninstall waits for; "" while none is under way."""
 
@@ -70,6 +71,7 @@ def summarise(
         revision=picture.revision or None,
         nodes=NodeCounts(desired=total, updated=updated, ready=ready, phases=dict(sorted(phases.items())) or None),
         rollout=picture.rollout,
+        multus=picture.multus,
         conditions=found,
     )
 

@@ -7,9 +7,10 @@ characters. It refuses to know what a manifest means; objects inside of a `List`
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -46,17 +47,40 @@ class Manifest:
 
     def inside(self, steps: tuple[str, ...], offset: int) -> paths.Position:
         """Return where a character of the text at a path of keys stands in the file; `offset` counts from 0."""
+        return self.span(steps, offset, offset)[0]
+
+    def span(self, steps: tuple[str, ...], start: int, end: int) -> tuple[paths.Position, paths.Position]:
+        """Return where the characters from `start` up to `end` of the text at a path of keys stand in the file.
+
+        The second place is that behind the last character. Where there is no text, it is the extent of the value.
+        """
         node = _walk(self.node, steps)
         if not isinstance(node, yaml.ScalarNode) or not isinstance(node.value, str):
-            return paths.position(self.text, node.start_mark.index)
-        before = sum(not character.isspace() for character in node.value[:offset])
-        return paths.position(self.text, _offset(self.text, node, before))
+            return self.extent(steps)
+        before = sum(not character.isspace() for character in node.value[:start])
+        within = sum(not character.isspace() for character in node.value[start:end])
+        first = last = _offset(self.text, node, before)
+        if within > 1:
+            last = _offset(self.text, node, before + within - 1)
+        width = _unit(self.text, last, node.style)[0] if last < len(self.text) else 0
+        return paths.position(self.text, first), paths.position(self.text, last + width)
+
+    def extent(self, steps: tuple[str, ...]) -> tuple[paths.Position, paths.Position]:
+        """Return where the first line of the deepest value on a path of keys begins and ends."""
+        node = _walk(self.node, steps)
+        start, end = node.start_mark.index, node.end_mark.index
+        if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
+            start = self.text.find("\n", start) + 1
+            while start < end and self.text[start].isspace():
+                start += 1
+        line = self.text[start:end].partition("\n")[0].rstrip()
+        return paths.position(self.text, start), paths.position(self.text, start + len(line))
 
 
 def read(text: str) -> list[Manifest]:
     """Read all objects of a file; documents that are no objects are left out. Raises NotYAMLError."""
     try:
-        nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
+        nodes = [node for node in _composed(text) if node is not None]
         return [manifest for node in nodes for manifest in _objects(text, node)]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -66,6 +90,37 @@ def read(text: str) -> list[Manifest]:
         raise NotYAMLError("a character that YAML does not know", paths.position(text, error.position)) from error
     except (RecursionError, ValueError) as error:
         raise NotYAMLError(f"not YAML: {error}", paths.position(text, 0)) from error
+
+
+def _composed(text: str) -> list[yaml.Node | None]:
+    """Compose all documents, from libyaml's events where PyYAML has it; what fails is told by Python's own reader."""
+    # libyaml does not count a byte order mark, and its places would be one off.
+    if _FAST is not None and not text.startswith("\ufeff"):
+        with contextlib.suppress(yaml.YAMLError, ValueError):
+            return list(yaml.compose_all(text, Loader=_FAST))
+    return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+
+
+def _fast() -> Any:
+    """Return a loader that scans in C and composes in Python, or None where PyYAML was built without libyaml.
+
+    PyYAML's own for libyaml composes in C as well, without a limit: some thousand open brackets end the process.
+    """
+    source = getattr(yaml, "CSafeLoader", None)
+    if source is None:
+        return None
+    return type("_Fast", (_Composing, source), {})
+
+
+class _Composing(yaml.composer.Composer):
+    """Python's composer, with nothing of its own that the source of events would be made by."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__()  # the anchors
+        yaml.CSafeLoader.__init__(cast("Any", self), stream)
+
+
+_FAST = _fast()
 
 
 def _objects(text: str, node: yaml.Node) -> Iterator[Manifest]:

@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from mooring.installing import chains
+from mooring.installing import chains, confs, multus
 from mooring.node import files
 
 if TYPE_CHECKING:
@@ -38,6 +38,25 @@ class Folder:
     """The inode behind every name."""
     files: frozenset[str]
     """The names of what is no folder."""
+    multus: tuple[str, ...] = ()
+    """The files of Multus, by name: none of them is ours, whatever it is called."""
+
+
+def look(folder: Path) -> Folder:
+    """Read the folder as our agent does: with all names of ours, the candidates, and the files of Multus told apart.
+
+    Raises `OSError` for the folder and for our files.
+    """
+    found = read(folder, ours=confs.FILES, candidates=confs.candidates)
+    texts = {name: data.decode(errors="replace") for name, data in found.ours.items()} | found.texts
+    texts |= {name: _text(folder / name) or "" for name in multus.FILES if name in found.files and name not in texts}
+    theirs = tuple(sorted(name for name, text in texts.items() if multus.conf_type(text)))
+    return dataclasses.replace(
+        found,
+        ours={name: data for name, data in found.ours.items() if name not in theirs},
+        texts={name: text for name, text in found.texts.items() if name not in theirs},
+        multus=theirs,
+    )
 
 
 def read(folder: Path, *, ours: Iterable[str], candidates: Callable[[Iterable[str]], list[str]]) -> Folder:

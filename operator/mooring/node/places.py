@@ -12,6 +12,8 @@ import errno
 import os
 from pathlib import Path, PurePosixPath
 
+from mooring.installing import distributions
+
 PLUGIN = "mooring"
 _MOST_LINKS = 40
 FORMER = "mooring-api"
@@ -124,6 +126,12 @@ class Places:
     def failures(self) -> Path:
         """The plugin's list of failed calls, as the agent sees it."""
         return self.seen(self.state_dir) / "failures.jsonl"
+
+
+def usual(host_root: Path, *, state_dir: str) -> Places:
+    """Return the folders of a node where nothing is said of them."""
+    folders = distributions.DEFAULT
+    return Places(host_root, folders["cniBinDir"], folders["cniConfDir"], state_dir)
 
 
 def follow(root: Path, path: str) -> Path:

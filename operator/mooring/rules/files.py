@@ -6,12 +6,13 @@ later (kustomize, Helm, Flux) is told apart from what is wrong.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
 from typing import TYPE_CHECKING
 
 from mooring.networks import manifests, nads
-from mooring.rules import definitions, findings, pods, reporting, together
+from mooring.rules import definitions, extents, findings, pods, reporting, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,40 +40,89 @@ class Located:
     subject: str
     place: paths.Position
     finding: Finding
+    #: Behind the last character of what the finding is about.
+    end: paths.Position
+    #: Which object of the file, counted from 0.
+    number: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What was judged of one file, what was found, and what was left out and why."""
+    """What was judged of one file, what was found, what was left out and why, and how many of which other kinds."""
 
     judged: int
     found: tuple[Located, ...]
     skipped: tuple[str, ...]
+    others: tuple[tuple[str, int], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Object:
+    """An object and which one of its file it is."""
+
+    manifest: Manifest
+    number: int
 
 
 def judge(text: str, *, severities: Mapping[str, Severity] | None = None) -> Report:
     """Judge every definition and every pod (or template of pods) of a file. Raises manifests.NotYAMLError."""
+    (report,) = judge_all([manifests.read(text)], severities=severities)
+    return report
+
+
+def judge_all(
+    several: Iterable[Iterable[Manifest]], *, severities: Mapping[str, Severity] | None = None
+) -> list[Report]:
+    """Judge the objects of several files, each as `manifests.read` gives them, and compare their definitions.
+
+    One that stands in several places (a base and its overlays) is compared where it stands first.
+    """
+    reports: list[Report] = []
+    compared: dict[tuple[str, str], tuple[int, _Object]] = {}
+    for place, read in enumerate(several):
+        report, definitions_ = _judge(read, severities)
+        reports.append(report)
+        for key, each in definitions_:
+            compared.setdefault(key, (place, each))
+    together_ = together.compare((each.manifest.value for _, each in compared.values()), severities=severities)
+    more: dict[int, list[Located]] = collections.defaultdict(list)
+    for key, found in together_.items():
+        place, each = compared[key]
+        more[place].extend(_locate(each, found))
+    return [
+        dataclasses.replace(report, found=tuple(sorted((*report.found, *more[place]), key=lambda each: each.place)))
+        for place, report in enumerate(reports)
+    ]
+
+
+def _judge(
+    read: Iterable[Manifest], severities: Mapping[str, Severity] | None
+) -> tuple[Report, list[tuple[tuple[str, str], _Object]]]:
     found: list[Located] = []
     skipped: list[str] = []
-    read = manifests.read(text)
+    others: collections.Counter[str] = collections.Counter()
+    definitions_: list[tuple[tuple[str, str], _Object]] = []
     judged = 0
-    definitions_: list[Manifest] = []
-    for manifest in read:
+    for number, manifest in enumerate(read):
+        each = _Object(manifest, number)
         kind = manifest.value.get("kind")
         if kind == nads.KIND:
-            placeholder = _placeholder(manifest)
+            told = definitions.validate(manifest.value, severities=severities)
+            nad = nads.read(manifest.value).nad
+            placeholder = _placeholder(nad, told)
             if placeholder:
                 skipped.append(f"{subject(manifest)}: {placeholder} is filled in later; judged is what comes of it")
                 continue
-            definitions_.append(manifest)
-            found.extend(_locate(manifest, definitions.validate(manifest.value, severities=severities)))
+            if nad is not None:
+                definitions_.append(((nad.namespace, nad.name), each))
+            found.extend(_locate(each, told))
             judged += 1
         elif isinstance(kind, str) and kind in _TEMPLATES:
-            found.extend(_locate(manifest, _pods(manifest, _TEMPLATES[kind], severities)))
+            found.extend(_locate(each, _pods(manifest, _TEMPLATES[kind], severities)))
             judged += 1
-    found.extend(_compared(definitions_, severities))
-    found.sort(key=lambda located: located.place)
-    return Report(judged=judged, found=tuple(found), skipped=tuple(skipped))
+        else:
+            others[kind if isinstance(kind, str) and kind else "(without a kind)"] += 1
+    return Report(judged, tuple(found), tuple(skipped), tuple(sorted(others.items()))), definitions_
 
 
 def worst(report: Report) -> Severity | None:
@@ -90,12 +140,11 @@ def subject(manifest: Manifest) -> str:
     return f"{manifest.value.get('kind')} {f'{namespace}/' if namespace else ''}{name}"
 
 
-def _placeholder(manifest: Manifest) -> str:
+def _placeholder(nad: nads.Nad | None, told: Iterable[Finding]) -> str:
     """Return a placeholder that makes the configuration something else than JSON until it is expanded."""
-    reading = nads.read(manifest.value)
-    if reading.nad is None or not any(f.code == "MR101" for f in definitions.validate(manifest.value)):
+    if nad is None or not any(finding.code == "MR101" for finding in told):
         return ""
-    match = _PLACEHOLDER.search(reading.nad.config)
+    match = _PLACEHOLDER.search(nad.config)
     return match.group()[:40] if match is not None else ""
 
 
@@ -113,23 +162,18 @@ def _pods(manifest: Manifest, template: tuple[str, ...], severities: Mapping[str
     )
 
 
-def _compared(read: list[Manifest], severities: Mapping[str, Severity] | None) -> Iterator[Located]:
-    compared = together.compare((manifest.value for manifest in read), severities=severities)
-    for manifest in read:
-        nad = nads.read(manifest.value).nad
-        if nad is not None:
-            yield from _locate(manifest, compared.get((nad.namespace, nad.name), ()))
-
-
-def _locate(manifest: Manifest, found: Iterable[Finding]) -> Iterator[Located]:
+def _locate(each: _Object, found: Iterable[Finding]) -> Iterator[Located]:
     for finding in found:
-        yield Located(subject=subject(manifest), place=_place(manifest, finding), finding=finding)
+        place, end = _span(each.manifest, finding)
+        yield Located(subject=subject(each.manifest), place=place, finding=finding, end=end, number=each.number)
 
 
-def _place(manifest: Manifest, finding: Finding) -> paths.Position:
+def _span(manifest: Manifest, finding: Finding) -> tuple[paths.Position, paths.Position]:
     if finding.position is not None:
-        return manifest.inside(tuple(reporting.CONFIG.split(".")), finding.position.offset)
+        nad = nads.read(manifest.value).nad
+        start, end = extents.extent(nad.config if nad is not None else "", finding.position.offset, finding.code)
+        return manifest.span(tuple(reporting.CONFIG.split(".")), start, end)
     annotation = _ANNOTATION.match(finding.path)
     if annotation is not None:
-        return manifest.locate((*annotation["path"].split("."), annotation["key"]))
-    return manifest.locate(tuple(finding.path.partition(":")[0].split(".")))
+        return manifest.extent((*annotation["path"].split("."), annotation["key"]))
+    return manifest.extent(tuple(finding.path.partition(":")[0].split(".")))

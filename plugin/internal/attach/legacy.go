@@ -31,6 +31,7 @@ type scratchEntry struct {
 	position       int
 	root           string
 	runtimeGranted object.Object
+	configured     *netconf.Conf // the default network as our configuration has it, nil where it has none
 }
 
 // roots are the folders in which results may be cached: ours, and that of a Multus before us.
@@ -118,6 +119,7 @@ func (s *Session) parseScratch(data []byte, root string) ([]journal.State, error
 		entry.position, entry.root, entry.containerID, entry.defaultName = i, root, s.Call.ContainerID, s.Call.IfName
 		if i == 0 {
 			entry.runtimeGranted = s.Config.RuntimeConfig
+			entry.configured = s.inlineDefault()
 		}
 		state, err := entry.state(identity.Args, s.Call.CNIVersion)
 		if err != nil {
@@ -126,6 +128,15 @@ func (s *Session) parseScratch(data []byte, root string) ([]journal.State, error
 		states = append(states, state)
 	}
 	return states, nil
+}
+
+// inlineDefault is the default network that stands in the configuration itself, nil for any other:
+// looking that up may fail, and all that it would give is what a scratch file lost.
+func (s *Session) inlineDefault() *netconf.Conf {
+	if s.ConfigError != nil || s.Config.ClusterNetwork != "" || len(s.Config.Delegates) == 0 {
+		return nil
+	}
+	return s.inline(s.Config.Delegates[0]).conf
 }
 
 // state is the attachment that an entry describes: the interface is named as Multus did it,
@@ -158,6 +169,9 @@ func (e *scratchEntry) state(args [][2]string, cniVersion string) (journal.State
 	}
 	var result json.RawMessage
 	if cached := resultcache.Find(e.root, conf.Name, e.containerID, ifName); cached != nil {
+		if whole, err := netconf.Parse(cached.Attachment.Conf, "$"); err == nil {
+			conf = conf.FilledFrom(whole)
+		}
 		if cached.Attachment.CapabilityArgs != nil {
 			given = cached.Attachment.CapabilityArgs
 		}
@@ -166,6 +180,9 @@ func (e *scratchEntry) state(args [][2]string, cniVersion string) (journal.State
 		}
 		result = cached.Result
 	}
+	// A Multus whose default network is a conflist by its file writes down of its plugins what libcni
+	// has fields for, and no more: without the rest a plugin cannot undo what it did.
+	conf = conf.FilledFrom(e.configured)
 	network := e.Name
 	if network == "" {
 		network = conf.Name

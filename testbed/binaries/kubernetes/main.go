@@ -35,13 +35,24 @@ func command(build func() *cobra.Command) part {
 	return func() int { return cli.Run(build()) }
 }
 
+// made calls a constructor that takes a context, or none: the oldest Kubernetes that is built here has it so.
+func made(constructor any) *cobra.Command {
+	switch construct := constructor.(type) {
+	case func(context.Context) *cobra.Command:
+		return construct(context.Background())
+	case func() *cobra.Command:
+		return construct()
+	}
+	panic(fmt.Sprintf("%T makes no command that is known here", constructor))
+}
+
 var parts = map[string]part{
 	"etcd":                    func() int { etcdmain.Main(os.Args); return 0 },
 	"kube-apiserver":          command(apiserver.NewAPIServerCommand),
 	"kube-controller-manager": command(controllermanager.NewControllerManagerCommand),
 	"kube-scheduler":          command(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kube-proxy":              command(proxy.NewProxyCommand),
-	"kubelet":                 command(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
+	"kubelet":                 command(func() *cobra.Command { return made(kubelet.NewKubeletCommand) }),
 	"kubectl":                 command(kubectl.NewDefaultKubectlCommand),
 }
 

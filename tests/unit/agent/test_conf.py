@@ -128,7 +128,7 @@ async def test_after_a_restart_the_conf_of_the_revision_before_stays_until_the_b
     assert world.node.conf.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b'{"type":"multus"}'])
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"type":"flannel"}'])
 async def test_what_others_do_to_it_is_repaired(world: World, content: bytes | None) -> None:
     world.node.primary()
     await world.conf.reconcile()

@@ -188,6 +188,7 @@ async def test_a_node_as_it_should_be_is_ready_and_not_degraded(world: World) ->
         "primaryNetwork": {"name": "pod-network", "file": "10.conflist"},
         "confHash": "sha256:cd",
         "confFile": "00-multus.conf",
+        "multus": None,
         "rivals": [],
         "runtime": {
             "name": "containerd",

@@ -25,7 +25,7 @@ POLICIES = [
 BINDINGS = [each for each in OBJECTS if each["kind"] == "ValidatingAdmissionPolicyBinding"]
 MARK = {"apiGroups": ["mooring.dev"], "resources": ["nodes"], "verbs": ["change-only-own"]}
 OPERATIONS = {"create": "CREATE", "patch": "UPDATE", "update": "UPDATE", "delete": "DELETE"}
-OPERATORS = ("mooring-operator", "mooring-operator-evictions")
+OPERATORS = ("mooring-operator", "mooring-operator-adoption", "mooring-operator-evictions")
 READING = {"get", "list", "watch"}
 
 

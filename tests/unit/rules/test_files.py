@@ -64,7 +64,9 @@ def test_a_pod_that_asks_for_nothing_has_no_findings(kind: str) -> None:
 
 
 def test_other_objects_are_left_alone() -> None:
-    assert files.judge("kind: ConfigMap\nmetadata: {name: x}\n---\nkind: [5]\n") == files.Report(0, (), ())
+    assert files.judge("kind: ConfigMap\nmetadata: {name: x}\n---\nkind: [5]\n") == files.Report(
+        0, (), (), (("(without a kind)", 1), ("ConfigMap", 1))
+    )
 
 
 def test_definitions_of_one_file_are_compared() -> None:

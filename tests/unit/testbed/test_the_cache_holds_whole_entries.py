@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from testbed import binaries, cache
+from testbed import binaries, cache, failures
 
 
 @pytest.fixture(autouse=True)
@@ -60,15 +61,31 @@ class TestPinnedVersions:
             binaries.KUBERNETES,
             binaries.CONTAINERD,
             binaries.CNI_PLUGINS,
+            binaries.OLDEST_KUBERNETES,
+            binaries.OLDEST_CONTAINERD,
             binaries.PROMETHEUS,
             binaries.HELM_3,
             binaries.HELM_4,
         ],
-        ids=lambda part: part.module,
+        ids=lambda part: f"{part.pinned}-{part.modfile}",
     )
     def test_every_part_pins_what_it_builds(self, part: binaries.Part) -> None:
-        go_mod = Path(binaries.__file__).with_name(part.module) / "go.mod"
-        assert binaries.pinned_version(go_mod.read_text(), part.pinned)[0].isdigit()
+        assert binaries.version(part)[0].isdigit()
+
+    def test_the_oldest_versions_are_those_that_the_readme_promises(self) -> None:
+        readme = (Path(binaries.__file__).parents[2] / "README.md").read_text()
+        promised = re.search(r"Kubernetes >= ([0-9.]+) with containerd >= ([0-9.]+)", readme)
+        assert promised
+        versions = [binaries.version(part) for part in (binaries.OLDEST_KUBERNETES, binaries.OLDEST_CONTAINERD)]
+        assert versions == [f"{each}.0" for each in promised.groups()]
+
+    def test_only_two_words_choose_versions(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for word, oldest in (("newest", False), ("oldest", True)):
+            monkeypatch.setenv("MOORING_TESTBED_VERSIONS", word)
+            assert binaries.oldest() is oldest
+        monkeypatch.setenv("MOORING_TESTBED_VERSIONS", "1.33")
+        with pytest.raises(failures.Failure, match="write newest or oldest"):
+            binaries.oldest()
 
     def test_an_absent_module_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="does not require"):
