@@ -74,7 +74,7 @@ def check(
 
 def shared(key: str, path: paths.Path, report: Reporter, known: Iterable[str] = SHARED) -> None:
     """Note a key that is nearly one of those that every plugin shares; of other keys nothing is known here."""
-    if key.lower() in _TOLERATED or len(key) < _TELLING or not report.advise():
+    if key.lower() in _TOLERATED or len(key) < _TELLING or not _advised((*path, key), report):
         return
     near = names.misspelt(key, known)
     if near is not None:
@@ -86,9 +86,18 @@ def shared(key: str, path: paths.Path, report: Reporter, known: Iterable[str] = 
         )
 
 
+def _advised(place: paths.Path, report: Reporter) -> bool:
+    """Tell whether one more key may be compared with the known ones; where that decides on a refusal, it must be."""
+    if report.advise():
+        return True
+    if report.enforces("MR110"):
+        raise reporting.TooMuchError(place)
+    return False
+
+
 def _capability(key: str, path: paths.Path, report: Reporter) -> None:
     """Note a capability that nearly is one of those that runtimes pass in, whose case counts, too."""
-    if key in CAPABILITIES or len(key) < _TELLING or not report.advise():
+    if key in CAPABILITIES or len(key) < _TELLING or not _advised(path, report):
         return
     near = names.misspelt(key, CAPABILITIES)
     if near is not None:

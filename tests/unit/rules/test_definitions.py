@@ -218,6 +218,18 @@ class TestNoWayAround:
         found = judge(sriov | options, severities={"MR110": Severity.ENFORCE})
         assert found[0].severity is Severity.ENFORCE
 
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"type": "nobodys", **{f"{n}somebodys": n for n in range(ADVICE)}, "capabilites": {}},
+            bridge(capabilities={f"{n}somebodys": True for n in range(ADVICE)} | {"portmappings": True}),
+            {"plugins": [{"type": "bridge"}], **{f"{n}somebodys": n for n in range(ADVICE)}, "disableChek": True},
+        ],
+    )
+    def test_nor_do_misspelt_keys_that_all_plugins_share(self, config: dict[str, object]) -> None:
+        found = judge(config, severities={"MR110": Severity.ENFORCE})
+        assert found[0].severity is Severity.ENFORCE
+
 
 class TestCatalogue:
     def test_codes_are_unique_and_in_their_family(self) -> None:
