@@ -75,7 +75,7 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
 	$(RUN)python -m tests.rights clear
 	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
-	$(RUN)python -m tests.rights
+	@$(RUN)python -m tests.rights quiet
 
 .PHONY: audit-rights
 audit-rights: $(STAMP) ## Compare the rights that are granted with what the tests asked for since they were cleared
@@ -162,6 +162,10 @@ bench: packages $(STAMP) ## Measure the plugin beside its delegates, interleaved
 .PHONY: bench-scale
 bench-scale: packages $(STAMP) ## Measure the operator in clusters of 100, 500 and 1,000 nodes that kwok plays
 	$(RUN)python -m bench.scale
+
+.PHONY: bench-lint
+bench-lint: $(STAMP) ## Measure `mooring lint` with 1,000 manifests
+	$(RUN)python -m bench.linting
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a minute

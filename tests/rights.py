@@ -154,7 +154,7 @@ def problems(given: set[Right], used: dict[str, set[Right]], denied: dict[str, s
 
 
 def main() -> int:
-    """Compare and tell; return the exit status of the process."""
+    """Compare and tell, with `quiet` only what is wrong; return the exit status of the process."""
     if sys.argv[1:] == ["clear"]:
         shutil.rmtree(FOLDER, ignore_errors=True)
         return 0
@@ -166,7 +166,8 @@ def main() -> int:
             found_there.setdefault(suite, set()).update(Right(*each) for each in content[name])
     given = granted(objects())
     found = problems(given, used, denied)
-    print(f"{len(given)} rights granted; seen in {', '.join(used) or 'no suite'}")
+    if found or sys.argv[1:] != ["quiet"]:
+        print(f"{len(given)} rights granted; seen in {', '.join(used) or 'no suite'}")
     for line in found:
         print(line)
     return 1 if found else 0

@@ -56,8 +56,35 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--log-format", choices=("text", "json"), default="text", help="how the log is written")
 
     lint = commands.add_parser("lint", help="judge files of manifests by the rules of admission")
-    lint.add_argument("files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
+    lint.add_argument("files", nargs="*", metavar="FILE", help="a file, a folder, or - for standard input")
+    lint.add_argument(
+        "--cluster", action="store_true", help="judge the networks of the kubeconfig's cluster, too; only reads there"
+    )
     lint.add_argument("--strict", action="store_true", help="fail on warnings as well")
+    lint.add_argument(
+        "--output", choices=("text", "json", "sarif", "github"), default="text", help="how findings are written"
+    )
+    lint.add_argument(
+        "--select", action="append", default=[], metavar="CODES", help="only these rules (MR110, or MR3 for a family)"
+    )
+    lint.add_argument("--ignore", action="append", default=[], metavar="CODES", help="not these rules")
+    lint.add_argument(
+        "--severity",
+        action="append",
+        default=[],
+        metavar="CODE=SEVERITY",
+        help="what a rule does: Enforce, Warn or Audit, as spec.admission.severities of the Installation",
+    )
+    lint.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the settings; without, the nearest .mooring.toml or pyproject.toml with tool.mooring.lint",
+    )
+    lint.add_argument("--allow-empty", action="store_true", help="succeed where there is no object to judge")
+
+    rules = commands.add_parser("rules", help="list the rules, or explain some")
+    rules.add_argument("codes", nargs="*", metavar="CODE", help="a code (MR110) or the beginning of some (MR3)")
 
     adopt = commands.add_parser("adopt", help="have the cluster's Multus taken over, with its configuration")
     adopt.add_argument("--dry-run", action="store_true", help="only tell what would become of its configuration")
@@ -100,7 +127,23 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "lint":
         from mooring.cli import lint
 
-        return lint.run(options.files, strict=options.strict)
+        return lint.run(
+            options.files,
+            lint.Options(
+                output=options.output,
+                select=options.select,
+                ignore=options.ignore,
+                severities=options.severity,
+                config=options.config,
+                strict=options.strict,
+                allow_empty=options.allow_empty,
+                cluster=options.cluster,
+            ),
+        )
+    if options.command == "rules":
+        from mooring.cli import rules
+
+        return rules.run(options.codes)
     if options.command == "adopt":
         from mooring.cli import adopt
 
