@@ -110,6 +110,16 @@ def count(networks: list[formats.Network], section: Section, report: Reporter) -
 
 
 def _whereabouts(section: Section, report: Reporter) -> None:
+    value = section.value
+    # A file on the node may hold the rest; where one is named, it is not guessed at.
+    if not any(value.get(name) for name in ("range", "ipRanges", "configuration_path")):
+        report.config(
+            "MR122",
+            section.path,
+            "whereabouts gives no address without `range` or `ipRanges`, unless whereabouts.conf on the nodes has one.",
+            'Write "range": a network such as 10.10.0.0/24.',
+            mild=True,
+        )
     _pool(section.value, section.path, report)
     for index, item in objects(section.value.get("ipRanges")):
         _pool(item, (*section.path, "ipRanges", index), report)

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from mooring.rules.reporting import Reporter
 
 #: These fail without a plugin before them; `tuning` is often alone, and something else joins in later.
-_FOLLOWERS = frozenset({"bandwidth", "firewall", "portmap", "sbr", "vrf"})
+_FOLLOWERS = frozenset({"bandwidth", "coordinator", "firewall", "portmap", "route-override", "sbr", "vrf"})
 
 #: These make the pod's interface under its final name. ipvlan takes a master from a plugin before it.
-_MAKERS = frozenset({"bridge", "macvlan", "vlan", "ptp", "host-device", "dummy", "tap", "sriov", "ib-sriov", "ovs"})
+_MAKERS = frozenset(
+    {
+        "accelerated-bridge", "bridge", "dummy", "host-device", "ib-sriov", "ipoib", "macvlan", "ovs", "ptp", "sriov",
+        "tap", "vlan",
+    }
+)  # fmt: skip
 
 
 def check(conf: shape.Conf, report: Reporter) -> None:

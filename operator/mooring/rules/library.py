@@ -1,8 +1,9 @@
 """The library of plugin types: owns loading the JSON Schemas, once, and looking a type up by its name.
 
 The schemas describe what the plugins' own decoders take (their sources are named in them), not what would be
-nice. Beside JSON Schema they use: `x-mooring` (role, aliases, source, complete, ipam, hints, example) and
-`x-mild` on an option that the plugin does not refuse though it makes no sense.
+nice. Beside JSON Schema they use: `x-mooring` (role, aliases, source, complete, ipam, elsewhere, hints, example) and
+`x-mild` on an option that the plugin does not refuse though it makes no sense, `x-anycase` on words that it takes in
+any case. `$comment` names the source that a schema was compared with.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Type:
     """A known plugin type.
 
     `complete` tells that the schema lists every option (a vendor's may have more by now), `needs_ipam` that a main
-    plugin fails without addresses, `hints` what to write instead of options that people expect here.
+    plugin fails without addresses, `fills_ipam` that it writes the IPAM section itself or adds to it, `elsewhere` that
+    it is used in the other place as well (an IPAM plugin alone, or another one for its addresses), `hints` what to
+    write instead of options that people expect here.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Type:
     source: str
     complete: bool
     needs_ipam: bool
+    fills_ipam: bool
+    elsewhere: bool
     hints: Mapping[str, str]
     example: Mapping[str, object]
     schema: Schema
@@ -47,11 +52,9 @@ class Type:
 #: Types met in public repositories that have no schema here: not misspelt ones of those that have.
 UNDESCRIBED = frozenset(
     {
-        "accelerated-bridge", "afxdp", "antrea", "aws-cni", "azure-vnet", "azure-vnet-ipam", "calico",
-        "calico-ipam", "cilium-cni", "coordinator", "egress-router", "flannel", "gke", "host-local-ipam",
-        "ipoib", "istio-cni", "kube-ovn", "kube-router", "linkerd-cni", "macvtap", "netkit", "nv-ipam",
-        "ovn-k8s-cni-overlay", "ovn4nfvk8s-cni", "ovs-mirror-consumer", "ovs-mirror-producer", "rdma",
-        "route-override", "spiderpool", "tap-device", "tc-redirect-tap", "userspace", "weave-ipam", "weave-net",
+        "afxdp", "antrea", "aws-cni", "azure-vnet", "azure-vnet-ipam", "egress-router", "gke", "host-local-ipam",
+        "ipvtap", "kube-router", "linkerd-cni", "macvtap", "netkit", "ovn4nfvk8s-cni", "ovs-mirror-consumer",
+        "ovs-mirror-producer", "rdma", "tap-device", "tc-redirect-tap", "vxlan", "weave-ipam",
     }
 )  # fmt: skip
 
@@ -65,6 +68,13 @@ def types() -> Mapping[str, Type]:
 @functools.cache
 def _by_name() -> Mapping[str, Type]:
     return {name: entry for entry in types().values() for name in (entry.name, *entry.aliases)}
+
+
+@functools.cache
+def names(role: Role | None = None) -> tuple[str, ...]:
+    """Return the names that a type may be meant to be: those of a role, or all, with aliases and undescribed ones."""
+    known = tuple(name for name in sorted(_by_name()) if role is None or _by_name()[name].role == role)
+    return known if role is not None else (*known, *sorted(UNDESCRIBED))
 
 
 def find(name: str, role: Role | None = None) -> Type | None:
@@ -91,6 +101,8 @@ def base() -> Type:
         source="",
         complete=False,
         needs_ipam=False,
+        fills_ipam=False,
+        elsewhere=False,
         hints={},
         example={},
         schema=schema,
@@ -124,6 +136,8 @@ def _load() -> list[Type]:
                 source=meta["source"],
                 complete=meta["complete"],
                 needs_ipam=meta.get("ipam") == "required",
+                fills_ipam=meta.get("ipam") == "filled",
+                elsewhere=bool(meta.get("elsewhere")),
                 hints=meta.get("hints", {}),
                 example=meta["example"],
                 schema=schema,

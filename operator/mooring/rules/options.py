@@ -6,16 +6,15 @@ reads is a warning with the nearest name. It knows no relations between options:
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
 from typing import TYPE_CHECKING
 
-from mooring.rules import folding, formats, library, reporting, wording
+from mooring.rules import folding, formats, library, names, reporting, wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import jsonschema
 
@@ -30,11 +29,17 @@ _TOLERATED = frozenset(
         "comment", "delegates", "plugins",
     }
 )  # fmt: skip
+#: Keys that every plugin shares, whoever wrote it. Shorter ones are too like words of a plugin's own.
+SHARED = ("capabilities", "cniVersion", "runtimeConfig", "prevResult", "disableCheck", "disableGC")
+_TELLING = 8
+#: What container runtimes and meta-plugins pass in: the conventions of CNI, and the device information specification.
+CAPABILITIES = (
+    "aliases", "bandwidth", "cgroupPath", "CNIDeviceInfoFile", "deviceID", "dns", "infinibandGUID", "ipRanges", "ips",
+    "mac", "portMappings",
+)  # fmt: skip
 #: The shape of the whole configuration has told these already.
 _TOLD = frozenset({("cniVersion",), ("name",)})
 _SECRET = re.compile(r"passw|secret|token|credential", re.IGNORECASE)
-_LONGEST_KEY = 64
-_CLOSE = 0.72
 _CORRECT = "Remove it, or correct its name."
 
 
@@ -56,9 +61,49 @@ def check(
         )
     for error in kind.validator.iter_errors(folded.value):
         _refused(error, folded, path, report, mild=mild)
-    for unread in folded.unread if kind.name else ():
-        _unread(kind, unread, path, report)
+    for unread in folded.unread:
+        if kind.name:
+            _unread(kind, unread, path, report)
+        elif not unread.parent:
+            shared(unread.key, path, report)
+    capabilities = folded.value.get("capabilities")
+    for key in capabilities if isinstance(capabilities, dict) and kind.role != "ipam" else ():
+        _capability(key, (*path, *folded.written(("capabilities",)), key), report)
     return folded.value
+
+
+def shared(key: str, path: paths.Path, report: Reporter, known: Iterable[str] = SHARED) -> None:
+    """Note a key that is nearly one of those that every plugin shares; of other keys nothing is known here."""
+    if key.lower() in _TOLERATED or len(key) < _TELLING or not _advised((*path, key), report):
+        return
+    near = names.misspelt(key, known)
+    if near is not None:
+        report.config(
+            "MR110",
+            (*path, key),
+            f"`{key}` is no key that all plugins share, and looks like one.",
+            f"Did you mean `{near}`?",
+        )
+
+
+def _advised(place: paths.Path, report: Reporter) -> bool:
+    """Tell whether one more key may be compared with the known ones; where that decides on a refusal, it must be."""
+    if report.advise():
+        return True
+    if report.enforces("MR110"):
+        raise reporting.TooMuchError(place)
+    return False
+
+
+def _capability(key: str, path: paths.Path, report: Reporter) -> None:
+    """Note a capability that nearly is one of those that runtimes pass in, whose case counts, too."""
+    if key in CAPABILITIES or len(key) < _TELLING or not _advised(path, report):
+        return
+    near = names.misspelt(key, CAPABILITIES)
+    if near is not None:
+        report.config(
+            "MR110", path, f"`{key}` is no capability that runtimes pass in; it is ignored.", f"Did you mean `{near}`?"
+        )
 
 
 def _refused(
@@ -67,6 +112,9 @@ def _refused(
     place = (*path, *folded.written(error.absolute_path))
     schema: Mapping[str, object] = error.schema if isinstance(error.schema, dict) else {}
     if place in _TOLD or (error.validator == "enum" and not isinstance(error.instance, str)):
+        return
+    choices = schema.get("enum")
+    if schema.get("x-anycase") and isinstance(choices, list) and str(error.instance).lower() in choices:
         return
     mild = mild or (bool(schema.get("x-mild")) and error.validator != "type")
     name = next((step for step in reversed(place) if isinstance(step, str)), "this")
@@ -169,7 +217,8 @@ def _unread(kind: library.Type, unread: folding.Unread, path: paths.Path, report
         if kind.complete:
             report.config("MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", _CORRECT)
         return
-    near = nearest(key, unread.known)
+    near = names.meant(key, unread.known) if owner is None else None
+    near = near or names.alike(key, unread.known)
     if near is not None:
         report.config(
             "MR110", place, f"`{key}` is not an option of {kind.name}; it is ignored.", f"Did you mean `{near}`?"
@@ -203,17 +252,3 @@ def _owners() -> Mapping[str, list[library.Type]]:
         for name in properties if isinstance(properties, dict) else ():
             found.setdefault(name, []).append(entry)
     return found
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str | None:
-    """Return the known name that is most like this one, where one is like it."""
-    if not 2 < len(name) <= _LONGEST_KEY:
-        return None
-    folded = {_bare(other): other for other in known}
-    close = difflib.get_close_matches(_bare(name), folded, n=1, cutoff=_CLOSE)
-    return folded[close[0]] if close else None
-
-
-def _bare(name: str) -> str:
-    """Drop what people get wrong first: the case, and `-` or `_` between words."""
-    return name.lower().replace("-", "").replace("_", "")

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mooring.rules import addressing, library, options, shape, wording
+from mooring.rules import addressing, library, names, options, shape, wording
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mooring.networks import nads, paths
     from mooring.rules.reporting import Reporter
 
 #: These put the pod onto a network outside of its node.
 SPANNING = frozenset({"macvlan", "ipvlan", "vlan", "ovs", "sriov", "ib-sriov"})
+#: These move a device of the node into the pod.
+_MOVERS = frozenset({"host-device", "sriov", "ib-sriov", "accelerated-bridge"})
+_LONGEST_TYPE = 40
 _SPECIAL_SUBNETS = frozenset({"usepodcidr", "usepodcidripv6"})
 
 
 def check(plugin: shape.Plugin, conf: shape.Conf, nad: nads.Nad, report: Reporter) -> None:
     """Note what is wrong with one plugin and its IPAM section."""
     kind = library.find(plugin.type)
-    if kind is None or kind.role == "ipam":
+    if kind is None or (kind.role == "ipam" and not kind.elsewhere):
         _unknown(plugin.type, kind, (*plugin.path, "type"), report)
     known = kind if kind is not None and kind.role != "ipam" else library.base()
     # Of a type that nobody described it is not known what it does with its options before its IPAM plugin runs.
-    described = kind is known
+    described = kind is known and not known.fills_ipam
     value = options.check(known, plugin.value, plugin.path, report, mild=plugin.ignored)
     _ipam(value.get("ipam"), plugin, conf, known, described=described, report=report)
-    if described:
+    if kind is known:
         _relations(known.name, value, plugin, nad, report)
 
 
@@ -44,34 +47,22 @@ def _unknown(name: str, kind: library.Type | None, path: paths.Path, report: Rep
             'Write a plugin that makes one, and this one in "ipam": {"type": ...}.',
         )
         return
-    near = _misspelt(name, tuple(library.types()))
+    _misspelt(name, library.names(), "plugin", path, report)
+
+
+def _misspelt(name: str, known: Iterable[str], what: str, path: paths.Path, report: Reporter) -> None:
+    """Note a type that is nearly a known one. What the nodes have is not known here, so it is told as a condition."""
+    if len(name) > _LONGEST_TYPE or name in library.UNDESCRIBED:
+        return
+    near = names.misspelt(name, known)
     if near is not None:
-        report.config("MR112", path, f"{wording.quote(name)} is no plugin that we know.", f"Did you mean `{near}`?")
-
-
-def _misspelt(name: str, known: tuple[str, ...]) -> str | None:
-    if name in library.UNDESCRIBED or len(name) > 40:
-        return None
-    near = options.nearest(name, known)
-    if near is None:
-        return None
-    longest = 1 if len(near) < 6 else 2
-    return near if _distance(name.lower(), near) <= longest else None
-
-
-def _distance(one: str, other: str) -> int:
-    """Return how many letters to add, drop, change or swap turn one word into the other."""
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, start=1):
-        current = [i]
-        for j, b in enumerate(other, start=1):
-            best = min(row[j] + 1, current[j - 1] + 1, row[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                best = min(best, before[j - 2] + 1)
-            current.append(best)
-        before, row = row, current
-    return row[-1]
+        report.config(
+            "MR112",
+            path,
+            f"{wording.quote(name)} is no {what} that we know; if no such plugin exists, every pod with this "
+            "network fails.",
+            f"Did you mean `{near}`?",
+        )
 
 
 def _ipam(
@@ -84,7 +75,8 @@ def _ipam(
     found = value.get("type") if isinstance(value, dict) else None
     ipam_type = found if isinstance(found, str) else ""
     if not ipam_type:
-        if section and not any(key.lower() == "type" for key in section):
+        meant = not kind.fills_ipam or any(names.misspelt(key, ("type",)) for key in section)
+        if section and meant and not any(key.lower() == "type" for key in section):
             report.config(
                 "MR115", path, "Without a `type` this section does nothing.", 'Write "type": "host-local" in it.'
             )
@@ -101,6 +93,8 @@ def _ipam(
     entry = library.find(ipam_type, "ipam")
     if entry is None:
         other = library.find(ipam_type)
+        if other is not None and other.elsewhere:
+            return
         if other is not None:
             report.config(
                 "MR117",
@@ -109,14 +103,7 @@ def _ipam(
                 "Write one that gives addresses, such as `host-local`, `static` or `dhcp`.",
             )
         else:
-            near = _misspelt(ipam_type, tuple(n for n, t in library.types().items() if t.role == "ipam"))
-            if near is not None:
-                report.config(
-                    "MR112",
-                    (*path, "type"),
-                    f"{wording.quote(ipam_type)} is no IPAM plugin that we know.",
-                    f"Did you mean `{near}`?",
-                )
+            _misspelt(ipam_type, library.names("ipam"), "IPAM plugin", (*path, "type"), report)
         return
     if entry.name == "host-local" and kind.name in SPANNING:
         report.config(
@@ -165,7 +152,7 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                     "Remove `ipam`, or this option.",
                 )
             _trunk("vlanTrunk", value, plugin, report)
-        case "ovs":
+        case "ovs" | "accelerated-bridge":
             _trunk("trunk", value, plugin, report)
         case "tuning":
             sysctls = value.get("sysctl")
@@ -193,8 +180,27 @@ def _relations(name: str, value: Mapping[str, object], plugin: shape.Plugin, nad
                 if bool(rate) != bool(burst):
                     given, missing = (f"{way}Rate", f"{way}Burst") if rate else (f"{way}Burst", f"{way}Rate")
                     refuse("MR122", given, f"`{given}` does not work without `{missing}`.", f"Write `{missing}`.")
-        case "host-device" | "sriov" | "ib-sriov":
-            _device(name, value, plugin, nad, report)
+        case "sriov":
+            _vlan(value, plugin, report)
+    if name in _MOVERS:
+        _device(name, value, plugin, nad, report)
+
+
+def _vlan(value: Mapping[str, object], plugin: shape.Plugin, report: Reporter) -> None:
+    """Note what sriov refuses beside a VLAN of 0 or none; older versions let some of it pass without one."""
+    vlan, protocol = value.get("vlan"), str(value.get("vlanProto", "")).lower()
+    for option in ("vlanQoS", "vlanProto"):
+        if option not in value or (isinstance(vlan, int) and vlan > 0):
+            continue
+        asked = value[option] not in (0, "") if option == "vlanQoS" else protocol == "802.1ad"
+        if vlan is None or asked:
+            report.config(
+                "MR122",
+                (*plugin.path, option),
+                f"`{option}` does not work without a VLAN.",
+                "Write `vlan` with a number from 1 on, or remove this option.",
+                mild=plugin.ignored or not asked or option == "vlanProto",
+            )
 
 
 def _backend(value: Mapping[str, object], plugin: shape.Plugin, report: Reporter) -> None:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mooring.networks import confs
-from mooring.rules import wording
+from mooring.rules import options, wording
 
 if TYPE_CHECKING:
     from mooring.networks import paths
@@ -23,6 +23,8 @@ _SELF = frozenset({"mooring", "multus", "multus-shim"})
 PLUGIN = 10
 
 _SWITCHES = ("disableCheck", "disableGC", "loadOnlyInlinedPlugins")
+#: What libcni reads beside the list of plugins, and what people write there because single plugins have it.
+_ENVELOPE = ("name", "cniVersion", "cniVersions", "plugins", "capabilities", "runtimeConfig", *_SWITCHES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ def check(document: confs.Document, report: reporting.Reporter) -> Conf:
         return Conf(plugins=(), complete=False, version=version, name=name)
     for key in _SWITCHES:
         _switch(value, key, report)
+    for key in value:
+        if key not in _ENVELOPE:
+            options.shared(key, (), report, _ENVELOPE)
     plugins, complete = _chain(value["plugins"], report)
     return Conf(plugins=plugins, complete=complete, version=version, name=name)
 

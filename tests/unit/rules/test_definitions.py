@@ -64,6 +64,8 @@ class TestAdvice:
             ({"bridge": 5}, 'Write "5", in quotes.'),
             ({"ipMasqBackend": "x"}, 'Write one of "iptables", "nftables".'),
             ({"isgatway": True}, "Did you mean `isGateway`?"),
+            ({"vlanTrunkz": []}, "Did you mean `vlanTrunk`?"),
+            ({"br": "br1"}, "Did you mean `bridge`?"),
             ({"vlanTrunk": {"id": 1}}, "Write a list, even of one: [ ... ]."),
             ({"ipam": {"type": "host-local", "subnet": "10.0.0.1/24"}}, "Write 10.0.0.0/24."),
         ],
@@ -216,6 +218,18 @@ class TestNoWayAround:
         found = judge(sriov | options, severities={"MR110": Severity.ENFORCE})
         assert found[0].severity is Severity.ENFORCE
 
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"type": "nobodys", **{f"{n}somebodys": n for n in range(ADVICE)}, "capabilites": {}},
+            bridge(capabilities={f"{n}somebodys": True for n in range(ADVICE)} | {"portmappings": True}),
+            {"plugins": [{"type": "bridge"}], **{f"{n}somebodys": n for n in range(ADVICE)}, "disableChek": True},
+        ],
+    )
+    def test_nor_do_misspelt_keys_that_all_plugins_share(self, config: dict[str, object]) -> None:
+        found = judge(config, severities={"MR110": Severity.ENFORCE})
+        assert found[0].severity is Severity.ENFORCE
+
 
 class TestCatalogue:
     def test_codes_are_unique_and_in_their_family(self) -> None:
@@ -236,6 +250,16 @@ class TestLibrary:
                 config = {"cniVersion": "1.0.0", "plugins": [{"type": "bridge"}, entry.example]}
         found = [finding for finding in judge(config) if finding.code != "MR201"]
         assert found == []
+
+    @pytest.mark.parametrize("name", sorted(library.types()))
+    def test_no_described_type_counts_as_undescribed(self, name: str) -> None:
+        assert name not in library.UNDESCRIBED
+
+    @pytest.mark.parametrize("name", ["nv-ipam", "kube-ovn"])
+    def test_a_type_that_is_used_in_both_places_is_told_in_neither(self, name: str) -> None:
+        options = library.types()[name].example
+        assert judge({"cniVersion": "1.0.0", **options, "type": name}) == []
+        assert judge({"cniVersion": "1.0.0", "type": "bridge", "ipam": {**options, "type": name}}) == []
 
     def test_an_alias_is_the_same_type(self) -> None:
         assert library.find("cnv-bridge") is library.types()["bridge"]
