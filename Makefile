@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/
 STAMP := $(VENV)/.installed
 GO := plugin cri testbed/binaries tests/conformance bench
 # What shares a cluster or an API server stays on one worker; what takes longest begins first.
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -74,7 +74,7 @@ lint: packages $(STAMP) ## Format, types, rings, vet, staticcheck, shellcheck
 .PHONY: test
 test: programs image test-go ## Unit, conformance, integration, second kernel, end to end; faults are a target of their own
 	$(RUN)python -m tests.rights clear
-	$(RUN)pytest $(PARALLEL) tests/e2e tests/kernel2 tests/integration tests/conformance tests/release tests/unit
+	$(RUN)pytest $(PARALLEL) tests/e2e tests/integration tests/release tests/kernel2 tests/conformance tests/unit
 	@$(RUN)python -m tests.rights quiet
 
 .PHONY: audit-rights

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-_HERE = Path(__file__).parent
-# Each of these has a cluster, or a kernel, which cannot be had twice at a time.
-_TOGETHER = ("e2e", "kernel2", "faults", "upgrade", "adoption", "release")
+if TYPE_CHECKING:
+    import pytest
+    from xdist.remote import Producer
+
+# Each of these has a cluster, an API server or a kernel that its tests share, and that cannot be had twice at a time.
+_TOGETHER = frozenset({"adoption", "e2e", "faults", "integration", "kernel2", "release", "upgrade"})
 
 # pytest-asyncio asks for the loop before its own, and up to Python 3.13 asking makes one, which nobody closes: the
 # warning about that is an error here. Once one was set, even None, nothing is made any more.
@@ -21,10 +24,15 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker what shares something; all else goes to the worker that is free."""
-    for item in items:
-        kind = item.path.relative_to(_HERE).parts[0]
-        if kind in _TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(kind))
+class _Together(LoadScopeScheduling):  # type: ignore[misc]  # its package has no types
+    """Keeps on one worker what shares something; every other test goes to the worker that is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        # tests/<kind>/…
+        kind = nodeid.split("/")[1]
+        return kind if kind in _TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Together:
+    """Say which test runs on which worker."""
+    return _Together(config, log)

@@ -43,15 +43,11 @@ POD = "mooring-operator-under-test"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of an installed Mooring come last: its webhook and policies stay, and hold all that come after.
-
-    Those before and those after have an API server each where there is more than one worker.
-    """
+    """Let the tests of an installed Mooring come last: its webhook and policies stay, and hold all that come after."""
     ours = [number for number, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
     ordered = sorted((items[number] for number in ours), key=_is_installed)
     for number, item in zip(ours, ordered, strict=True):
         items[number] = item
-        item.add_marker(pytest.mark.xdist_group("installed" if _is_installed(item) else "integration"))
 
 
 def _is_installed(item: pytest.Item) -> bool:
