@@ -24,6 +24,7 @@ from mooring.controller import (
     nodes,
     passes,
     reading,
+    reporting,
     uninstalling,
 )
 from mooring.controller.passes import Pass
@@ -36,9 +37,8 @@ from mooring.installing import (
     revisions,
     rollouts,
     standings,
-    summaries,
 )
-from mooring.installing.installations import API_VERSION, InstallationSpec
+from mooring.installing.installations import InstallationSpec
 from mooring.installing.summaries import Problem
 from mooring.kube import errors, resources
 
@@ -87,11 +87,14 @@ class Reconciler:
         self._image = image
         self._further = further
         self._now = now
-        self._recorder = recorder
+        self._said = reporting.Report(self._writer, recorder=recorder, now=now)
         # An uninstall may begin while a pass is under way.
         self._one = asyncio.Lock()
-        self.reported: measuring.Reported | None = None
+
+    @property
+    def reported(self) -> measuring.Reported | None:
         """What was said last of the Installation, None where there is none; for the metrics."""
+        return self._said.last
 
     def begin_term(self) -> None:
         """Say that this replica leads from now on: what others wrote before is read anew."""
@@ -108,7 +111,7 @@ class Reconciler:
             await self._states.catch_up()
             installation = await self._get()
             if installation is None:
-                self.reported = None
+                self._said.last = None
                 return await self._uninstall.finish()
             metadata = installation["metadata"]
             if metadata.get("deletionTimestamp") or framework.FINALIZER not in (metadata.get("finalizers") or []):
@@ -131,7 +134,10 @@ class Reconciler:
         try:
             spec = InstallationSpec.model_validate(installation.get("spec") or {})
         except pydantic.ValidationError as error:
-            await self._report_invalid(installation, error)
+            done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
+            done.problems.append(reporting.invalid(error))
+            done.nodes = self._observed(self._states.ours())
+            await self._report(done)
             return None
         done = Pass(installation, spec)
         if await self._adopter.begin(done, spec):
@@ -263,7 +269,7 @@ class Reconciler:
             desired["metadata"].pop("ownerReferences")
         outcome = await self._managed.ensure(resources.DAEMON_SETS, desired, found)
         for each in announcements.of_object("DaemonSet", daemonsets.NAME, outcome):
-            await self._announce(done.installation, each)
+            await self._said.announce(done.installation, each)
 
     async def _apply_deliveries(
         self, spec: InstallationSpec, done: Pass, content: str, *, image: str, owner: dict[str, Any]
@@ -301,7 +307,7 @@ class Reconciler:
         there = outcome == "made" and name in reading.revisions_in_use(self._states.all())
         if forged or there or outcome == "repaired":
             for each in announcements.of_object("ConfigMap", name, "repaired"):
-                await self._announce(done.installation, each)
+                await self._said.announce(done.installation, each)
 
     async def _roll_out(self, spec: InstallationSpec, done: Pass, *, known: bool) -> None:
         """Decide, persist what must be remembered, and only then tell the nodes."""
@@ -323,7 +329,7 @@ class Reconciler:
         )
         if done.decision.status != done.before:
             for each in announcements.of_rollout(done.before, done.decision.status):
-                await self._announce(done.installation, each)
+                await self._said.announce(done.installation, each)
             await self._report(done)
         work: list[Coroutine[Any, Any, None]] = []
         there = self._states.all()
@@ -337,7 +343,7 @@ class Reconciler:
         lost = reading.abandoned(there, self._view.nodes.store, served=done.decision.told)
         if lost:
             _LOG.warning("Not selected any more, and not cleaned: %s", ", ".join(sorted(lost)))
-            await self._announce(done.installation, announcements.abandoned(lost))
+            await self._said.announce(done.installation, announcements.abandoned(lost))
         work += [
             self._states.remove(name)
             for name, state in there.items()
@@ -368,71 +374,14 @@ class Reconciler:
             if node.good and not node.away and self._view.nodes.store.get(node.name, {}).get("tainted"):
                 await self._states.untaint(node.name)
 
-    async def _announce(self, installation: dict[str, Any], each: announcements.Announcement) -> None:
-        once = each.once and f"{installation['metadata']['uid']}/{each.once}"
-        await self._recorder.event(
-            {"apiVersion": API_VERSION, "kind": resources.INSTALLATIONS.kind, "metadata": installation["metadata"]},
-            kind=each.kind,
-            reason=each.reason,
-            note=each.note,
-            action=each.action,
-            once=once,
-        )
-
     async def _report(self, done: Pass) -> None:
-        decision = done.decision
-        picture = summaries.Picture(
-            revision=done.revision,
-            nodes=done.nodes,
-            phases=decision.phases if decision else {},
-            rollout=decision.status if decision else done.before,
-            agents_ready=reading.agents_ready(self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")),
-            problems=[*done.problems, *self._further()],
-            paused=bool(done.spec and done.spec.rollout.paused),
+        found = self._view.daemon_sets.store.get(f"{self._namespace}/{daemonsets.NAME}")
+        await self._said.report(
+            done,
+            agents_ready=reading.agents_ready(found),
+            further=self._further(),
             multus=self._adopter.status(),
-            removing=done.removing,
         )
-        await self._write_status(done.installation, picture)
-
-    async def _report_invalid(self, installation: dict[str, Any], error: pydantic.ValidationError) -> None:
-        wrong = "; ".join(
-            f"spec.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
-        )
-        _LOG.warning("The Installation cannot be used: %s", wrong)
-        done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
-        done.problems.append(Problem("InvalidSpec", f"{wrong}. The nodes go on with what they have."))
-        done.nodes = self._observed(self._states.ours())
-        await self._report(done)
-
-    async def _write_status(self, installation: dict[str, Any], picture: summaries.Picture) -> None:
-        before = installation.get("status") or {}
-        summary = summaries.summarise(
-            picture,
-            before=before.get("conditions") or [],
-            generation=installation["metadata"]["generation"],
-            now=self._now(),
-        )
-        self.reported = measuring.Reported(summary, picture.phases)
-        status = summary.to_wire()
-        if status == before:
-            return
-        metadata = installation["metadata"]
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": resources.INSTALLATIONS.kind,
-            # The version: whoever wrote in between knew more than this pass.
-            "metadata": {
-                "name": keys.INSTALLATION_NAME,
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            },
-            "status": status,
-        }
-        written = await self._writer.apply(
-            resources.INSTALLATIONS, body, field_manager=keys.FIELD_MANAGER, subresource="status"
-        )
-        metadata["resourceVersion"] = written["metadata"]["resourceVersion"]
-        installation["status"] = status
 
     def _selected(self, spec: InstallationSpec) -> dict[str, dict[str, Any]]:
         return {
