@@ -6,11 +6,15 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from mooring.kube import resources
+from testbed import failures
 from tests.integration.conftest import SYSTEM, eventually, free_port, make_pod
-from tests.integration.installing import Watching, settle, told
+from tests.integration.installing import Watching, conditions, drained, settle, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mooring.kube.client import Client
@@ -93,3 +97,70 @@ async def test_only_the_replica_that_leads_runs_kopf_and_its_end_is_the_end_of_t
         return bool(lease["spec"]["holderIdentity"] not in ("", "waiter"))
 
     await watching.until(led, what="the first one's next term")
+
+
+@pytest.fixture
+def no_finalizers(plane: ControlPlane) -> Iterator[Callable[[], None]]:
+    """A policy, as of somebody who knows better, by which no Installation gets our finalizer; call it to end that."""
+    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    operations = {"apiGroups": ["mooring.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"]}
+    specs: tuple[dict[str, Any], ...] = (
+        {
+            "matchConstraints": {"resourceRules": [operations | {"resources": ["installations"]}]},
+            "validations": [{"expression": f"!('{FINALIZER}' in object.metadata.?finalizers.orValue([]))"}],
+        },
+        {"policyName": "no-finalizers", "validationActions": ["Deny"]},
+    )
+    for kind, spec in zip(kinds, specs, strict=True):
+        policy = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "spec": spec}
+        plane.kubectl("apply", "-f", "-", stdin=json.dumps(policy | {"metadata": {"name": "no-finalizers"}}))
+
+    def end() -> None:
+        for kind in kinds:
+            plane.kubectl("delete", kind, "no-finalizers", "--ignore-not-found")
+
+    yield end
+    end()
+
+
+async def test_while_the_finalizer_is_refused_nothing_is_applied_and_the_condition_says_so(
+    client: Client,
+    plane: ControlPlane,
+    operator: OperatorProcess,
+    watching: Watching,
+    nodes: tuple[str, ...],
+    no_finalizers: Callable[[], None],
+) -> None:
+    body: dict[str, Any] = {
+        "apiVersion": resources.INSTALLATIONS.api_version,
+        "kind": resources.INSTALLATIONS.kind,
+        "metadata": {"name": "default"},
+        "spec": {"nodeSelector": {"mooring.dev/test": "operator"}},
+    }
+    held = body | {"metadata": {"name": "default", "finalizers": [FINALIZER]}}
+
+    def holds() -> bool:
+        try:
+            plane.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(held))
+        except failures.Failure as failure:
+            return "no-finalizers" in str(failure)
+        return False
+
+    await eventually(holds, what="the policy")
+    await client.create(resources.INSTALLATIONS, body)
+
+    async def said(client: Client) -> bool:
+        return bool((await conditions(client)).get("Degraded", {}).get("reason") == "FinalizerNotSet")
+
+    await watching.until(said, what="the condition", seconds=45)
+    assert "no-finalizers" in operator.log.read_text(), "and the log says who refuses it"
+    assert (await client.list(resources.DAEMON_SETS, namespace=SYSTEM))["items"] == []
+    no_finalizers()
+    await watching.until(lambda client: told(client, "operator-n1"), what="a node that is told", seconds=45)
+    await client.delete(resources.INSTALLATIONS, "default")
+
+    async def gone(client: Client) -> bool:
+        await drained(client)
+        return not (await client.list(resources.INSTALLATIONS))["items"]
+
+    await watching.until(gone, what="the end of the Installation")

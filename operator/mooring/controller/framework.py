@@ -35,8 +35,6 @@ _EVERY = 120.0
 _SOON = 2.0
 # Its workers get five seconds to end, its tasks as many.
 _END_SECONDS = 60.0
-# Answers by which the API server refuses, as kopf calls them.
-_REFUSALS = ("APIForbiddenError", "APIUnauthorizedError", "APIClientError", "APIUnprocessableEntityError")
 
 
 class Stuck(Exception):
@@ -75,6 +73,8 @@ class Life:
         self._term = asyncio.Event()
         self._over = asyncio.Event()
         self._stop = threading.Event()
+        # What was told last of what kopf is refused.
+        self._refused = ""
         self._sessions: list[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]] = []
         client.on_moved(self._moved)
 
@@ -87,6 +87,10 @@ class Life:
         """Let kopf end."""
         self._term.clear()
         self._over.set()
+        self._stop.set()
+
+    def begin_anew(self) -> None:
+        """Let another kopf look at the Installation: one that was refused waits for the next event."""
         self._stop.set()
 
     async def run(self) -> None:
@@ -199,10 +203,19 @@ class Life:
         return await self._remove(uid)
 
     async def fence(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Let kopf's requests through; those that write only while this replica leads."""
-        if request.method != "GET" and not self._leads():
+        """Let kopf's requests through; those that write only while this replica leads. Tell what it is refused."""
+        if request.method == "GET":
+            return await handler(request)
+        if not self._leads():
             raise aiohttp.ClientConnectionError("this replica does not lead any more")
-        return await handler(request)
+        answer = await handler(request)
+        # kopf tries again for ever, and takes a policy's 422 for a race that it lost.
+        if 400 <= answer.status < 500 and answer.status not in (404, 409, 429):
+            said = errors.from_answer(answer.status, await answer.read(), request=f"kopf's {request.method}").message
+            if said != self._refused and "test operation" not in said:
+                _LOG.warning("%s", said)
+            self._refused = said
+        return answer
 
     def _moved(self) -> None:
         # kopf repeats a request for ever with the session it has; only where it finds that closed it logs in anew.
@@ -237,21 +250,15 @@ def settings() -> kopf.OperatorSettings:
 def quieten() -> None:
     """Keep kopf from telling of every event that a handler has seen it, and of an API server that is away.
 
-    That the informers say, once, and kopf would at each attempt. What it is refused it tells: nobody else knows.
+    That the informers say, once, and kopf would at each attempt; what it is refused `Life.fence` tells.
     """
     logging.getLogger("kopf").setLevel(logging.WARNING)
     for name in ("kopf.objects", "kopf._cogs.clients.watching"):
-        logging.getLogger(name).addFilter(is_news)
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith("Request attempt "))
     # It runs in a thread of its own, as it should, and signals are ours.
     logging.getLogger("kopf._core.reactor.running").addFilter(
         lambda record: "OS signals are ignored" not in record.getMessage()
     )
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of kopf's says what nobody else does."""
-    said = record.getMessage()
-    return not said.startswith("Request attempt ") or any(f"{kind}(" in said for kind in _REFUSALS)
 
 
 class _Forever:

@@ -61,7 +61,8 @@ _PATIENCE = datetime.timedelta(seconds=15)
 class Reconciler:
     """Makes the cluster what the Installation says; only the leader runs it.
 
-    `leads()` is asked before each write; `further()` returns what is wrong elsewhere in the operator.
+    `leads()` is asked before each write; `further()` returns what is wrong elsewhere in the operator. `hold()` asks for
+    another try to set the finalizer.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Reconciler:
         further: Callable[[], Iterable[Problem]],
         now: Callable[[], datetime.datetime],
         leads: Callable[[], bool],
+        hold: Callable[[], None],
         recorder: Recorder,
     ) -> None:
         self._client = client
@@ -89,6 +91,7 @@ class Reconciler:
         self._image = image
         self._further = further
         self._now = now
+        self._hold = hold
         self._said = reporting.Report(self._writer, recorder=recorder, now=now)
         # An uninstall may begin while a pass is under way.
         self._one = asyncio.Lock()
@@ -148,6 +151,8 @@ class Reconciler:
             done.problems.append(Problem("FinalizerNotSet", f"{told}; the log of the operator that leads says why."))
             done.nodes = self._observed(self._states.ours())
             await self._report(done)
+            self._unheld = self._now()
+            self._hold()
         return _UNDER_WAY
 
     async def _reconcile(self, installation: dict[str, Any]) -> float | None:

@@ -73,7 +73,12 @@ class Operator:
         self.failed = False
         """Whether a part ended that should not have."""
         self.queue = Queue()
-        self.serving = serving.Serving(client, namespace=namespace, changed=lambda: self.queue.add(keys.WEBHOOK))
+        self.serving = serving.Serving(
+            client,
+            namespace=namespace,
+            changed=lambda: self.queue.add(keys.WEBHOOK),
+            installed=lambda: self.queue.add(keys.INSTALLATION, after=_KEPT_SECONDS),
+        )
         tally = Tally()
         routes = handlers.routes(severities=self.serving.severities, tally=tally)
         self.server = Server(routes=routes, listener=listener)
@@ -96,6 +101,7 @@ class Operator:
             further=lambda: self._webhook.problems,
             now=_now,
             leads=lambda: self._election.holds,
+            hold=lambda: self._life.begin_anew(),
             recorder=self._events,
         )
         self._life = framework.Life(

@@ -45,13 +45,24 @@ FailurePolicy = Literal["Fail", "Ignore"]
 
 
 class Serving:
-    """One replica's part of admission. `changed()` is called when one of the objects that it follows changes."""
+    """One replica's part of admission.
+
+    `changed()` is called when one of the objects that it follows changes, `installed()` when an Installation came or
+    went: kopf, which tells of that, may be kept from it.
+    """
 
     def __init__(
-        self, client: Client, *, namespace: str, changed: Callable[[], None], settle: float = SETTLE_SECONDS
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        changed: Callable[[], None],
+        installed: Callable[[], None] = lambda: None,
+        settle: float = SETTLE_SECONDS,
     ) -> None:
         """`settle` is how long a new CA is in the webhook configuration before its certificate is shown, in seconds."""
         self._namespace = namespace
+        self._installed = installed
         self._changed = changed
         self._settle = settle
         self._wake = asyncio.Event()
@@ -80,7 +91,7 @@ class Serving:
             field_selector=f"metadata.name={keys.INSTALLATION_NAME}",
             transform=_of_admission,
             pause=_PAUSE,
-            on_change=self._noticed,
+            on_change=self._installation_changed,
         )
 
     @property
@@ -187,6 +198,11 @@ class Serving:
     def _severities_read(self) -> bool:
         # Where the kind is not known there is no Installation either.
         return self.installations.synced.is_set() or isinstance(self.installations.last_error, errors.NotFound)
+
+    def _installation_changed(self, key: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        self._noticed(key, old, new)
+        if old is None or new is None:
+            self._installed()
 
     def _noticed(self, _: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         if old == new:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -184,17 +183,3 @@ async def test_one_that_does_not_end_with_its_term_is_the_end_of_the_process(
         await task
     runs.free.set()
     await reached(runs.ended)
-
-
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        ("Request attempt #1/9 failed; will retry: PATCH x -> APIForbiddenError('no', {'code': 403})", True),
-        ("Request attempt #1/9 failed; will retry: GET x -> APIServerError('etcd', {'code': 500})", False),
-        ("Request attempt #1/9 failed; will retry: GET x -> ClientConnectorError(111)", False),
-        ("Patching finished with inconsistencies", True),
-    ],
-)
-def test_what_it_is_refused_is_told_and_an_api_server_that_is_away_is_not(said: str, told: bool) -> None:
-    record = logging.LogRecord("kopf.objects", logging.ERROR, "", 0, said, (), None)
-    assert framework.is_news(record) is told
