@@ -81,7 +81,8 @@ class Adopter:
         self._import = None
         if len(found) == 1:
             read = imports.read(found[0], await config_maps(self._client, found[0]))
-            self._import = imports.besides(read, installation.get("spec") or {}, InstallationSpec().to_wire())
+            defaults, written = InstallationSpec().to_wire(), adoptions.written(installation)
+            self._import = imports.besides(read, installation.get("spec") or {}, defaults, written)
         self._found, self._looked_at, self._about = found, clock, about
 
     async def _take_over(self, installation: dict[str, Any], spec: InstallationSpec) -> bool:
