@@ -177,7 +177,7 @@ class Node:
         conf: Json | str,
         pod: Pod | None = None,
         *,
-        timeout: float = 30,
+        timeout: float = 60,
         **options: Any,
     ) -> Outcome:
         """Run the plugin once and wait for its end. Options are those of `command`."""

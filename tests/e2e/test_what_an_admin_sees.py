@@ -66,12 +66,6 @@ def test_no_log_of_ours_holds_a_trace(cluster: Cluster) -> None:
         assert "Traceback" not in log, log[-3000:]
 
 
-def test_the_manifests_applied_again_change_nothing(cluster: Cluster) -> None:
-    said = cluster.kubectl("apply", "-k", "manifests/default").splitlines()
-    assert len(said) > 20
-    assert [line for line in said if not line.endswith(" unchanged")] == []
-
-
 def test_each_replica_tells_its_numbers_and_one_of_them_leads(cluster: Cluster) -> None:
     pods = cluster.get("pods", "-n", "mooring-system", "-l", "app.kubernetes.io/component=operator")["items"]
     names = [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]

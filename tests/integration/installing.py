@@ -33,7 +33,8 @@ class Watching:
     async def until(self, question: Any, *, what: str, seconds: float = 30) -> Any:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
-            with contextlib.suppress(errors.NotFound):
+            # A kind that has just been defined anew is told so, too (429).
+            with contextlib.suppress(errors.NotFound, errors.TooManyRequests):
                 found = await question(self._client)
                 if found:
                     return found

@@ -215,6 +215,7 @@ async def test_a_sandbox_of_which_only_the_results_are_left_is_undone(node: Node
     assert world(node, pod) == clean
 
 
+@pytest.mark.timeout(240)  # making and removing so many files takes most of a minute by itself
 async def test_fifty_thousand_stale_journals_leave_the_agent_its_pace(node: Node, collected: Collected) -> None:
     """What it costs is printed; what must hold is that there is progress, and that a new sandbox is heard of."""
     conf = node.conf(stub())

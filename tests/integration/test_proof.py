@@ -40,9 +40,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> places.Places:
+def node(tmp_path_factory: pytest.TempPathFactory) -> places.Places:
+    # Short: a socket's address has 107 bytes.
+    root = tmp_path_factory.mktemp("h")
     made = places.Places(
-        host_root=tmp_path / "host", bin_dir="/opt/cni/bin", conf_dir="/etc/cni/net.d", state_dir="/var/lib/mooring"
+        host_root=root, bin_dir="/opt/cni/bin", conf_dir="/etc/cni/net.d", state_dir="/var/lib/mooring"
     )
     for folder in made.absent():
         made.seen(folder).mkdir(parents=True)

@@ -13,11 +13,11 @@ import json
 import sys
 from typing import Any
 
+from mooring.cli.attempts import Attempts
 from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
 
-_EVERY = 1.0
 _MANAGER = "mooring-install"
 
 
@@ -47,7 +47,10 @@ async def _run(spec: dict[str, Any], seconds: float) -> int:
         "spec": spec,
     }
     async with await Client.load() as client:
-        applied = await _applied(client, body, asyncio.get_running_loop().time() + seconds)
+        applied = await Attempts(seconds).of(
+            lambda: client.apply(resources.INSTALLATIONS, body, field_manager=_MANAGER),
+            also=(errors.NotFound,),  # its kind may have been defined a moment ago
+        )
     if applied["metadata"].get("deletionTimestamp"):
         print(
             "mooring install: Installation default is being deleted, and the nodes are being cleaned; give this "
@@ -57,22 +60,3 @@ async def _run(spec: dict[str, Any], seconds: float) -> int:
         return 1
     print("Installation default is applied. How far it is: kubectl get installation,nodestates")
     return 0
-
-
-async def _applied(client: Client, body: dict[str, Any], until: float) -> dict[str, Any]:
-    """Apply until the API server answers for good; its kind may have been defined a moment ago.
-
-    Raises:
-        errors.ApiError: it was refused, or not taken before `until` (of the event loop's clock).
-    """
-    told = ""
-    while True:
-        try:
-            return await client.apply(resources.INSTALLATIONS, body, field_manager=_MANAGER)
-        except (errors.NotFound, errors.TooManyRequests, errors.Unreachable) as error:
-            if asyncio.get_running_loop().time() >= until:
-                raise
-            if str(error) != told:
-                told = str(error)
-                print(f"{told}; trying again", flush=True)
-            await asyncio.sleep(_EVERY)

@@ -10,11 +10,10 @@ import asyncio
 import sys
 from typing import Any
 
+from mooring.cli.attempts import EVERY, Attempts
 from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
-
-_EVERY = 1.0
 
 
 def run(*, seconds: float) -> int:
@@ -28,14 +27,17 @@ def run(*, seconds: float) -> int:
 
 async def _run(seconds: float) -> int:
     async with await Client.load() as client:
+        attempts = Attempts(seconds)
         try:
-            await client.delete(resources.INSTALLATIONS, keys.INSTALLATION_NAME, propagation="Background")
+            await attempts.of(
+                lambda: client.delete(resources.INSTALLATIONS, keys.INSTALLATION_NAME, propagation="Background")
+            )
         except errors.NotFound:
             print("There is no Installation.")
-            return await _left(client)
+            return await _left(client, attempts)
         try:
-            async with asyncio.timeout(seconds):
-                await _follow(client)
+            async with asyncio.timeout_at(attempts.until):
+                await _follow(client, attempts)
         except TimeoutError:
             print(
                 f"mooring uninstall: not done within {seconds:.0f} s; it goes on, and this command may be given again. "
@@ -43,25 +45,18 @@ async def _run(seconds: float) -> int:
                 file=sys.stderr,
             )
             return 1
-        return await _left(client)
+        return await _left(client, attempts)
 
 
-async def _follow(client: Client) -> None:
+async def _follow(client: Client, attempts: Attempts) -> None:
     """Print what is waited for, each time that it is something else, until the Installation is gone."""
-    told = ""
     while True:
         try:
-            found = await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
+            found = await attempts.of(lambda: client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME))
         except errors.NotFound:
             return
-        except errors.Unreachable as error:
-            sentence = str(error)
-        else:
-            sentence = progress(found)
-        if sentence and sentence != told:
-            print(sentence, flush=True)
-            told = sentence
-        await asyncio.sleep(_EVERY)
+        attempts.tell(progress(found))
+        await asyncio.sleep(EVERY)
 
 
 def progress(installation: dict[str, Any]) -> str:
@@ -72,13 +67,15 @@ def progress(installation: dict[str, Any]) -> str:
     return ""
 
 
-async def _left(client: Client) -> int:
+async def _left(client: Client, attempts: Attempts) -> int:
     """Say which nodes are not clean, and return the exit status."""
     try:
-        states = (await client.list(resources.NODE_STATES, label_selector=resources.selector(keys.OURS)))["items"]
+        listed = await attempts.of(
+            lambda: client.list(resources.NODE_STATES, label_selector=resources.selector(keys.OURS))
+        )
     except errors.NotFound:
-        states = []  # the definitions are gone too
-    names = sorted(state["metadata"]["name"] for state in states)
+        listed = {"items": []}  # the definitions are gone too
+    names = sorted(state["metadata"]["name"] for state in listed["items"])
     if not names:
         print("Nothing of Mooring is on the nodes. Operator and definitions go with kubectl delete -k.")
         return 0

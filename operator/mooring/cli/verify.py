@@ -10,6 +10,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mooring.cli.attempts import EVERY, Attempts
 from mooring.controller import keys
 from mooring.kube import errors, resources
 from mooring.kube.client import Client
@@ -17,7 +18,6 @@ from mooring.kube.client import Client
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_EVERY = 1.0
 _WEBHOOK = "networks.mooring.dev"
 _RIGHT = '{"cniVersion": "1.0.0", "name": "mooring-verify", "type": "bridge", "bridge": "verify0"}'
 _WRONG = '{"cniVersion": "1.0.0", "name": "mooring-verify", "type":'
@@ -28,7 +28,7 @@ class _NotSo(Exception):
 
 
 def run(*, namespace: str, seconds: float) -> int:
-    """Verify and return the exit status; `seconds` is how long the nodes may take to be Ready."""
+    """Verify and return the exit status; `seconds` is how long nodes and API server may take."""
     try:
         asyncio.run(_run(namespace, seconds))
     except (_NotSo, errors.ApiError) as problem:
@@ -39,29 +39,29 @@ def run(*, namespace: str, seconds: float) -> int:
 
 async def _run(namespace: str, seconds: float) -> None:
     async with await Client.load() as client:
-        print(await _ready(client, seconds))
-        print(await _refused(client, namespace))
-        print(await _taken(client, namespace))
+        attempts = Attempts(seconds)
+        print(await _ready(client, attempts, seconds))
+        print(await _refused(client, attempts, namespace))
+        print(await _taken(client, attempts, namespace))
 
 
-async def _ready(client: Client, seconds: float) -> str:
-    until = asyncio.get_running_loop().time() + seconds
-    told = ""
+async def _ready(client: Client, attempts: Attempts, seconds: float) -> str:
     while True:
         try:
-            installation = await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
+            installation = await attempts.of(lambda: client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME))
         except errors.NotFound:
             raise _NotSo("there is no Installation, so nothing is on the nodes: apply one first") from None
-        states = (await client.list(resources.NODE_STATES, label_selector=resources.selector(keys.OURS)))["items"]
+        listed = await attempts.of(
+            lambda: client.list(resources.NODE_STATES, label_selector=resources.selector(keys.OURS))
+        )
+        states = listed["items"]
         lacking = unready(installation, states)
         if not lacking:
             return f"{len(states)} of {len(states)} nodes are Ready."
-        if asyncio.get_running_loop().time() >= until:
+        if attempts.over:
             raise _NotSo(f"not within {seconds:.0f} s: {lacking}")
-        if lacking != told:
-            told = lacking
-            print(f"Waiting: {lacking}", flush=True)
-        await asyncio.sleep(_EVERY)
+        attempts.tell(f"Waiting: {lacking}")
+        await asyncio.sleep(EVERY)
 
 
 def unready(installation: Mapping[str, Any], states: Iterable[Mapping[str, Any]]) -> str:
@@ -89,11 +89,12 @@ def _reason(state: Mapping[str, Any]) -> str:
     return "its agent has not said anything yet"
 
 
-async def _refused(client: Client, namespace: str) -> str:
+async def _refused(client: Client, attempts: Attempts, namespace: str) -> str:
     try:
-        await _try(client, namespace, _WRONG)
+        await attempts.of(lambda: _try(client, namespace, _WRONG))
     except errors.ApiError as error:
-        if _WEBHOOK not in error.message or "MR101" not in error.message:
+        # A 5xx is no verdict, whatever it says.
+        if errors.passes(error) or _WEBHOOK not in error.message or "MR101" not in error.message:
             raise
         return "Admission refuses a network that is not JSON."
     raise _NotSo(
@@ -102,8 +103,8 @@ async def _refused(client: Client, namespace: str) -> str:
     )
 
 
-async def _taken(client: Client, namespace: str) -> str:
-    await _try(client, namespace, _RIGHT)
+async def _taken(client: Client, attempts: Attempts, namespace: str) -> str:
+    await attempts.of(lambda: _try(client, namespace, _RIGHT))
     return "Admission takes a network without mistakes."
 
 

@@ -33,14 +33,26 @@ _PREFIX = "operator.mooring.dev"
 _EVERY = 120.0
 # Between two looks at what an uninstall waits for.
 _SOON = 2.0
+# Its workers get five seconds to end, its tasks as many.
+_END_SECONDS = 60.0
+# Answers by which the API server refuses, as kopf calls them.
+_REFUSALS = ("APIForbiddenError", "APIUnauthorizedError", "APIClientError", "APIUnprocessableEntityError")
+
+
+class Stuck(Exception):
+    """kopf did not end with its term."""
+
+    def __str__(self) -> str:
+        """Say it to a person."""
+        return f"kopf has not ended within {_END_SECONDS:.0f} s"
 
 
 class Life:
     """The life of the Installation while this replica leads.
 
     `leads()` is asked before each of kopf's writes, in kopf's thread. `changed()` is called for an Installation that is
-    there, that changed, and now and then. `remove()` is called until it returns "": what it returns before is what is
-    waited for, and the Installation stays.
+    there, that changed, and now and then. `remove(uid)` is called until it returns "": what it returns before is what
+    is waited for, and the Installation stays.
     """
 
     def __init__(
@@ -50,7 +62,7 @@ class Life:
         identity: str,
         leads: Callable[[], bool],
         changed: Callable[[], None],
-        remove: Callable[[], Awaitable[str]],
+        remove: Callable[[str], Awaitable[str]],
         pause: Pause | None = None,
     ) -> None:
         """Take what is called in the event loop that `run` is called in."""
@@ -61,29 +73,40 @@ class Life:
         self._remove = remove
         self._pause = pause or Pause(first=0.5, longest=30.0)
         self._term = asyncio.Event()
+        self._over = asyncio.Event()
         self._stop = threading.Event()
         self._sessions: list[tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession]] = []
         client.on_moved(self._moved)
 
     def begin_term(self) -> None:
         """Let kopf run."""
+        self._over.clear()
         self._term.set()
 
     def end_term(self) -> None:
         """Let kopf end."""
         self._term.clear()
+        self._over.set()
         self._stop.set()
 
     async def run(self) -> None:
-        """Run kopf in each term until cancelled; where it ends by itself, it begins anew after a pause."""
+        """Run kopf in each term until cancelled; where it ends by itself, it begins anew after a pause.
+
+        Raises:
+            Stuck: it does not end with its term; only the end of the process can end it.
+        """
         failures = 0
         while True:
             await self._term.wait()
             try:
                 # kopf looks for the kind once, and never serves one that is not there then.
                 await self._client.list(resources.INSTALLATIONS)
+                if not self._term.is_set():
+                    continue  # over while this was asked
                 failures = 0
                 await self._carry()
+            except Stuck:
+                raise
             except Exception as error:
                 failures += 1
                 _LOG.log(
@@ -101,10 +124,17 @@ class Life:
         threading.Thread(
             target=self._in_thread, args=(asyncio.get_running_loop(), ended, self._stop), name="kopf", daemon=True
         ).start()
+        over = asyncio.create_task(self._over.wait(), name="the end of the term")
         try:
-            await ended
+            await asyncio.wait((ended, over), return_when=asyncio.FIRST_COMPLETED)
+            self._stop.set()
+            await asyncio.wait((ended,), timeout=_END_SECONDS)
+            if not ended.done():
+                raise Stuck
+            ended.result()
         finally:
             self._stop.set()
+            over.cancel()
 
     def _in_thread(self, ours: asyncio.AbstractEventLoop, ended: asyncio.Future[None], stop: threading.Event) -> None:
         async def carry() -> None:
@@ -150,10 +180,10 @@ class Life:
             _LOG.info("The Installation changed: %s", ", ".join(fields))
             ours.call_soon_threadsafe(self._changed)
 
-        async def deleted(**_: object) -> None:
-            waiting = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._removed(), ours))
-            if waiting:
-                raise kopf.TemporaryError(waiting, delay=_SOON)
+        async def deleted(uid: str, **_: object) -> None:
+            # Not by kopf's retries: their moments are on the Installation, by the clock of whoever led then.
+            while await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._removed(uid), ours)):  # noqa: ASYNC110
+                await asyncio.sleep(_SOON)
 
         kind = resources.INSTALLATIONS
         where = (kind.group, kind.api_version.split("/")[1], kind.plural)
@@ -165,8 +195,8 @@ class Life:
         kopf.on.delete(*where, id="uninstall", registry=made)(deleted)
         return made
 
-    async def _removed(self) -> str:
-        return await self._remove()
+    async def _removed(self, uid: str) -> str:
+        return await self._remove(uid)
 
     async def fence(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """Let kopf's requests through; those that write only while this replica leads."""
@@ -205,18 +235,23 @@ def settings() -> kopf.OperatorSettings:
 
 
 def quieten() -> None:
-    """Keep kopf from telling of every event that a handler has seen it, and of what is waited for as an error.
+    """Keep kopf from telling of every event that a handler has seen it, and of an API server that is away.
 
-    That includes an API server that is away: the informers say so, once, and kopf would at each attempt.
+    That the informers say, once, and kopf would at each attempt. What it is refused it tells: nobody else knows.
     """
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    logging.getLogger("kopf.objects").addFilter(lambda record: "failed temporarily" not in record.getMessage())
     for name in ("kopf.objects", "kopf._cogs.clients.watching"):
-        logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith("Request attempt "))
+        logging.getLogger(name).addFilter(is_news)
     # It runs in a thread of its own, as it should, and signals are ours.
     logging.getLogger("kopf._core.reactor.running").addFilter(
         lambda record: "OS signals are ignored" not in record.getMessage()
     )
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of kopf's says what nobody else does."""
+    said = record.getMessage()
+    return not said.startswith("Request attempt ") or any(f"{kind}(" in said for kind in _REFUSALS)
 
 
 class _Forever:
@@ -233,8 +268,11 @@ def _end(ended: asyncio.Future[None], failure: BaseException | None) -> None:
         return
     if failure is None:
         ended.set_result(None)
-    else:
+    elif isinstance(failure, Exception):
         ended.set_exception(failure)
+    else:
+        # A cancellation of theirs would pass for one of ours.
+        ended.set_exception(RuntimeError(repr(failure)))
 
 
 _closing: set[asyncio.Task[None]] = set()

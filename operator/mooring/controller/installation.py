@@ -54,6 +54,8 @@ _LOG = logging.getLogger(__name__)
 
 # While a roll-out is under way, deadlines and soaks end without anybody telling.
 _UNDER_WAY = 5.0
+# Until it is said that the finalizer does not come; it comes within a second.
+_PATIENCE = datetime.timedelta(seconds=15)
 
 
 class Reconciler:
@@ -90,6 +92,8 @@ class Reconciler:
         self._said = reporting.Report(self._writer, recorder=recorder, now=now)
         # An uninstall may begin while a pass is under way.
         self._one = asyncio.Lock()
+        # Since when the Installation is there without our finalizer.
+        self._unheld: datetime.datetime | None = None
 
     @property
     def reported(self) -> measuring.Reported | None:
@@ -114,12 +118,15 @@ class Reconciler:
                 self._said.last = None
                 return await self._uninstall.finish()
             metadata = installation["metadata"]
-            if metadata.get("deletionTimestamp") or framework.FINALIZER not in (metadata.get("finalizers") or []):
-                return None  # kopf calls `remove`; and until kopf holds it, nothing may come onto a node
+            if metadata.get("deletionTimestamp"):
+                return _UNDER_WAY  # kopf calls `remove`; what it leaves is finished when the Installation is gone
+            if framework.FINALIZER not in (metadata.get("finalizers") or []):
+                return await self._wait_for_finalizer(installation)
+            self._unheld = None
             return await self._reconcile(installation)
 
-    async def remove(self) -> str:
-        """Go on with the uninstall; return what is waited for, "" when nothing needs the Installation any more.
+    async def remove(self, uid: str) -> str:
+        """Go on with the uninstall; return what is waited for, "" when nothing needs that Installation any more.
 
         Raises:
             errors.ApiError: something could not be read or written.
@@ -128,7 +135,20 @@ class Reconciler:
         async with self._one:
             await self._states.catch_up()
             installation = await self._get()
-            return "" if installation is None else await self._remove(installation)
+            if installation is None or installation["metadata"]["uid"] != uid:
+                return ""
+            return await self._remove(installation)
+
+    async def _wait_for_finalizer(self, installation: dict[str, Any]) -> float:
+        """Put nothing onto a node while the Installation could go without taking it off again; say so after a while."""
+        self._unheld = self._unheld or self._now()
+        if self._now() - self._unheld >= _PATIENCE:
+            done = Pass(installation, None, revision=str((installation.get("status") or {}).get("revision") or ""))
+            told = f"The Installation does not get the finalizer {framework.FINALIZER}, without which it is not applied"
+            done.problems.append(Problem("FinalizerNotSet", f"{told}; the log of the operator that leads says why."))
+            done.nodes = self._observed(self._states.ours())
+            await self._report(done)
+        return _UNDER_WAY
 
     async def _reconcile(self, installation: dict[str, Any]) -> float | None:
         try:
@@ -161,11 +181,24 @@ class Reconciler:
         except pydantic.ValidationError:
             spec = None
         done = Pass(installation, spec, revision=str((installation.get("status") or {}).get("revision") or ""))
-        done.removing = await self._adopter.leave(installation, spec)
+        try:
+            done.removing = await self._take_away(done, spec)
+        except errors.ApiError as error:
+            done.removing = f"The uninstall does not go on: {error.message}."
+            done.nodes = self._observed(self._states.ours())
+            await self._report(done)
+            raise
         if done.removing:
             done.nodes = self._observed(self._states.ours())
             await self._report(done)
-            return done.removing
+        return done.removing
+
+    async def _take_away(self, done: Pass, spec: InstallationSpec | None) -> str:
+        """Take the next steps of the uninstall; return what is waited for then, "" at its end."""
+        installation = done.installation
+        waiting = await self._adopter.leave(installation, spec)
+        if waiting:
+            return waiting
         removal = await self._uninstall.begin(installation, spec)
         ending = ""
         if not removal.waiting:
@@ -178,10 +211,7 @@ class Reconciler:
                 await self._apply_daemon_set(spec, done, owner=None)
             except errors.ApiError as error:
                 done.report(error, "DaemonSetNotApplied", f"DaemonSet {daemonsets.NAME} was not applied")
-        done.removing = f"{removal.sentence} {ending}".strip()
-        done.nodes = self._observed(self._states.ours())
-        await self._report(done)
-        return done.removing
+        return f"{removal.sentence} {ending}".strip()
 
     async def _apply(self, done: Pass, spec: InstallationSpec) -> None:
         """Write what differs; what fails is reported and does not stop the rest."""

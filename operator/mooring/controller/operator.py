@@ -143,6 +143,8 @@ class Operator:
             )
         )
         """What Prometheus is told."""
+        # What the uninstall could not do at its last try.
+        self._refused = ""
         # The passes of this term; a lost one takes them with it.
         self._term: set[asyncio.Task[Any]] = set()
 
@@ -226,18 +228,21 @@ class Operator:
                 return None
         raise AssertionError(f"no work is known by the key {key!r}")
 
-    async def _remove(self) -> str:
+    async def _remove(self, uid: str) -> str:
         """Go on with the uninstall; return what is waited for, "" at its end."""
         if not self._view.synced:
             return "Not everything has been seen yet."
         try:
             with self._meter.timed(keys.UNINSTALL):
-                waiting = await self._in_term(self._installation.remove())
+                waiting = await self._in_term(self._installation.remove(uid))
         except Deposed:
             return "The term is over."
         except errors.ApiError as error:
-            _LOG.warning("The uninstall: %s; trying again", error)
+            if error.message != self._refused:
+                _LOG.warning("The uninstall: %s; trying again", error)
+            self._refused = error.message
             return error.message
+        self._refused = ""
         if not waiting:
             # What was left for nodes that are away is finished without an Installation.
             self.queue.add(keys.INSTALLATION)

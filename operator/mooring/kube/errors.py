@@ -82,6 +82,14 @@ def reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def passes(error: ApiError) -> bool:
+    """Return whether the same request may succeed later: no answer, too many requests, or the server's own trouble.
+
+    A 5xx says nothing about the request: an API server that restarts, etcd that elects, a webhook that is away.
+    """
+    return isinstance(error, Unreachable | TooManyRequests) or error.status >= 500
+
+
 _KINDS: dict[int, type[ApiError]] = {
     400: Invalid,
     401: Unauthorized,

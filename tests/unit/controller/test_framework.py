@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +24,12 @@ class Client:
 
     url = "http://127.0.0.1:1"
 
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.answers.set()
+
     async def list(self, _: object) -> dict[str, Any]:
+        await self.answers.wait()
         return {"items": []}
 
     def on_moved(self, _: Callable[[], None]) -> None:
@@ -36,16 +42,21 @@ class Kopf:
     def __init__(self) -> None:
         self.threads: list[str] = []
         self.failures = 0
+        self.failure: BaseException = RuntimeError("Event processing has failed")
+        self.deaf = threading.Event()
         self.begun = threading.Semaphore(0)
         self.ended = threading.Semaphore(0)
+        self.free = threading.Event()
 
     async def operator(self, *, stop_flag: threading.Event, **_: object) -> None:
         self.threads.append(threading.current_thread().name)
         self.begun.release()
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("Event processing has failed")
+            raise self.failure
         await asyncio.to_thread(stop_flag.wait)
+        if self.deaf.is_set():
+            await asyncio.to_thread(self.free.wait)
         self.ended.release()
 
 
@@ -56,13 +67,13 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Kopf:
     return made
 
 
-async def nothing_left() -> str:
+async def nothing_left(_: str) -> str:
     return ""
 
 
-def life(*, leads: bool = True) -> framework.Life:
+def life(*, leads: bool = True, client: Client | None = None) -> framework.Life:
     return framework.Life(
-        cast("Any", Client()),
+        cast("Any", client or Client()),
         identity="us",
         leads=lambda: leads,
         changed=lambda: None,
@@ -134,3 +145,56 @@ async def test_a_replica_that_was_deposed_writes_nothing_by_it(leads: bool, runs
     finally:
         await runner.cleanup()
     assert seen == (["GET", "PATCH"] if leads else ["GET"])
+
+
+async def test_it_does_not_begin_where_the_term_ended_while_the_kind_was_looked_for(runs: Kopf) -> None:
+    client = Client()
+    client.answers.clear()
+    late = life(client=client)
+    task = asyncio.create_task(late.run())
+    late.begin_term()
+    await asyncio.sleep(0.01)
+    late.end_term()
+    client.answers.set()
+    await asyncio.sleep(0.01)
+    assert runs.threads == []
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_of_its_own_is_no_end_of_ours(lives: framework.Life, runs: Kopf) -> None:
+    runs.failures, runs.failure = 1, asyncio.CancelledError()
+    lives.begin_term()
+    for _ in range(2):
+        await reached(runs.begun)
+
+
+async def test_one_that_does_not_end_with_its_term_is_the_end_of_the_process(
+    runs: Kopf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(framework, "_END_SECONDS", 0.01)
+    runs.deaf.set()
+    stuck = life()
+    task = asyncio.create_task(stuck.run())
+    stuck.begin_term()
+    await reached(runs.begun)
+    stuck.end_term()
+    with pytest.raises(framework.Stuck, match="kopf has not ended"):
+        await task
+    runs.free.set()
+    await reached(runs.ended)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Request attempt #1/9 failed; will retry: PATCH x -> APIForbiddenError('no', {'code': 403})", True),
+        ("Request attempt #1/9 failed; will retry: GET x -> APIServerError('etcd', {'code': 500})", False),
+        ("Request attempt #1/9 failed; will retry: GET x -> ClientConnectorError(111)", False),
+        ("Patching finished with inconsistencies", True),
+    ],
+)
+def test_what_it_is_refused_is_told_and_an_api_server_that_is_away_is_not(said: str, told: bool) -> None:
+    record = logging.LogRecord("kopf.objects", logging.ERROR, "", 0, said, (), None)
+    assert framework.is_news(record) is told

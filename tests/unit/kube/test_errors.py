@@ -48,3 +48,14 @@ def test_how_long_to_wait_is_kept() -> None:
 
 def test_an_expired_watch_without_a_code_is_gone_all_the_same() -> None:
     assert isinstance(errors.from_status({"reason": "Expired", "message": "too old"}, request=""), errors.Gone)
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 502, 503, 504])
+def test_the_servers_own_trouble_passes(status: int) -> None:
+    error = errors.from_answer(status, b"", request="") if status else errors.Unreachable(message="refused")
+    assert errors.passes(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
+def test_what_is_wrong_with_the_request_does_not_pass(status: int) -> None:
+    assert not errors.passes(errors.from_answer(status, b"", request=""))
