@@ -141,6 +141,23 @@ async def test_the_command_tells_what_would_be_and_then_asks_for_it(
     assert await run_command(plane, "--dry-run") == (1, "No DaemonSet of this cluster is Multus'.\n")
 
 
+async def test_a_default_that_a_manifest_says_stays_and_one_that_the_api_server_filled_in_does_not(
+    client: Client, plane: ControlPlane, multus: dict[str, Any], installation: dict[str, Any]
+) -> None:
+    manifest = {
+        "apiVersion": installation["apiVersion"],
+        "kind": installation["kind"],
+        "metadata": {"name": "default"},
+        "spec": {"plugin": {"namespaceIsolation": False}},
+    }
+    await client.apply(resources.INSTALLATIONS, manifest, field_manager="flux")
+    assert (await client.get(resources.INSTALLATIONS, "default"))["spec"]["plugin"]["logLevel"] == "error"
+    status, said = await run_command(plane, "--dry-run")
+    assert status == 0
+    assert said.splitlines()[1:4] == ["The Installation's spec gets:", "    plugin:", "      logLevel: verbose"]
+    assert "spec.plugin.namespaceIsolation says false and stays; Multus has true" in said
+
+
 async def test_it_is_adopted_node_by_node_and_given_back(
     client: Client, watching: Watching, multus: dict[str, Any], installation: dict[str, Any]
 ) -> None:

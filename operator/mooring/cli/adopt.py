@@ -36,11 +36,12 @@ async def _run(dry: bool) -> int:
         if not found:
             print("No DaemonSet of this cluster is Multus'.")
             return 1
-        spec = await _spec(client)
+        there = await _installation(client)
         read = imports.Import({}, ())
         if len(found) == 1:
             read = imports.read(found[0], await adopting.config_maps(client, found[0]))
-            read = imports.besides(read, spec, InstallationSpec().to_wire())
+            defaults = InstallationSpec().to_wire()
+            read = imports.besides(read, there.get("spec") or {}, defaults, adoptions.written(there))
         print(told(found, read))
         problems = adoptions.obstacles(found, read.findings)
         for problem in problems:
@@ -61,9 +62,9 @@ async def _run(dry: bool) -> int:
         return 0
 
 
-async def _spec(client: Client) -> dict[str, Any]:
+async def _installation(client: Client) -> dict[str, Any]:
     try:
-        return dict((await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)).get("spec") or {})
+        return await client.get(resources.INSTALLATIONS, keys.INSTALLATION_NAME)
     except errors.NotFound:
         return {}
 

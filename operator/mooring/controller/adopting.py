@@ -81,7 +81,8 @@ class Adopter:
         self._import = None
         if len(found) == 1:
             read = imports.read(found[0], await config_maps(self._client, found[0]))
-            self._import = imports.besides(read, installation.get("spec") or {}, InstallationSpec().to_wire())
+            defaults, written = InstallationSpec().to_wire(), adoptions.written(installation)
+            self._import = imports.besides(read, installation.get("spec") or {}, defaults, written)
         self._found, self._looked_at, self._about = found, clock, about
 
     async def _take_over(self, installation: dict[str, Any], spec: InstallationSpec) -> bool:
@@ -141,10 +142,13 @@ class Adopter:
         ready = adoptions.switched(
             done.nodes, {node.name: self._labels(node.name) for node in done.nodes}, revision=done.revision
         )
-        if not ready:
+        begun = self._is_begun()
+        if not ready and not begun:
             return
         for each in self._found:
-            if not each.excluded:
+            if not each.excluded or (each.ours and not each.on_delete):
+                if begun:
+                    done.problems.append(adoptions.undone(each))
                 await self._writer.apply(
                     resources.DAEMON_SETS, adoptions.exclusion(each), field_manager=adoptions.FIELD_MANAGER
                 )
@@ -158,11 +162,20 @@ class Adopter:
         Raises:
             errors.ApiError: something could not be read or written.
         """
-        await self._look(installation, at_once=True)
         ours = {name: state for name, state in self._states.ours().items() if name in self._view.nodes.store}
         began = datetime.datetime.fromisoformat(installation["metadata"]["deletionTimestamp"])
         patience = spec.rollout.progress_deadline_seconds if spec else _PATIENCE
         waited = self._now() - began >= datetime.timedelta(seconds=patience)
+        if not self._is_imported(installation) and not self._is_begun():
+            return ""  # it was never asked for, and the right to look may not be given
+        try:
+            await self._look(installation, at_once=True)
+        except errors.ApiError as error:
+            if not waited:
+                raise
+            # Without the label the rule in its DaemonSet keeps it from no node.
+            _LOG.warning("What is ours in Multus' DaemonSet stays there, the uninstall goes on: %s", error)
+            self._found = None
         for name, state in ours.items():
             told = nodestates.told(state.get("spec") or {})
             if (state.get("spec") or {}).get("adopted"):
@@ -210,6 +223,14 @@ class Adopter:
     @staticmethod
     def _serves(done: Pass) -> bool:
         return any(node.assigned for node in done.nodes)
+
+    def _is_begun(self) -> bool:
+        """Whether a node is adopted, or told to be, or a DaemonSet of Multus is changed."""
+        return (
+            any(multus.ADOPTED in self._labels(name) for name in self._view.nodes.store)
+            or any((state.get("spec") or {}).get("adopted") for state in self._states.all().values())
+            or any(each.ours for each in self._found or [])
+        )
 
     def _labels(self, node: str) -> Mapping[str, str]:
         return (self._view.nodes.store.get(node) or {"metadata": {}})["metadata"].get("labels") or {}

@@ -12,6 +12,8 @@ restart it on every node at once, and a thick one takes its conf away when it st
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from mooring.installing import multus
@@ -28,8 +30,10 @@ Form = Literal["Thin", "Thick"]
 FIELD_MANAGER = "mooring-adoption"
 #: On the Installation: the DaemonSet whose configuration it has taken over, so that it is taken over once.
 IMPORTED = "mooring.dev/imported-from"
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _THICK = "multus-daemon"
-_THIN = ("thin_entrypoint",)
+_THIN = "thin_entrypoint"
+_IMAGES = ("multus-cni", "hardened-multus-cni", "hardened-multus-thick")
 _RULE = {"key": multus.ADOPTED, "operator": "DoesNotExist"}
 
 
@@ -42,6 +46,8 @@ class DaemonSet:
     uid: str
     form: Form
     item: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
+    #: The one of its containers that is Multus.
+    container: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -67,6 +73,11 @@ class DaemonSet:
         return bool(terms) and all(_RULE in (term.get("matchExpressions") or []) for term in terms)
 
     @property
+    def on_delete(self) -> bool:
+        """Whether its pods run on until they are deleted, whatever becomes of its template."""
+        return (self.item["spec"].get("updateStrategy") or {}).get("type") == "OnDelete"
+
+    @property
     def ours(self) -> bool:
         """Whether something in it is ours."""
         managers = self.item["metadata"].get("managedFields") or []
@@ -88,27 +99,42 @@ def find(items: Iterable[Mapping[str, Any]]) -> list[DaemonSet]:
     """Return the DaemonSets of Multus among those of the cluster, by namespace and name."""
     found = []
     for item in items:
-        form = _form(item["spec"]["template"]["spec"])
-        if form:
+        part = _part(item["spec"]["template"]["spec"].get("containers") or [])
+        if part:
             metadata = item["metadata"]
-            found.append(DaemonSet(metadata["namespace"], metadata["name"], metadata["uid"], form, item))
+            found.append(DaemonSet(metadata["namespace"], metadata["name"], metadata["uid"], part[0], item, part[1]))
     return sorted(found, key=lambda each: each.key)
 
 
-def _form(pod: Mapping[str, Any]) -> Form | None:
-    containers = pod.get("containers") or []
-    programs = {_base(word) for each in containers for word in (each.get("command") or [])[:1]}
-    if _THICK in programs:
-        return "Thick"
-    if programs & set(_THIN):
-        return "Thin"
-    images = [_base(str(each.get("image") or "")).partition("@")[0].partition(":")[0] for each in containers]
-    flags = [str(word) for each in containers for word in each.get("args") or []]
-    if any(flag.startswith("--multus-conf-file") for flag in flags):
-        return "Thin"
-    if any(image.startswith(("multus-cni", "hardened-multus-cni")) for image in images):
-        # Without a command the image says what runs, and only the thick one's pods have a folder for the socket.
-        return "Thick" if any(image.endswith("-thick") for image in images) else "Thin"
+def program(container: Mapping[str, Any]) -> str | None:
+    """Return which program a container runs, without its folder; None where only the image says it."""
+    command = container.get("command") or []
+    return _base(str(command[0])) if command else None
+
+
+def runs_multus(container: Mapping[str, Any]) -> bool:
+    """Say whether what a container is told are the flags of Multus' own program, and not a shell's or a script's."""
+    if container.get("command"):
+        return program(container) in (_THICK, _THIN)
+    args = container.get("args") or []
+    return not args or str(args[0]).startswith("-")
+
+
+def _part(containers: Sequence[Mapping[str, Any]]) -> tuple[Form, Mapping[str, Any]] | None:
+    """Return the form of Multus among a pod's containers and which one it is."""
+    forms: tuple[tuple[str, Form], ...] = ((_THICK, "Thick"), (_THIN, "Thin"))
+    for wanted, form in forms:
+        for each in containers:
+            if program(each) == wanted:
+                return form, each
+    for each in containers:
+        if any(str(word).startswith("--multus-conf-file") for word in each.get("args") or []):
+            return "Thin", each
+    for each in containers:
+        name, _, tag = _base(str(each.get("image") or "")).partition("@")[0].partition(":")
+        if name.startswith(_IMAGES):
+            # Without a command the image says what runs: by its name, or by its tag as in `multus-cni:v4.2.2-thick`.
+            return "Thick" if "thick" in re.split("[-_.]", f"{name}-{tag}") else "Thin", each
     return None
 
 
@@ -138,6 +164,40 @@ def _identity(daemon_set: DaemonSet) -> dict[str, Any]:
     # The uid: of one that was deleted meanwhile, nothing must be made anew.
     metadata = {"name": daemon_set.name, "namespace": daemon_set.namespace, "uid": daemon_set.uid}
     return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata}
+
+
+def undone(daemon_set: DaemonSet) -> Problem:
+    """Return that somebody else took back what keeps it from our nodes, or from restarting on the others."""
+    told = (
+        f"DaemonSet {daemon_set.key} was applied without what keeps Multus from adopted nodes and from restarting on "
+        f"the others; that was put back. Stop what applies it, or have its manifest say updateStrategy OnDelete and "
+        f"the node affinity {{key: {multus.ADOPTED}, operator: DoesNotExist}}."
+    )
+    return Problem("MultusAppliedAgain", told)
+
+
+def written(installation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the keys of its spec that manifests say, as far as that is known: the API server fills in the defaults.
+
+    Known is what was applied, by the server or by kubectl; of what was created or edited otherwise it is not.
+    """
+    metadata = installation.get("metadata") or {}
+    found: list[Mapping[str, Any]] = [
+        _keys((each.get("fieldsV1") or {}).get("f:spec") or {})
+        for each in metadata.get("managedFields") or []
+        if each.get("operation") == "Apply" and each.get("manager") != FIELD_MANAGER
+    ]
+    try:
+        applied = json.loads((metadata.get("annotations") or {}).get(_APPLIED) or "{}")
+    except (ValueError, RecursionError):
+        applied = None
+    spec = applied.get("spec") if isinstance(applied, dict) else None
+    return [*found, spec] if isinstance(spec, dict) else found
+
+
+def _keys(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that managed fields name."""
+    return {key.removeprefix("f:"): _keys(each) for key, each in fields.items() if key.startswith("f:")}
 
 
 def switched(nodes: Iterable[standings.Node], labels: Mapping[str, Mapping[str, str]], *, revision: str) -> list[str]:

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mooring.installing import distributions, multus
+from mooring.installing import adoptions, distributions, multus
 from mooring.installing.installations import InstallationSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mooring.installing.adoptions import DaemonSet
 
 _DAEMON_CONF = "/etc/cni/net.d/multus.d/daemon-config.json"
+# As the kubelet expands them: `$$` is a dollar.
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 _CONF_DIR = "/etc/cni/multus/net.d"
 _LEVELS = ("debug", "verbose", "error", "panic")
 # What an Installation does anyway, or what is about Multus' own parts.
@@ -99,13 +102,18 @@ def read(daemon_set: DaemonSet, mounted: Mapping[str, Mapping[str, str] | None])
     return _Reading(daemon_set, mounted).read()
 
 
-def besides(found: Import, spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> Import:
-    """Return what of it goes into a spec: what the spec says itself stays, and is a finding where it differs."""
+def besides(
+    found: Import, spec: Mapping[str, Any], defaults: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]] = ()
+) -> Import:
+    """Return what of it goes into a spec: what the spec says itself stays, and is a finding where it differs.
+
+    A value that is the default's counts as said where one of the `manifests` (`adoptions.written`) says it.
+    """
     added: dict[str, Any] = {}
     findings = list(found.findings)
     for path, value in _leaves(found.spec):
         said, default = _at(spec, path), _at(defaults, path)
-        if said in (None, default):
+        if said is None or (said == default and not any(_holds(each, path) for each in manifests)):
             if value != default:
                 _put(added, path, value)
         elif said != value:
@@ -125,7 +133,7 @@ class _Reading:
         self._daemon_set = daemon_set
         self._mounted = mounted
         self._pod = daemon_set.item["spec"]["template"]["spec"]
-        self._container: Mapping[str, Any] = (self._pod.get("containers") or [{}])[0]
+        self._container = daemon_set.container
         self._spec: dict[str, Any] = {}
         self._findings: list[Finding] = []
 
@@ -145,9 +153,12 @@ class _Reading:
         return Import(self._spec, tuple(self._findings))
 
     def _flags(self) -> dict[str, str]:
-        words = [
-            str(each) for each in [*(self._container.get("command") or [])[1:], *(self._container.get("args") or [])]
-        ]
+        command, args = self._container.get("command") or [], self._container.get("args") or []
+        if not adoptions.runs_multus(self._container):
+            told = f"its container runs {adoptions.program(self._container) or args[0]}, so Multus' flags are not known"
+            self._find("command", f"{told}: have it run thin_entrypoint or multus-daemon by itself", blocking=True)
+            return {}
+        words = [self._expanded(str(each)) for each in [*command[1:], *args]]
         found: dict[str, str] = {}
         while words:
             word = words.pop(0)
@@ -158,6 +169,22 @@ class _Reading:
                 value = words.pop(0)
             found[name] = value if equals or value else "true"
         return found
+
+    def _expanded(self, word: str) -> str:
+        """Return a word with the environment's values in it; one that the DaemonSet does not hold blocks."""
+        env = {each["name"]: each.get("value") for each in self._container.get("env") or []}
+
+        def value(reference: re.Match[str]) -> str:
+            if reference[0] == "$$":
+                return "$"
+            given = env.get(reference[1])
+            if given is None or _REFERENCE.search(given):
+                told = f"{word} takes {reference[1]} from the environment, and the DaemonSet has no plain value of it"
+                self._find(word.lstrip("-").partition("=")[0], f"{told}: write the value there", blocking=True)
+                return reference[0]
+            return str(given)
+
+        return _REFERENCE.sub(value, word)
 
     def _thick(self, flags: Mapping[str, str]) -> dict[str, Any]:
         conf = self._file(flags.get("config", _DAEMON_CONF))
@@ -342,6 +369,14 @@ def _leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[
         whole = key in ("nodeSelector", "logOptions")
         found += _leaves(each, (*path, key)) if isinstance(each, dict) and not whole else [((*path, key), each)]
     return found
+
+
+def _holds(value: Any, path: tuple[str, ...]) -> bool:
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

@@ -38,6 +38,9 @@ class TestRecognising:
             ),
             ({"image": "ghcr.io/k8snetworkplumbingwg/multus-cni@sha256:00"}, "Thin"),
             ({"image": "a.registry:5000/multus-cni:v3.8"}, "Thin"),
+            ({"image": "ghcr.io/k8snetworkplumbingwg/multus-cni:snapshot-thick"}, "Thick"),
+            ({"image": "a.registry:5000/multus-cni:v4.2.2-thick-amd64@sha256:00"}, "Thick"),
+            ({"image": "rancher/hardened-multus-thick:v4.2.2"}, "Thick"),
             ({"image": "multus-dynamic-networks-controller:latest", "command": ["/dynamic-networks-controller"]}, None),
             ({"image": "ghcr.io/k8snetworkplumbingwg/whereabouts:v0.9", "command": ["/bin/sh"]}, None),
             ({"image": "calico/node:v3"}, None),
@@ -48,6 +51,12 @@ class TestRecognising:
         item = thin()
         item["spec"]["template"]["spec"]["containers"] = [container]
         assert [each.form for each in adoptions.find([item])] == ([form] if form else [])
+
+    def test_it_is_the_container_that_runs_it_beside_others(self) -> None:
+        item = thin()
+        containers = item["spec"]["template"]["spec"]["containers"]
+        containers.insert(0, {"image": "proxy:1", "args": ["--namespace-isolation=false"]})
+        assert one(item).container is containers[1]
 
 
 class TestKeepingItFromNodes:

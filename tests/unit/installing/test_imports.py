@@ -180,6 +180,71 @@ def test_a_file_that_was_renamed_blocks() -> None:
     assert findings(of_thin("--rename-conf-file=true")) == {"rename-conf-file": True}
 
 
+def changed(*, sidecar: bool = False, **container: Any) -> imports.Import:
+    """Read the thin one of its manifests with something else in its container."""
+    item = thin("--multus-conf-file=auto")
+    containers = item["spec"]["template"]["spec"]["containers"]
+    containers[0] |= container
+    if sidecar:
+        containers.insert(0, {"image": "proxy:1", "args": ["--namespace-isolation=false"]})
+    (found,) = adoptions.find([item])
+    return imports.read(found, {})
+
+
+def test_flags_are_those_of_its_own_container() -> None:
+    assert changed(sidecar=True, args=["--namespace-isolation"]).spec == {"plugin": {"namespaceIsolation": True}}
+
+
+def test_a_thick_one_that_only_its_tag_tells_has_its_file_read() -> None:
+    item = thick()
+    del item["spec"]["template"]["spec"]["containers"][0]["command"]
+    (found,) = adoptions.find([item])
+    data = {"daemon-config.json": json.dumps(THICK | {"namespaceIsolation": True})}
+    read = imports.read(found, {"multus-daemon-config": data})
+    assert read.spec["plugin"]["namespaceIsolation"] is True
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"command": ["/bin/sh", "-c", "exec /thin_entrypoint --namespace-isolation=true"], "args": []},
+        {"command": ["/bin/sh", "-c"], "args": ["exec /thin_entrypoint --namespace-isolation=true"]},
+        {"command": ["/entrypoint.sh"], "args": ["--multus-conf-file=auto"]},
+        {"command": [], "args": ["/bin/sh", "-c", "exec /thin_entrypoint --namespace-isolation=true"]},
+    ],
+)
+def test_what_a_shell_or_a_script_is_told_is_not_guessed(container: dict[str, Any]) -> None:
+    read = changed(**container)
+    assert findings(read) == {"command": True}
+    assert "have it run thin_entrypoint or multus-daemon by itself" in read.findings[0].message
+
+
+def test_flags_without_a_command_are_those_of_the_image_s_program() -> None:
+    read = changed(command=[], args=["--namespace-isolation=true"])
+    assert read == imports.Import({"plugin": {"namespaceIsolation": True}}, ())
+
+
+class TestFlagsFromTheEnvironment:
+    def test_a_plain_value_is_put_in_and_two_dollars_are_one(self) -> None:
+        env = [{"name": "ISOLATED", "value": "true"}]
+        read = changed(args=["--namespace-isolation=$(ISOLATED)", "--multus-log-file=/var/log/$$(ISOLATED)"], env=env)
+        assert read.spec["plugin"] == {"namespaceIsolation": True, "logFile": "/var/log/$(ISOLATED)"}
+        assert read.findings == ()
+
+    @pytest.mark.parametrize(
+        "env",
+        [
+            [],
+            [{"name": "ISOLATED", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}],
+            [{"name": "ISOLATED", "value": "$(OTHER)"}],
+        ],
+    )
+    def test_what_the_daemon_set_does_not_hold_blocks(self, env: list[dict[str, Any]]) -> None:
+        read = changed(args=["--namespace-isolation=$(ISOLATED)"], env=env)
+        assert ("namespace-isolation", True) in [(each.key, each.blocking) for each in read.findings]
+        assert "takes ISOLATED from the environment" in read.findings[0].message
+
+
 class TestBesideWhatTheInstallationSays:
     def test_only_what_it_does_not_say_is_added(self) -> None:
         found = of_thick(namespaceIsolation=True)
@@ -193,6 +258,50 @@ class TestBesideWhatTheInstallationSays:
 
     def test_what_is_the_default_is_not_said(self) -> None:
         assert imports.besides(of_thick(logLevel="error"), {}, DEFAULTS).spec == {}
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            {
+                "managedFields": [
+                    {
+                        "manager": "flux",
+                        "operation": "Apply",
+                        "fieldsV1": {"f:spec": {"f:plugin": {"f:namespaceIsolation": {}}}},
+                    }
+                ]
+            },
+            {
+                "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": json.dumps(
+                        {"spec": {"plugin": {"namespaceIsolation": False}}}
+                    )
+                }
+            },
+        ],
+    )
+    def test_a_default_that_a_manifest_says_stays_and_is_told(self, metadata: dict[str, Any]) -> None:
+        spec = {"plugin": {"namespaceIsolation": False, "logLevel": "error"}}
+        manifests = adoptions.written({"metadata": metadata, "spec": spec})
+        said = imports.besides(of_thick(namespaceIsolation=True), spec, DEFAULTS, manifests)
+        assert "namespaceIsolation" not in said.spec.get("plugin", {})
+        assert (
+            "plugin.namespaceIsolation",
+            "spec.plugin.namespaceIsolation says false and stays; Multus has true",
+        ) in [(each.key, each.message) for each in said.findings]
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            {},
+            {"managedFields": [{"manager": "kubectl-create", "operation": "Update", "fieldsV1": {"f:spec": {}}}]},
+            {"managedFields": [{"manager": "mooring-adoption", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]},
+            {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{"}},
+            {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "[]"}},
+        ],
+    )
+    def test_what_nobody_applied_is_no_manifest(self, metadata: dict[str, Any]) -> None:
+        assert adoptions.written({"metadata": metadata}) == []
 
     def test_taken_over_twice_it_adds_nothing(self) -> None:
         found = of_thick(namespaceIsolation=True, defaultNetworks=["a"])
