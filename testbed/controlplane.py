@@ -24,7 +24,7 @@ import tempfile
 import time
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from testbed import arguments, binaries, commands, failures, pki
 
@@ -130,7 +130,13 @@ class ControlPlane:
         try:
             yield
         finally:
+            # It gives up where it loses the API server while it begins; a kubelet would start it again.
+            manager = self.parts.pop("kube-controller-manager", None)
             _start_apiserver(self.layout, self.programs, self.parts, self.extra_arguments)
+            if manager is not None:
+                if manager.poll() is not None:
+                    manager = _start_again(self.layout, manager)
+                self.parts["kube-controller-manager"] = manager
             self.unready.append((began, datetime.datetime.now(datetime.UTC)))
 
     def kubeconfig_for(self, user: str, *groups: str) -> Path:
@@ -281,14 +287,16 @@ def _start_apiserver(
 
 
 def _start(layout: Layout, programs: Path, name: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
-    with (layout.folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", programs / name, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=layout.folder,
-        )
+    return _run(layout, ["setpriv", "--pdeathsig", "KILL", "--", str(programs / name), *words], name)
+
+
+def _start_again(layout: Layout, manager: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    return _run(layout, cast("list[str]", manager.args), "kube-controller-manager")
+
+
+def _run(layout: Layout, command: list[str], name: str) -> subprocess.Popen[bytes]:
+    with (layout.folder / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=layout.folder)
 
 
 def _free_ports(count: int) -> list[int]:

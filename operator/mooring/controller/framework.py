@@ -35,6 +35,8 @@ _EVERY = 120.0
 _SOON = 2.0
 # Its workers get five seconds to end, its tasks as many.
 _END_SECONDS = 60.0
+# What is left of it when the process itself ends; longer would be taken from its grace period.
+_LEAVE_SECONDS = 10.0
 
 
 class Stuck(Exception):
@@ -139,6 +141,8 @@ class Life:
         finally:
             self._stop.set()
             over.cancel()
+            # Where the process ends, its thread would find an interpreter that is half gone.
+            await asyncio.wait((ended,), timeout=_LEAVE_SECONDS)
 
     def _in_thread(self, ours: asyncio.AbstractEventLoop, ended: asyncio.Future[None], stop: threading.Event) -> None:
         async def carry() -> None:
